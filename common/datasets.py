@@ -1,0 +1,212 @@
+"""MNIST and Fashion-MNIST: the full sets, the embedded samples, or files of your own.
+
+A source is one of
+    auto      Keras's cache, or a download into it, or else the embedded sample with a notice
+    full      Keras's cache, or a download into it, or else an error
+    sample    10,000 embedded images; never the network
+    a path    an .npz file with x_train and y_train (the layout of Keras's mnist.npz), or a folder
+              with train-images-idx3-ubyte and train-labels-idx1-ubyte, each plain or .gz
+"""
+
+import contextlib
+import gzip
+import io
+import math
+import socket
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from common import UserError
+
+import numpy as np
+
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+MOST_BYTES = 1 << 30  # of an array, whatever the header of a file promises
+
+_SAMPLES = Path(__file__).parent / "samples"
+_READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
+
+
+class Dataset(NamedTuple):
+    """Images uint8 (N, 28, 28, 1), labels int32 (N,), class names, the source actually used."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple
+    source: str
+
+
+def load_mnist(source="auto"):
+    """Handwritten digits, 70,000 where the full set is there (training and test part).
+
+    Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like.
+    """
+    return _load("mnist", source, DIGITS, parts=("train", "test"))
+
+
+def load_fashion_mnist(source="auto"):
+    """Pictures of clothes, 60,000 where the full set is there (training part only).
+
+    Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like.
+    """
+    return _load("fashion-mnist", source, CLOTHES, parts=("train",))
+
+
+def check_labels(labels, n_classes):
+    """Return integer `labels` unchanged; raise ValueError unless all are in 0 to n_classes - 1.
+
+    An embedding looks a label up in a table. Out of range, that is a row of zeros on a GPU, and
+    nobody notices.
+    """
+    outside = labels[(labels < 0) | (labels >= n_classes)]
+    if len(outside):
+        raise ValueError(f"label {outside[0]} is not between 0 and {n_classes - 1}")
+    return labels
+
+
+def _load(name, source, class_names, parts):
+    if source in ("auto", "full"):
+        try:
+            images, labels = _read_full(name, parts)
+            used = "full"
+        except UserError as problem:
+            if source == "full":
+                raise
+            print(f"Using the embedded sample of 10,000 images: {problem}", file=sys.stderr)
+            used = "sample"
+    else:
+        used = str(source)
+
+    if used == "sample":
+        images, labels = _read(_SAMPLES / f"{name}.npz", parts)
+    elif used != "full":
+        images, labels = _read(Path(source), parts)
+    return Dataset(images, labels, class_names, used)
+
+
+def _read_full(name, parts):
+    if name == "mnist":
+        return _read(_download("mnist.npz", "datasets"), parts)
+    _download("train-images-idx3-ubyte.gz", "datasets/fashion-mnist")
+    labels = _download("train-labels-idx1-ubyte.gz", "datasets/fashion-mnist")
+    return _read(labels.parent, parts)
+
+
+def _download(name, folder):
+    """The path of a file in Keras's cache, where it is downloaded to if need be."""
+    from common.backend import keras
+
+    # Keras sets no time limit, and a silent firewall would keep us waiting for minutes.
+    time_limit = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)
+    # Its progress bar is for a person; results have standard output to themselves.
+    progress = sys.stderr if sys.stderr.isatty() else io.StringIO()
+    try:
+        with contextlib.redirect_stdout(progress):
+            return Path(keras.utils.get_file(name, _DOWNLOADS + name, cache_subdir=folder))
+    except Exception as problem:  # get_file raises nothing more specific
+        reason = " ".join(str(problem).split())
+        raise UserError(f"{name} is not in Keras's cache, and: {reason}") from None
+    finally:
+        socket.setdefaulttimeout(time_limit)
+
+
+def _read(path, parts):
+    """Images and labels of the parts that are there; the first part has to be."""
+    if not path.exists():
+        raise UserError(
+            f"{path} does not exist: give auto, full, sample, an .npz file or a folder of IDX files"
+        )
+    read_part = _read_idx_part if path.is_dir() else _read_npz_part
+    try:
+        found = [read_part(path, parts[0])]
+        for part in parts[1:]:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(read_part(path, part))
+    except _READ_ERRORS as problem:
+        raise UserError(f"cannot read {path}: {' '.join(str(problem).split())}") from None
+    images, labels = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return images, labels
+
+
+def _checked(images, labels):
+    """Images as (N, 28, 28, 1) and labels as int32 (N,), or a ValueError."""
+    if images.dtype != np.uint8 or images.shape[1:] not in ((28, 28), (28, 28, 1)):
+        raise ValueError(
+            f"images are {images.dtype} {images.shape} where uint8 (N, 28, 28) is expected"
+        )
+    if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
+        raise ValueError(
+            f"labels are {labels.dtype} {labels.shape} where {len(images)} integers are expected"
+        )
+    if len(images) == 0:
+        raise ValueError("there are no images")
+    check_labels(labels.ravel(), n_classes=10)
+    return images.reshape(-1, 28, 28, 1), labels.ravel().astype("int32")
+
+
+def _read_npz_part(path, part):
+    with zipfile.ZipFile(path) as archive:
+        return _checked(*(_read_npy(archive, f"{name}_{part}.npy") for name in "xy"))
+
+
+def _read_npy(archive, name):
+    """Read an array from a zip file, once its header is known to promise a sensible size."""
+    if name not in archive.namelist():
+        raise FileNotFoundError(f"it holds no array {name.removesuffix('.npy')!r}")
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        elif version == (2, 0):
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        else:
+            raise ValueError(f"{name} has format version {version}")
+    if math.prod(shape) * dtype.itemsize > MOST_BYTES:
+        raise ValueError(f"{name} claims to be {shape}, more than {MOST_BYTES} bytes")
+    with archive.open(name) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _read_idx_part(folder, part):
+    """Read two files in the format of http://yann.lecun.com/exdb/mnist, plain or gzipped."""
+    prefix = {"train": "train", "test": "t10k"}[part]
+    return _checked(
+        _read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3),
+        _read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1),
+    )
+
+
+def _read_idx(folder, name, dimensions):
+    plain, zipped = folder / name, folder / f"{name}.gz"
+    if not plain.exists() and not zipped.exists():
+        raise FileNotFoundError(f"it holds neither {name} nor {name}.gz")
+    with open(plain, "rb") if plain.exists() else gzip.open(zipped) as file:
+        header = file.read(4 + 4 * dimensions)
+        # Two zero bytes, 8 for unsigned bytes, the number of dimensions; then each dimension.
+        if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, 8, dimensions)):
+            raise ValueError(f"{name} is not an IDX file of {dimensions} dimensions")
+        shape = [int(size) for size in np.frombuffer(header, ">u4", offset=4)]
+        size = math.prod(shape)
+        if size > MOST_BYTES:
+            raise ValueError(f"{name} claims to be {shape}, more than {MOST_BYTES} bytes")
+        content = file.read(size)
+        if len(content) < size or file.read(1):
+            raise ValueError(f"{name} does not hold the {size} values that its header promises")
+    return np.frombuffer(content, np.uint8).reshape(shape)

@@ -1,0 +1,75 @@
+"""Pictures: grids of images and loss curves. Nothing here needs a display."""
+
+import math
+
+from common.files import replacing
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 100
+
+
+def save_grid(images, path, columns=10, titles=(), heading=""):
+    """Write images side by side, row by row, as a PNG.
+
+    Args:
+        images: (N, H, W, C) in [0, 1]. One channel is drawn in reversed grey, as the Fashion-MNIST
+            tutorials do: dark clothes on white paper.
+        path: the PNG file, replaced in one step.
+        columns: images in a row.
+        titles: a name for each column, or none.
+        heading: one line above everything, or none.
+    """
+    save_figure(grid_figure(images, columns, titles, heading), path)
+
+
+def grid_figure(images, columns=10, titles=(), heading=""):
+    """The matplotlib figure that `save_grid` writes; the same arguments."""
+    canvas = tile(images, columns)
+    # A whole number of dots for a pixel, so that no pixel is drawn wider than its neighbour.
+    enlarged = max(1, min(3, 4000 // max(canvas.shape[:2])))
+    height, width = (side * enlarged for side in canvas.shape[:2])
+    top = (24 if titles else 0) + (30 if heading else 0)
+
+    figure = Figure((width / DOTS_PER_INCH, (height + top) / DOTS_PER_INCH), DOTS_PER_INCH)
+    axes = figure.add_axes((0, 0, 1, height / (height + top)))
+    axes.imshow(canvas.squeeze(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_axis_off()
+    for column, title in enumerate(titles):
+        across = (column + 0.5) / len(titles)
+        figure.text(across, (height + 8) / (height + top), title, fontsize=8, ha="center")
+    if heading:
+        figure.text(0.5, 1 - 20 / (height + top), heading, fontsize=10, ha="center")
+    return figure
+
+
+def tile(images, columns, gap=2):
+    """Arrange (N, H, W, C) into one (rows * (H + gap), columns * (W + gap), C), padded with 0."""
+    count, height, width, channels = images.shape
+    rows = math.ceil(count / columns)
+    cells = np.zeros((rows * columns, height + gap, width + gap, channels), images.dtype)
+    cells[:count, gap // 2 : gap // 2 + height, gap // 2 : gap // 2 + width] = images
+    cells = cells.reshape(rows, columns, *cells.shape[1:])
+    return cells.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
+
+
+def save_curves(history, path):
+    """Write one curve a column of `history`, a dict of equally long lists, over the epochs."""
+    figure = Figure((8, 5), DOTS_PER_INCH, layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in history.items():
+        axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save_figure(figure, path)
+
+
+def save_figure(figure, path):
+    """Write a matplotlib figure as a PNG, replaced in one step."""
+    FigureCanvasAgg(figure)
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png")
