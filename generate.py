@@ -1,39 +1,28 @@
 """Draw pictures with a trained generator.
 
-    python generate.py --model cgan --class 3     # or --class dress
-    python generate.py --model cgan               # ten images of each class, a column for each
+    python generate.py --model cgan --class 3                  # dresses; or --class dress
+    python generate.py --model cgan                            # ten of each class, in columns
+    python generate.py --model cgan_mnist --interpolate 2 6    # a 2 turns into a 6
+    python generate.py --model gan --interpolate-latent        # one piece turns into another
     python generate.py --model some/generator.keras --count 1000 --save-arrays images.npz
 
 Prints the path of each file that it writes.
 """
 
-import json
 import math
 import os
 import sys
-import warnings
-import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
-from common import UserError
+# TensorFlow takes seconds to import. What needs it is imported in the functions that use it, so
+# that help and errors come at once.
+from common import UserError, generators
 from common.arguments import ArgumentParser
-from common.datasets import CLOTHES
 from common.files import replacing
 
 import numpy as np
 
-
-class Kind(NamedTuple):
-    """What the generator of a script draws."""
-
-    class_names: tuple
-    darkest: int  # the least value of a pixel: -1 where the generator ends in tanh
-
-
-KINDS = {"cgan_fashion": Kind(CLOTHES, darkest=-1)}
-SHORT_NAMES = {"cgan": "cgan_fashion"}
-MOST_DRAWN = 10_000  # images in one picture; an arrays file takes any number
+MOST_DRAWN = 1000  # images in one picture; an arrays file takes any number
 BATCH = 250
 
 
@@ -43,7 +32,7 @@ def define_parser():
         "--model",
         required=True,
         metavar="NAME|PATH.keras",
-        help=f"{known_models()}, for the one in runs/; or the path of a saved generator",
+        help=f"{generators.NAMES}, for the one in runs/; or the path of a saved generator",
     )
     parser.add_argument(
         "--class",
@@ -51,7 +40,7 @@ def define_parser():
         metavar="CLASS",
         help="number or name of a class (default: all classes)",
     )
-    parser.add_integer("--count", 1, 1_000_000, 100, "how many images")
+    parser.add_integer("--count", 1, 1_000_000, None, "how many images (default: 100)")
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, other images")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.png", help="the picture (default: named in generated/)"
@@ -63,63 +52,49 @@ def define_parser():
         help="also write `images`, float32 in [0, 1], (N, H, W, C), and `labels` if there are any",
     )
     parser.add_argument("--show", action="store_true", help="also open the picture in a window")
+    parser.add_argument(
+        "--interpolate",
+        nargs=2,
+        metavar=("A", "B"),
+        help="walk from class A to class B: a strip FILE.png and an animation FILE.gif",
+    )
+    parser.add_argument(
+        "--interpolate-latent",
+        action="store_true",
+        help="walk from one latent point to another instead",
+    )
+    parser.add_integer("--frames", 2, 1000, None, "images of a walk (default: 9)")
+    parser.add_integer("--frame-size", 16, 1024, None, "its pixels in the animation (default: 96)")
+    parser.add_integer("--fps", 1, 50, None, "frames per second of the animation (default: 1)")
     return parser
 
 
-def known_models():
-    return ", ".join(sorted(KINDS.keys() | SHORT_NAMES.keys()))
+def check_options(arguments):
+    """Fill in the defaults. Raises UserError for options that do not go together."""
+    walks = bool(arguments.interpolate) + arguments.interpolate_latent
+    if walks == 2:
+        raise UserError("--interpolate and --interpolate-latent are two walks: give one of them")
+    if arguments.interpolate and arguments.class_name is not None:
+        raise UserError("--interpolate names its two classes itself: leave out --class")
+    if walks and arguments.count is not None:
+        raise UserError("a walk has --frames images: leave out --count")
+    for option, default in (("frames", 9), ("frame_size", 96), ("fps", 1)):
+        if not walks and getattr(arguments, option) is not None:
+            raise UserError(f"--{option.replace('_', '-')} needs one of the --interpolate options")
+        if getattr(arguments, option) is None:
+            setattr(arguments, option, default)
+    if arguments.count is None:
+        arguments.count = 100
 
 
-def find_model(name):
-    """The path of the generator that --model names."""
-    if name.endswith(".keras"):
-        return Path(name)
-    script = SHORT_NAMES.get(name, name)
-    if script not in KINDS:
-        raise UserError(f"unknown model {name!r}: give {known_models()} or a path to a .keras file")
-    path = Path("runs", script, "generator.keras")
-    if not path.exists():
-        raise UserError(f"there is no {path} yet; train one with: python {script}.py")
-    return path
-
-
-def read_script(path, name):
-    """Which script trained a saved generator: the name of the model inside the file says it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > 1 << 24:
-                raise ValueError("its config.json is too large")
-            model_name = str(json.loads(archive.read("config.json"))["config"]["name"])
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except Exception as problem:  # zipfile, zlib and json each have their own
-        raise UserError(f"{path} is not a Keras model: {one_line(problem)}") from None
-    script = model_name.removesuffix("_generator")
-    if script == model_name or script not in KINDS:
-        raise UserError(f"{path} holds the model {model_name!r}, not a generator of these scripts")
-    expected = SHORT_NAMES.get(name, name)
-    if expected in KINDS and expected != script:
-        raise UserError(f"{path} holds a generator of {script}.py, not of {expected}.py")
-    return script
-
-
-def find_class(text, class_names):
-    """The number of the class that --class names or numbers; None for all classes."""
-    if text is None:
-        return None
-    for number, name in enumerate(class_names):
-        if text.casefold() in (str(number), name.casefold()):
-            return number
-    known = ", ".join(f"{number} ({name})" for number, name in enumerate(class_names))
-    raise UserError(f"unknown class {text!r}; known are {known}")
-
-
-def default_out(script, label, class_names, seed):
-    """A name that says what is drawn, in a folder of its own."""
+def default_out(script, class_names, arguments):
+    """A path that says what is drawn, in a folder of its own, which is made if need be."""
+    parts = [script, *class_names, f"seed{arguments.seed}"]
+    if arguments.interpolate_latent:
+        parts.append("latent-walk")
     folder = Path("generated")
     folder.mkdir(exist_ok=True)
-    what = "all" if label is None else class_names[label].replace("/", "-").replace(" ", "-")
-    return folder / f"{script}_{what}_seed{seed}.png"
+    return folder / ("_".join(parts).replace("/", "-").replace(" ", "-") + ".png")
 
 
 def check_writable(path, suffix):
@@ -134,100 +109,132 @@ def check_writable(path, suffix):
         raise UserError(f"cannot write {path}: no permission in the folder {path.parent}")
 
 
-def load_generator(path):
-    """Load a saved generator. It consists of stock layers, so none of its code has to be trusted.
-
-    Raises UserError if the file is damaged, asks for code of its own, or is no generator.
-    """
-    from common.backend import keras
-
-    try:
-        generator = keras.saving.load_model(path, compile=False, safe_mode=True)
-        names = [tensor.name for tensor in generator.inputs]
-        rank = len(generator.output_shape)
-    except Exception as problem:  # a damaged file may cause anything
-        raise UserError(f"cannot load {path}: {one_line(problem)}") from None
-    if names != ["latent", "label"] or rank != 4:
-        raise UserError(f"{path} is not a generator: its inputs are {', '.join(names)}")
-    return generator
-
-
-def generate_images(generator, labels, seed, darkest):
-    """Draw an image for each label: float32 (N, H, W, C) in [0, 1].
+def generate_images(generator, kind, label, count, seed):
+    """Draw images of one class, or of all classes in turn if `label` is None.
 
     The first images of a seed are the same, however many follow.
+
+    Returns images, float32 (count, H, W, C) in [0, 1], and labels, int32 (count,), or None where
+    the generator takes none.
     """
-    latent_dim = generator.inputs[0].shape[1]
+    labels = None
+    if kind.class_names:
+        all_in_turn = np.arange(count, dtype="int32") % len(kind.class_names)
+        labels = all_in_turn if label is None else np.full(count, label, "int32")
     rng = np.random.default_rng(seed)
-    images = np.empty((len(labels), *generator.output_shape[1:]), "float32")
-    for start in range(0, len(labels), BATCH):
-        batch = labels[start : start + BATCH]
-        latents = rng.standard_normal((len(batch), latent_dim), dtype="float32")
-        drawn = generator.predict_on_batch([latents, batch.reshape(-1, 1)])
-        images[start : start + BATCH] = (drawn - darkest) / (1 - darkest)
-    return images
+    latent_dim = generator.inputs[0].shape[1]
+    images = np.empty((count, *generator.output_shape[1:]), "float32")
+    for start in range(0, count, BATCH):
+        batch = images[start : start + BATCH]
+        inputs = rng.standard_normal((len(batch), latent_dim), dtype="float32")
+        if labels is not None:
+            inputs = [inputs, encode(labels[start : start + BATCH], generator)]
+        batch[:] = to_unit(generator.predict_on_batch(inputs), kind)
+    return images, labels
 
 
-def save_picture(images, label, class_names, out):
-    """Write the images as a PNG: in columns by class, or all of one class under its name."""
+def encode(labels, generator):
+    """Integers (n,) to what the generator takes: integers (n, 1), or one-hot vectors."""
+    width = generator.inputs[1].shape[1]
+    return labels.reshape(-1, 1) if width == 1 else np.eye(width, dtype="float32")[labels]
+
+
+def to_unit(pixels, kind):
+    """Scale the generator's output to [0, 1]."""
+    return (pixels - kind.darkest) / (1 - kind.darkest)
+
+
+def generate_walk(generator, kind, classes, frames, seed):
+    """Draw the images on the way from class to class, if two are given, or from latent to latent.
+
+    From latent to latent it is one walk for each class, or a single one where there are none. The
+    walk begins at the latent of the first image that `generate_images` draws with the same seed.
+
+    Returns images, float32 (walks, frames, H, W, C) in [0, 1], and labels, the share of each
+    class, float32 (walks, frames, classes), or None where the generator takes none.
+    """
+    from common import walking
+
+    latent_dim = generator.inputs[0].shape[1]
+    first, last = np.random.default_rng(seed).standard_normal((2, latent_dim), dtype="float32")
+    if not kind.class_names:
+        images = generator.predict_on_batch(walking.slerp(first, last, frames))
+        return to_unit(images, kind)[np.newaxis], None
+
+    if len(classes) == 2:
+        latents = np.tile(first, (frames, 1))
+        labels = [walking.mix_classes(*classes, frames, len(kind.class_names))]
+    else:
+        latents = walking.slerp(first, last, frames)
+        labels = [
+            walking.mix_classes(label, label, frames, len(kind.class_names))
+            for label in classes or range(len(kind.class_names))
+        ]
+    mixing = walking.accept_mixed_labels(generator)
+    images = [to_unit(mixing.predict_on_batch([latents, row]), kind) for row in labels]
+    return np.stack(images), np.stack(labels)
+
+
+def draw_images(generator, kind, classes, arguments):
+    """Draw images and write their picture. Returns what `generate_images` does."""
     from common import plotting
 
-    if len(images) > MOST_DRAWN:
-        print(f"generate.py: the picture shows the first {MOST_DRAWN:,} images", file=sys.stderr)
-        images = images[:MOST_DRAWN]
-    if label is None:
-        columns = len(class_names) * math.ceil(math.sqrt(len(images) / len(class_names) ** 2))
-        titles = class_names if columns == len(class_names) else ()
-        plotting.save_grid(images, out, columns, titles)
-    else:
-        columns = min(len(images), max(10, math.ceil(math.sqrt(len(images)))))
-        plotting.save_grid(images, out, columns, heading=class_names[label])
+    label = classes[0] if classes else None
+    images, labels = generate_images(generator, kind, label, arguments.count, arguments.seed)
+    drawn = images[:MOST_DRAWN]
+    if len(drawn) < len(images):
+        print(f"generate.py: the picture shows the first {MOST_DRAWN} images", file=sys.stderr)
+    columns = min(len(drawn), 10 * math.ceil(math.sqrt(len(drawn)) / 10))
+    titles = kind.class_names if label is None and columns == len(kind.class_names) else ()
+    heading = "" if label is None else kind.class_names[label]
+    plotting.save_grid(drawn, arguments.out, columns, titles, heading)
+    return images, labels
 
 
-def show(path):
-    """Open a picture in a window and wait until it is closed."""
-    from matplotlib import pyplot
+def draw_walk(generator, kind, classes, arguments):
+    """Draw a walk and write its strip and animation. Returns images and labels, one a frame."""
+    from common import plotting
 
-    pyplot.imshow(pyplot.imread(path))
-    pyplot.axis("off")
-    with warnings.catch_warnings(record=True) as problems:
-        pyplot.show()
-    if problems:  # matplotlib warns where it has no display
-        print(f"generate.py: there is no display to show {path} on", file=sys.stderr)
-
-
-def one_line(problem):
-    return " ".join(str(problem).split())[:300]
+    images, labels = generate_walk(generator, kind, classes, arguments.frames, arguments.seed)
+    heading = " → ".join(kind.class_names[label] for label in classes)
+    plotting.save_grid(np.concatenate(images), arguments.out, arguments.frames, (), heading)
+    animation = arguments.out.with_suffix(".gif")
+    plotting.save_animation(images, animation, arguments.frame_size, arguments.fps)
+    print(animation)
+    return np.concatenate(images), None if labels is None else np.concatenate(labels)
 
 
 def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     try:
-        # TensorFlow takes seconds to import, so all that can be wrong is found before.
-        path = find_model(arguments.model)
-        script = read_script(path, arguments.model)
-        class_names, darkest = KINDS[script]
-        label = find_class(arguments.class_name, class_names)
-        out = arguments.out or default_out(script, label, class_names, arguments.seed)
-        check_writable(out, ".png")
+        check_options(arguments)
+        path, script = generators.find(arguments.model)
+        kind = generators.KINDS[script]
+        asked = arguments.interpolate or [arguments.class_name]
+        classes = [generators.find_class(text, script) for text in asked if text is not None]
+        if arguments.out is None:
+            class_names = [kind.class_names[label] for label in classes]
+            arguments.out = default_out(script, class_names, arguments)
+        check_writable(arguments.out, ".png")
         if arguments.save_arrays:
             check_writable(arguments.save_arrays, ".npz")
 
-        generator = load_generator(path)
-        if label is None:
-            labels = np.arange(arguments.count, dtype="int32") % len(class_names)
-        else:
-            labels = np.full(arguments.count, label, "int32")
-        images = generate_images(generator, labels, arguments.seed, darkest)
-        save_picture(images, label, class_names, out)
-        print(out)
+        generator = generators.load(path, script)
+        walking = arguments.interpolate or arguments.interpolate_latent
+        images, labels = (draw_walk if walking else draw_images)(
+            generator, kind, classes, arguments
+        )
+        print(arguments.out)
         if arguments.save_arrays:
+            arrays = {"images": images} if labels is None else {"images": images, "labels": labels}
             with replacing(arguments.save_arrays) as beside:
-                np.savez(beside, images=images, labels=labels)
+                np.savez(beside, **arrays)
             print(arguments.save_arrays)
         if arguments.show:
-            show(out)
+            from common import plotting
+
+            plotting.show(arguments.out)
     except UserError as problem:
         parser.error(problem)
     except OSError as problem:

@@ -1,10 +1,12 @@
 """Pictures: grids of images and loss curves. Nothing here needs a display."""
 
 import math
+import sys
 
 from common.files import replacing
 
 import numpy as np
+from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -73,3 +75,37 @@ def save_figure(figure, path):
     FigureCanvasAgg(figure)
     with replacing(path) as beside:
         figure.savefig(beside, format="png")
+
+
+def save_animation(walks, path, frame_size, frames_per_second):
+    """Write an endless GIF of images that change, side by side.
+
+    Args:
+        walks: (walks, frames, H, W, C) in [0, 1].
+        path: the GIF file, replaced in one step.
+        frame_size: width and height of one image, pixels.
+        frames_per_second: as the name says.
+    """
+    figure = Figure((len(walks) * frame_size / 100, frame_size / 100), dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    first, *_ = frames = [np.concatenate(frame, axis=1).squeeze() for frame in walks.swapaxes(0, 1)]
+    drawn = axes.imshow(first, cmap="gray_r", vmin=0, vmax=1, interpolation="bilinear")
+    writer = PillowWriter(frames_per_second)
+    with replacing(path) as beside, writer.saving(figure, beside, dpi=100):
+        for frame in frames:
+            drawn.set_data(frame)
+            writer.grab_frame()
+
+
+def show(path):
+    """Open a picture in a window and wait until it is closed."""
+    from matplotlib import pyplot
+
+    figure = pyplot.figure(layout="constrained")
+    figure.add_subplot(frame_on=False, xticks=(), yticks=()).imshow(pyplot.imread(path))
+    if figure.canvas.required_interactive_framework is None:
+        print(f"There is no display to show {path} on.", file=sys.stderr)
+    pyplot.show()
+    pyplot.close(figure)
