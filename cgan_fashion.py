@@ -14,6 +14,7 @@ import sys
 
 # common comes first: it settles what TensorFlow reads from the environment at import.
 from common import datasets, plotting, training
+from common.arguments import training_parser
 from common.freezing import Frozen
 
 import keras
@@ -168,7 +169,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
 
 
 def main(argv=None):
-    parser = training.argument_parser(
+    parser = training_parser(
         "cgan_fashion", __doc__, epochs=100, batch_size=128, latent_dim=LATENT_DIM
     )
     parser.add_integer(

@@ -13,6 +13,7 @@ import sys
 
 # common comes first: it settles what TensorFlow reads from the environment at import.
 from common import datasets, plotting, training
+from common.arguments import training_parser
 from common.freezing import Frozen
 
 import keras
@@ -161,9 +162,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
 
 
 def main(argv=None):
-    parser = training.argument_parser(
-        "cgan_mnist", __doc__, epochs=20, batch_size=64, latent_dim=LATENT_DIM
-    )
+    parser = training_parser("cgan_mnist", __doc__, epochs=20, batch_size=64, latent_dim=LATENT_DIM)
     with training.Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
         dataset = run.load(datasets.load_mnist)

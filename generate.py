@@ -10,7 +10,6 @@ Prints the path of each file that it writes.
 """
 
 import math
-import os
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pathlib import Path
 # that help and errors come at once.
 from common import UserError, generators
 from common.arguments import ArgumentParser
-from common.files import replacing
+from common.files import check_writable, default_path, replacing
 
 import numpy as np
 
@@ -85,28 +84,6 @@ def check_options(arguments):
             setattr(arguments, option, default)
     if arguments.count is None:
         arguments.count = 100
-
-
-def default_out(script, class_names, arguments):
-    """A path that says what is drawn, in a folder of its own, which is made if need be."""
-    parts = [script, *class_names, f"seed{arguments.seed}"]
-    if arguments.interpolate_latent:
-        parts.append("latent-walk")
-    folder = Path("generated")
-    folder.mkdir(exist_ok=True)
-    return folder / ("_".join(parts).replace("/", "-").replace(" ", "-") + ".png")
-
-
-def check_writable(path, suffix):
-    """Raise UserError where a file could not be written, before the slow part begins."""
-    if path.suffix.lower() != suffix:
-        raise UserError(f"{path} must end in {suffix}")
-    if path.is_dir():
-        raise UserError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: no permission in the folder {path.parent}")
 
 
 def generate_images(generator, kind, label, count, seed):
@@ -214,8 +191,9 @@ def main(argv=None):
         asked = arguments.interpolate or [arguments.class_name]
         classes = [generators.find_class(text, script) for text in asked if text is not None]
         if arguments.out is None:
-            class_names = [kind.class_names[label] for label in classes]
-            arguments.out = default_out(script, class_names, arguments)
+            parts = [script, *(kind.class_names[label] for label in classes)]
+            parts += ["walk"] * arguments.interpolate_latent + [f"seed{arguments.seed}.png"]
+            arguments.out = default_path("_".join(parts))
         check_writable(arguments.out, ".png")
         if arguments.save_arrays:
             check_writable(arguments.save_arrays, ".npz")

@@ -1,6 +1,9 @@
 """Command lines whose errors are one line, found before anything slow is imported."""
 
 import argparse
+from pathlib import Path
+
+from common import UserError
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -36,3 +39,54 @@ def integer(low, high):
         return number
 
     return parse
+
+
+def add_data_option(parser):
+    """Add --data, a source of `common.datasets`."""
+    parser.add_argument(
+        "--data",
+        default="auto",
+        metavar="SOURCE",
+        help="auto: Keras's cache or download, else the embedded sample; full; sample; "
+        "or the path of an .npz file or a folder with IDX files (default: auto)",
+    )
+
+
+def training_parser(name, description, epochs, batch_size, latent_dim):
+    """The options that all training scripts share, with a script's own defaults."""
+    parser = ArgumentParser(prog=f"{name}.py", description=description)
+    parser.add_integer("--epochs", 1, 1_000_000, epochs, "passes over the images")
+    parser.add_integer(
+        "--batch-size", 2, 65_536, batch_size, "images in a batch, half real and half generated"
+    )
+    parser.add_integer("--latent-dim", 1, 10_000, latent_dim, "random numbers behind an image")
+    add_data_option(parser)
+    parser.add_integer("--limit", 2, 1_000_000_000, None, "use the first N images only")
+    parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs", name),
+        metavar="DIR",
+        help=f"the run folder (default: {Path('runs', name)})",
+    )
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume", action="store_true", help="go on after the last finished epoch"
+    )
+    existing.add_argument(
+        "--overwrite", action="store_true", help="delete the run in the folder and start afresh"
+    )
+    return parser
+
+
+def check_training(arguments):
+    """Raise UserError for numbers that do not go together."""
+    if arguments.batch_size % 2:
+        raise UserError(
+            f"--batch-size {arguments.batch_size} is odd: half a batch is real, half generated"
+        )
+    if arguments.limit is not None and arguments.limit < arguments.batch_size:
+        raise UserError(
+            f"--limit {arguments.limit} is less than one batch of {arguments.batch_size}"
+        )

@@ -15,6 +15,7 @@ with tempfile.TemporaryFile() as _messages:
     os.dup2(_messages.fileno(), 2)
     try:
         import keras
+        import tensorflow
     except BaseException:
         _messages.seek(0)
         os.write(_stderr, _messages.read())
@@ -23,4 +24,4 @@ with tempfile.TemporaryFile() as _messages:
         os.dup2(_stderr, 2)
         os.close(_stderr)
 
-__all__ = ["keras"]
+__all__ = ["keras", "tensorflow"]

@@ -1,5 +1,7 @@
 """MNIST and Fashion-MNIST: the full sets, the embedded samples, or files of your own.
 
+    python -m common.datasets fashion    # or mnist: what is in it, and a picture of 100 images
+
 A source is one of
     auto      Keras's cache, or a download into it, or else the embedded sample with a notice
     full      Keras's cache, or a download into it, or else an error
@@ -20,6 +22,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError
+from common.arguments import ArgumentParser, add_data_option
+from common.files import check_writable, default_path
 
 import numpy as np
 
@@ -121,8 +125,10 @@ def _download(name, folder):
         with contextlib.redirect_stdout(progress):
             return Path(keras.utils.get_file(name, _DOWNLOADS + name, cache_subdir=folder))
     except Exception as problem:  # get_file raises nothing more specific
-        reason = " ".join(str(problem).split())
-        raise UserError(f"{name} is not in Keras's cache, and: {reason}") from None
+        reason = " ".join(str(problem).split()).split(" -- ")[-1]
+        raise UserError(
+            f"{name} is not in Keras's cache and cannot be downloaded ({reason})"
+        ) from None
     finally:
         socket.setdefaulttimeout(time_limit)
 
@@ -210,3 +216,38 @@ def _read_idx(folder, name, dimensions):
         if len(content) < size or file.read(1):
             raise ValueError(f"{name} does not hold the {size} values that its header promises")
     return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def main(argv=None):
+    """Print what a data set holds and draw its first hundred images."""
+    loaders = {"fashion": load_fashion_mnist, "mnist": load_mnist}
+    parser = ArgumentParser(prog="python -m common.datasets", description=main.__doc__)
+    parser.add_argument("name", choices=loaders)
+    add_data_option(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.png",
+        help="the picture (default: NAME_first_100.png in generated/)",
+    )
+    arguments = parser.parse_args(argv)
+    try:
+        out = arguments.out or default_path(f"{arguments.name}_first_100.png")
+        check_writable(out, ".png")
+        images, labels, class_names, source = loaders[arguments.name](arguments.data)
+        print(f"{len(images):,} images of {images.shape[1]} × {images.shape[2]} from {source}")
+        for label, name in enumerate(class_names):
+            print(f"{label}  {name:12}{np.count_nonzero(labels == label):7,}")
+
+        from common import plotting
+
+        plotting.save_grid(images[:100].astype("float32") / 255, out)
+        print(out)
+    except UserError as problem:
+        parser.error(problem)
+    except OSError as problem:
+        parser.error(f"cannot write {problem.filename}: {problem.strerror}")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from common import UserError
+
 
 @contextlib.contextmanager
 def replacing(path):
@@ -34,3 +36,22 @@ def write_text(path, text):
     """Replace the text file at `path` in one step."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def default_path(name):
+    """A path for a picture that was given none: in `generated/`, which is made if need be."""
+    folder = Path("generated")
+    folder.mkdir(exist_ok=True)
+    return folder / name.replace("/", "-").replace(" ", "-")
+
+
+def check_writable(path, suffix):
+    """Raise UserError where a file could not be written, before slow work is done for it."""
+    if path.suffix.lower() != suffix:
+        raise UserError(f"{path} must end in {suffix}")
+    if path.is_dir():
+        raise UserError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"cannot write {path}: no permission in the folder {path.parent}")
