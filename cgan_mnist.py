@@ -34,9 +34,9 @@ def define_discriminator():
     """
     image = keras.Input(IMAGE_SHAPE, name="image")
     label = keras.Input((N_CLASSES,), name="label")
-    # Each class is a plane of its own, constant over the image: (n, 10) → (n, 784, 10) → planes.
-    # The keras.io example repeats the elements one by one and reshapes, which leaves every plane
-    # the same: dark, but for about three lit rows whose height tells the class.
+    # Each class has a plane of its own, constant over the image: (n, 10) → (n, 784, 10) → planes.
+    # The keras.io example repeats every element 784 times and reshapes, which does not make planes:
+    # about three image rows are lit, in all ten channels alike, and their height is the class.
     planes = layers.RepeatVector(28 * 28)(label)
     planes = layers.Reshape((28, 28, N_CLASSES), name="label_planes")(planes)
 

@@ -32,7 +32,7 @@ def load(path, models):
     """
     variables = _variables(models)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         facts = json.loads(arrays.pop("facts").tobytes())
     except Exception as problem:  # zipfile, zlib, numpy and json each have their own

@@ -1,0 +1,73 @@
+"""What the tests share. Nothing here touches the network or the real Keras cache."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+SCRIPTS = ("cgan_fashion", "cgan_mnist", "gan_fashion")
+TINY = ["--data", "sample", "--limit", "64", "--batch-size", "16", "--latent-dim", "6"]
+
+
+@pytest.fixture(params=SCRIPTS)
+def script(request):
+    """Each training script in turn, as a module."""
+    return importlib.import_module(request.param)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder whose runs/ holds a run of one epoch of each training script."""
+    folder = tmp_path_factory.mktemp("trained")
+    for name in SCRIPTS:
+        arguments = [*TINY, "--epochs", "1", "--out", str(folder / "runs" / name)]
+        importlib.import_module(name).main(arguments)
+    return folder
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Start a script as a user would, in an empty folder, with no network and an empty cache."""
+
+    def run(*arguments, wait=True, **options):
+        environment = os.environ | {
+            "KERAS_HOME": str(tmp_path / "keras-home"),
+            "http_proxy": "http://127.0.0.1:9",
+            "https_proxy": "http://127.0.0.1:9",
+            "PYTHONPATH": str(PROJECT),
+        }
+        options = {"cwd": tmp_path, "text": True, "env": environment} | options
+        if arguments[0].endswith(".py"):
+            arguments = (str(PROJECT / arguments[0]), *arguments[1:])
+        command = [sys.executable, *arguments]
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        if not wait:
+            return subprocess.Popen(command, **options)
+        return subprocess.run(command, timeout=120, **options)
+
+    return run
+
+
+def exit_status(function, *arguments):
+    """Call a `main` that is to leave by SystemExit, and return its status."""
+    with pytest.raises(SystemExit) as leaving:
+        function(*arguments)
+    return leaving.value.code
+
+
+@pytest.fixture
+def error_of(capsys):
+    """Call a `main` that is to fail with status 2 and one line on stderr; return that line."""
+
+    def call(main, *arguments):
+        capsys.readouterr()
+        assert exit_status(main, list(arguments)) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and error.endswith("\n"), error
+        return error
+
+    return call

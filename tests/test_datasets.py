@@ -1,0 +1,241 @@
+"""Sources of data: what is embedded, what is found, and what is wrong with a file."""
+
+import gzip
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+
+from common import UserError, datasets
+
+import keras
+import numpy as np
+import pytest
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+
+
+def small_set(count=30):
+    images = np.random.default_rng(0).integers(0, 256, (count, 28, 28), dtype="uint8")
+    return images, (np.arange(count) % 10).astype("uint8")
+
+
+def idx(array):
+    return struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+def write_folder(folder, images, labels, compress=gzip.compress, part="train"):
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = ".gz" if compress is gzip.compress else ""
+    (folder / f"{part}-images-idx3-ubyte{suffix}").write_bytes(compress(idx(images)))
+    (folder / f"{part}-labels-idx1-ubyte{suffix}").write_bytes(compress(idx(labels)))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty folder in the place of Keras's cache, on a machine without internet."""
+
+    def get_file(name, origin, cache_subdir):
+        path = tmp_path / "cache" / cache_subdir / name
+        if not path.exists():
+            raise Exception(f"URL fetch failure on {origin}: None -- no internet in tests")
+        return str(path)
+
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    return tmp_path / "cache" / "datasets"
+
+
+@pytest.mark.parametrize("load", [datasets.load_mnist, datasets.load_fashion_mnist])
+def test_embedded_samples(load):
+    images, labels, class_names, source = load("sample")
+    assert source == "sample" and len(class_names) == 10
+    assert images.shape == (10_000, 28, 28, 1) and images.dtype == "uint8"
+    assert labels.shape == (10_000,) and labels.dtype == "int32"
+    assert (images.min(), images.max()) == (0, 255)
+    counts = np.bincount(labels)
+    if load is datasets.load_fashion_mnist:
+        assert counts.tolist() == [1000] * 10
+    else:
+        assert counts.tolist() == [1001, 1127, 991, 1032, 980, 863, 1014, 1070, 944, 978]
+    # --limit keeps the first images, so all classes must come early.
+    assert np.bincount(labels[:200], minlength=10).min() >= 8
+
+
+def test_embedded_samples_are_small_and_their_licences_are_beside_them():
+    folder = Path(datasets.__file__).parent / "samples"
+    assert sum(path.stat().st_size for path in folder.glob("*.npz")) < 7_000_000
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    for words in ("MIT", "Zalando", "CC BY-SA 3.0", "LeCun", "Cortes", "Burges"):
+        assert words in text
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason=f"{DEBIAN} is absent: a Debian package has it")
+def test_debians_folder_and_the_origin_of_the_sample():
+    images, labels, _, source = datasets.load_fashion_mnist(str(DEBIAN))
+    assert images.shape == (60_000, 28, 28, 1) and source == str(DEBIAN)
+    assert np.bincount(labels).tolist() == [6000] * 10
+    first = np.sort(np.concatenate([np.flatnonzero(labels == c)[:1000] for c in range(10)]))
+    sample = datasets.load_fashion_mnist("sample")
+    assert np.array_equal(sample.images, images[first])
+    assert np.array_equal(sample.labels, labels[first])
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bytes])
+def test_folder_of_idx_files(tmp_path, compress):
+    images, labels = small_set()
+    write_folder(tmp_path / "set", images, labels, compress)
+    found = datasets.load_fashion_mnist(str(tmp_path / "set"))
+    assert np.array_equal(found.images[..., 0], images) and np.array_equal(found.labels, labels)
+    assert found.labels.dtype == "int32" and found.source == str(tmp_path / "set")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_npz_file(tmp_path, save):
+    images, labels = small_set()
+    save(tmp_path / "set.npz", x_train=images, y_train=labels, x_test=images[:3], y_test=labels[:3])
+    clothes = datasets.load_fashion_mnist(str(tmp_path / "set.npz"))
+    assert np.array_equal(clothes.images[..., 0], images)
+    digits = datasets.load_mnist(str(tmp_path / "set.npz"))
+    assert np.array_equal(digits.images[..., 0], np.concatenate([images, images[:3]]))
+    assert np.array_equal(digits.labels, np.concatenate([labels, labels[:3]]))
+
+
+def test_npz_with_channel_axis_and_column_of_labels(tmp_path):
+    images, labels = small_set()
+    np.savez(tmp_path / "set.npz", x_train=images[..., None], y_train=labels[:, None].astype("i8"))
+    found = datasets.load_mnist(str(tmp_path / "set.npz"))
+    assert found.images.shape == (30, 28, 28, 1) and found.labels.shape == (30,)
+
+
+def test_full_sets_come_from_kerass_cache(cache, capsys):
+    images, labels = small_set()
+    write_folder(cache / "fashion-mnist", images, labels)
+    np.savez(cache / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    for source in ("auto", "full"):
+        assert datasets.load_fashion_mnist(source).source == "full"
+        assert len(datasets.load_fashion_mnist(source).images) == 30
+        assert datasets.load_mnist(source).source == "full"
+        assert len(datasets.load_mnist(source).images) == 60  # training and test part
+    assert capsys.readouterr().err == ""
+
+
+def test_auto_falls_back_on_the_sample_and_says_so_in_a_line(cache, capsys):
+    for load in (datasets.load_mnist, datasets.load_fashion_mnist):
+        assert load("auto").source == "sample"
+        output = capsys.readouterr()
+        assert output.out == "" and output.err.count("\n") == 1
+        assert "embedded sample" in output.err and "no internet in tests" in output.err
+        with pytest.raises(UserError, match="cannot be downloaded"):
+            load("full")
+
+
+def test_auto_says_which_file_in_the_cache_is_damaged(cache, capsys):
+    cache.mkdir(parents=True)
+    (cache / "mnist.npz").write_bytes(b"half a download")
+    assert datasets.load_mnist("auto").source == "sample"
+    assert "mnist.npz" in capsys.readouterr().err
+    with pytest.raises(UserError, match="mnist.npz"):
+        datasets.load_mnist("full")
+
+
+def test_sample_never_asks_the_network(monkeypatch):
+    monkeypatch.setattr(keras.utils, "get_file", None)
+    assert datasets.load_mnist("sample").source == "sample"
+
+
+def damaged_folders():
+    images, labels = small_set()
+    good = gzip.compress(idx(images))
+    yield "truncated", {"images": good[: len(good) // 2]}
+    yield "not gzip", {"images": b"no gzip at all"}
+    yield "empty", {"images": b""}
+    yield "wrong magic", {"images": gzip.compress(idx(labels))}
+    yield "too few", {"images": gzip.compress(idx(images)[:-1])}
+    yield "too many", {"images": gzip.compress(idx(images) + b"!")}
+    yield "other size", {"images": gzip.compress(idx(images[:, :27]))}
+    yield (
+        "none",
+        {"images": gzip.compress(idx(images[:0])), "labels": gzip.compress(idx(labels[:0]))},
+    )
+    yield "fewer labels", {"labels": gzip.compress(idx(labels[:-1]))}
+    yield "label 10", {"labels": gzip.compress(idx(labels + 1))}
+    huge = struct.pack(">HBB3I", 0, 8, 3, 10**9, 28, 28) + bytes(100)
+    yield "a billion images", {"images": gzip.compress(huge)}
+    yield "labels missing", {"labels": None}
+
+
+@pytest.mark.parametrize("files", [pytest.param(f, id=name) for name, f in damaged_folders()])
+def test_damaged_folder(tmp_path, files):
+    images, labels = small_set()
+    write_folder(tmp_path, images, labels)
+    for kind, content in files.items():
+        path = tmp_path / f"train-{kind}-idx{3 if kind == 'images' else 1}-ubyte.gz"
+        path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(UserError, match=str(tmp_path)) as caught:
+        datasets.load_fashion_mnist(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+class Surprise:
+    """Says so if it is ever unpickled."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('code of the file was run')",)
+
+
+def damaged_archives():
+    images, labels = small_set()
+    yield "no images", {"y_train": labels}
+    yield "no labels", {"x_train": images}
+    yield "float images", {"x_train": images / 255.0, "y_train": labels}
+    yield "flat images", {"x_train": images.reshape(30, -1), "y_train": labels}
+    yield "colour images", {"x_train": np.stack([images] * 3, axis=-1), "y_train": labels}
+    yield "float labels", {"x_train": images, "y_train": labels / 2}
+    yield "negative label", {"x_train": images, "y_train": labels.astype("int8") - 1}
+    yield "objects", {"x_train": np.array([Surprise()] * 30), "y_train": labels}
+
+
+@pytest.mark.parametrize(
+    ("problem", "arrays"), damaged_archives(), ids=lambda value: str(value)[:16]
+)
+def test_damaged_archive(tmp_path, problem, arrays):
+    np.savez(tmp_path / "set.npz", **arrays)
+    with pytest.raises(UserError, match=r"set\.npz") as caught:
+        datasets.load_mnist(str(tmp_path / "set.npz"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", pickle.dumps(Surprise())])
+def test_not_an_archive(tmp_path, content):
+    (tmp_path / "set.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"set\.npz"):
+        datasets.load_mnist(str(tmp_path / "set.npz"))
+
+
+def test_archive_that_claims_a_billion_images(tmp_path):
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({10**9}, 28, 28), }}\n"
+    member = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("x_train.npy", member)
+        archive.writestr("y_train.npy", member)
+    with pytest.raises(UserError, match="claims to be"):
+        datasets.load_mnist(str(tmp_path / "set.npz"))
+
+
+def test_a_source_that_is_not_there():
+    with pytest.raises(UserError, match="nowhere does not exist: give auto, full, sample"):
+        datasets.load_mnist("nowhere")
+
+
+def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of):
+    monkeypatch.chdir(tmp_path)
+    datasets.main(["fashion", "--data", "sample"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "10,000 images of 28 × 28 from sample"
+    assert lines[4].split() == ["3", "dress", "1,000"]
+    assert lines[-1] == "generated/fashion_first_100.png"
+    assert Path(lines[-1]).exists()
+    datasets.main(["mnist", "--data", "sample", "--out", "digits.png"])
+    assert Path("digits.png").exists()
+    assert "nowhere does not exist" in error_of(datasets.main, "mnist", "--data", "nowhere")
+    assert "must end in .png" in error_of(datasets.main, "mnist", "--out", "digits.jpg")

@@ -1,0 +1,72 @@
+"""Files that are complete or absent, and pictures that show what they should."""
+
+from common import UserError, plotting
+from common.files import check_writable, replacing, write_text
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+
+def test_a_file_is_replaced_in_one_step(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with replacing(path) as beside:
+        beside.write_text("new")
+        assert path.read_text() == "old" and beside.suffix == ".txt"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path) as beside:
+        beside.write_text("half of the n")
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(path)
+    with pytest.raises(KeyboardInterrupt), replacing(path) as beside:
+        beside.write_text("half of the n")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_check_writable(tmp_path):
+    check_writable(tmp_path / "a.PNG", ".png")
+    (tmp_path / "folder.png").mkdir()
+    for path in ("a.txt", "folder.png", "none/a.png"):
+        with pytest.raises(UserError, match=path):
+            check_writable(tmp_path / path, ".png")
+
+
+def test_tiles_row_by_row():
+    images = np.arange(1, 6, dtype="float32").reshape(5, 1, 1, 1)
+    expected = [[1, 0, 2, 0, 3, 0], [0] * 6, [4, 0, 5, 0, 0, 0], [0] * 6]
+    np.testing.assert_array_equal(plotting.tile(images, 3, gap=1)[..., 0], expected)
+
+
+def test_grids_are_drawn_dark_on_white(tmp_path):
+    images = np.zeros((4, 28, 28, 1), "float32")
+    images[1] = 1  # the upper right one
+    plotting.save_grid(images, tmp_path / "plain.png", columns=2)
+    shown = imread(tmp_path / "plain.png")[..., 0]
+    assert shown.shape == (180, 180)  # 28 pixels and a gap of 2, three dots each
+    assert np.all(shown[3:87, 93:177] == 0)
+    assert np.all(shown[90:] == 1) and np.all(shown[:, :90] == 1)
+
+
+def test_titles_and_headings_stand_above_the_grid(tmp_path):
+    images = np.zeros((4, 28, 28, 1), "float32")
+    plotting.save_grid(images, tmp_path / "a.png", columns=2, titles=("bag", "coat"))
+    shown = imread(tmp_path / "a.png")[..., 0]
+    assert shown.shape == (204, 180)
+    assert shown[:24, :90].min() < 0.5 and shown[:24, 90:].min() < 0.5 and shown[24:].min() == 1
+    plotting.save_grid(images, tmp_path / "b.png", columns=2, heading="dress")
+    shown = imread(tmp_path / "b.png")[..., 0]
+    assert shown[:30].min() < 0.5 and shown[30:].min() == 1
+
+
+def test_large_grids_stay_within_bounds(tmp_path):
+    plotting.save_grid(np.zeros((1000, 28, 28, 1), "float32"), tmp_path / "a.png", columns=40)
+    assert max(imread(tmp_path / "a.png").shape) <= 4000

@@ -1,0 +1,306 @@
+"""Sampling a saved generator: what is drawn, what is written, what is refused."""
+
+import shutil
+import zipfile
+
+import cgan_fashion
+import generate
+from common import generators, walking
+from common.datasets import CLOTHES
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+
+@pytest.fixture(autouse=True)
+def here(trained, tmp_path, monkeypatch):
+    """A folder of one's own, with trained models in runs/."""
+    (tmp_path / "runs").symlink_to(trained / "runs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def arrays(*arguments):
+    """What generate.py saves in an arrays file."""
+    generate.main([*arguments, "--save-arrays", "arrays.npz", "--out", "picture.png"])
+    with np.load("arrays.npz") as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def picture(*arguments):
+    generate.main([*arguments, "--out", "picture.png"])
+    with open("picture.png", "rb") as file:
+        return file.read()
+
+
+def test_a_class_by_number_and_by_name(here, capsys):
+    generate.main(["--model", "cgan", "--class", "3"])
+    path = here / capsys.readouterr().out.strip()
+    assert path == here / "generated/cgan_fashion_dress_seed0.png"
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    for model, name in (("cgan_fashion", "dress"), ("runs/cgan_fashion/generator.keras", "DRESS")):
+        assert picture("--model", model, "--class", name) == content
+
+
+def test_arrays_of_a_class():
+    saved = arrays("--model", "cgan", "--class", "ankle boot", "--count", "7")
+    assert saved["images"].shape == (7, 28, 28, 1) and saved["images"].dtype == "float32"
+    assert saved["labels"].tolist() == [9] * 7
+    generator = keras.saving.load_model("runs/cgan_fashion/generator.keras")
+    latents = np.random.default_rng(0).standard_normal((7, 6), dtype="float32")
+    drawn = generator.predict_on_batch([latents, np.full((7, 1), 9)])
+    np.testing.assert_allclose(saved["images"], (drawn + 1) / 2, atol=1e-6)
+
+
+def test_all_classes_in_columns():
+    for model in ("cgan", "cgan_mnist"):
+        saved = arrays("--model", model)
+        assert saved["images"].shape == (100, 28, 28, 1)
+        assert saved["labels"].tolist() == list(range(10)) * 10
+
+
+def test_digits_are_drawn_from_one_hot_labels_and_need_no_scaling():
+    saved = arrays("--model", "cgan_mnist", "--class", "4", "--count", "5")
+    generator = keras.saving.load_model("runs/cgan_mnist/generator.keras")
+    latents = np.random.default_rng(0).standard_normal((5, 6), dtype="float32")
+    drawn = generator.predict_on_batch([latents, np.eye(10)[[4] * 5]])
+    np.testing.assert_allclose(saved["images"], drawn, atol=1e-6)
+
+
+def test_a_generator_without_classes(error_of):
+    saved = arrays("--model", "gan", "--count", "3")
+    assert saved.keys() == {"images"} and saved["images"].shape == (3, 28, 28, 1)
+    assert "has no classes" in error_of(generate.main, "--model", "gan", "--class", "3")
+
+
+def test_seed_and_count():
+    few = arrays("--model", "cgan", "--class", "3", "--count", "4", "--seed", "5")["images"]
+    many = arrays("--model", "cgan", "--class", "3", "--count", "260", "--seed", "5")["images"]
+    np.testing.assert_allclose(few, many[:4], atol=1e-6)
+    assert len(np.unique(many.round(4), axis=0)) == 260
+    other = arrays("--model", "cgan", "--class", "3", "--count", "4", "--seed", "6")["images"]
+    assert np.abs(few - other).max() > 1e-3
+
+
+def test_a_very_large_count_is_saved_whole_and_drawn_in_part(capsys):
+    saved = arrays("--model", "gan", "--count", "1001")
+    assert len(saved["images"]) == 1001
+    output = capsys.readouterr()
+    assert output.out.split() == ["picture.png", "arrays.npz"]
+    assert output.err == "generate.py: the picture shows the first 1000 images\n"
+
+
+def test_without_a_display_show_says_so(capsys):
+    generate.main(["--model", "gan", "--count", "1", "--out", "picture.png", "--show"])
+    output = capsys.readouterr()
+    assert output.out == "picture.png\n" and "no display" in output.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "cgan", "--class", "hat"], "unknown class 'hat'; known are 0 (T-shirt/top), "),
+        (["--model", "cgan", "--class", "10"], "unknown class '10'"),
+        (["--model", "cgan", "--class", "-1"], "unknown class '-1'"),
+        (["--model", "cgan", "--class", ""], "unknown class ''"),
+        (["--model", "cgan", "--count", "0"], "--count: 0 is not between 1 and"),
+        (["--model", "cgan", "--seed", "-1"], "--seed: -1 is not"),
+        (["--model", "cgan", "--seed", "x"], "'x' is not a whole number"),
+        (["--model", "cgan", "--out", "a.jpg"], "a.jpg must end in .png"),
+        (["--model", "cgan", "--out", "none/a.png"], "there is no folder none"),
+        (["--model", "cgan", "--out", "runs/a.png/b.png"], "there is no folder"),
+        (["--model", "cgan", "--save-arrays", "a.npy"], "a.npy must end in .npz"),
+        (["--model", "dcgan"], "unknown model 'dcgan': give cgan, "),
+        (["--model", "none.keras"], "there is no file none.keras"),
+        (["--model", "cgan", "--interpolate", "2", "hat"], "unknown class 'hat'"),
+        (["--model", "gan", "--interpolate", "2", "6"], "has no classes"),
+        (["--model", "cgan", "--interpolate", "2", "6", "--class", "1"], "leave out --class"),
+        (["--model", "cgan", "--interpolate", "2", "6", "--count", "1"], "leave out --count"),
+        (["--model", "cgan", "--interpolate", "2", "6", "--frames", "1"], "--frames: 1 is not"),
+        (["--model", "cgan", "--fps", "2"], "--fps needs one of the --interpolate options"),
+        (["--model", "cgan", "--interpolate", "2", "6", "--interpolate-latent"], "two walks"),
+        ([], "required: --model"),
+    ],
+)
+def test_bad_arguments(here, error_of, arguments, words):
+    error = error_of(generate.main, *arguments)
+    assert error.startswith("generate.py: error: ") and words in error
+    assert {path.name for path in here.iterdir()} <= {"runs", "generated"}
+
+
+def test_no_model_yet(here, error_of):
+    (here / "runs").unlink()
+    error = error_of(generate.main, "--model", "cgan")
+    assert "there is no runs/cgan_fashion/generator.keras yet" in error
+    assert error.endswith("train one with: python cgan_fashion.py\n")
+
+
+def test_help_and_errors_come_without_importing_tensorflow(run_script):
+    code = """
+import sys, generate
+try:
+    generate.main(sys.argv[1:])
+finally:
+    print("tensorflow" in sys.modules, "matplotlib" in sys.modules, file=sys.stderr)
+"""
+    for arguments, status in (
+        (["--help"], 0),
+        (["--model", "cgan", "--class", "hat"], 2),
+        (["--model", "cgan", "--count", "0"], 2),
+        (["--model", "cgan", "--out", "none/a.png"], 2),
+    ):
+        done = run_script("-c", code, *arguments)
+        assert done.returncode == status
+        assert done.stderr.splitlines()[-1] == "False False"
+
+
+def test_as_a_user_runs_it(run_script):
+    done = run_script("generate.py", "--model", "cgan", "--class", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "generated/cgan_fashion_dress_seed0.png\n"
+
+
+def write_bytes(content):
+    def write(path):
+        path.write_bytes(content)
+
+    return write
+
+
+def cut(path):
+    content = path.parent.joinpath("runs/cgan_fashion/generator.keras").read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def without_weights(path):
+    source = path.parent / "runs/cgan_fashion/generator.keras"
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w") as copy:
+        copy.writestr("config.json", archive.read("config.json"))
+        copy.writestr("metadata.json", archive.read("metadata.json"))
+
+
+def discriminator(path):
+    cgan_fashion.define_discriminator().save(path)
+
+
+def classifier(path):
+    keras.Sequential([layers.Input((3,)), layers.Dense(1)]).save(path)
+
+
+def generator_in_name_only(path):
+    image = keras.Input((4,), name="image")
+    keras.Model(image, layers.Dense(1)(image), name="cgan_fashion_generator").save(path)
+
+
+def with_code_of_its_own(path):
+    latent, label = keras.Input((6,), name="latent"), keras.Input((1,), name="label")
+    image = layers.Lambda(lambda x: print("the file's code was run") or x[:, :, None, None])
+    keras.Model([latent, label], image(latent), name="cgan_fashion_generator").save(path)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        write_bytes(b""),
+        write_bytes(b"no zip file"),
+        cut,
+        without_weights,
+        discriminator,
+        classifier,
+        generator_in_name_only,
+        with_code_of_its_own,
+    ],
+    ids=lambda make: make.__name__,
+)
+@pytest.mark.filterwarnings("ignore:.*saving.*Lambda:UserWarning")
+def test_something_else_than_a_generator(here, error_of, capsys, make):
+    make(here / "other.keras")
+    capsys.readouterr()
+    error = error_of(generate.main, "--model", "other.keras", "--out", "picture.png")
+    assert "other.keras" in error and len(error) < 500
+    assert "the file's code was run" not in capsys.readouterr().out
+    assert {path.name for path in here.iterdir()} == {"runs", "other.keras"}
+
+
+def test_a_generator_of_another_script(here, trained, error_of):
+    (here / "runs").unlink()
+    shutil.copytree(trained / "runs/gan_fashion", here / "runs/cgan_fashion")
+    error = error_of(generate.main, "--model", "cgan")
+    assert "holds the model 'gan_fashion_generator', not a generator of cgan_fashion.py" in error
+
+
+def test_an_output_that_cannot_be_written(here, error_of, monkeypatch):
+    def no_space(path, **_arrays):
+        path.write_bytes(b"the beginning")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", no_space)
+    arguments = ["--model", "gan", "--count", "1", "--save-arrays", "a.npz", "--out", "a.png"]
+    error = error_of(generate.main, *arguments)
+    assert error == "generate.py: error: cannot write a.npz: No space left on device\n"
+    assert {path.name for path in here.iterdir()} == {"runs", "a.png"}
+
+
+@pytest.mark.parametrize("model", ["cgan", "cgan_mnist"])
+def test_a_walk_between_classes_ends_at_the_plain_classes(here, model):
+    walk = arrays("--model", model, "--interpolate", "2", "6", "--frames", "5", "--seed", "3")
+    assert walk["images"].shape == (5, 28, 28, 1)
+    shares = np.zeros((5, 10))
+    shares[:, 2], shares[:, 6] = [1, 0.75, 0.5, 0.25, 0], [0, 0.25, 0.5, 0.75, 1]
+    np.testing.assert_allclose(walk["labels"], shares, atol=1e-7)
+    for frame, label in ((0, "2"), (-1, "6")):
+        plain = arrays("--model", model, "--class", label, "--count", "1", "--seed", "3")
+        np.testing.assert_allclose(walk["images"][frame], plain["images"][0], atol=1e-6)
+    steps = np.abs(np.diff(walk["images"], axis=0)).max(axis=(1, 2, 3))
+    assert np.all(steps > 1e-5)
+
+
+def test_a_walk_writes_an_animation_and_a_strip(here, capsys):
+    generate.main(["--model", "cgan_mnist", "--interpolate", "2", "6"])
+    gif, strip = capsys.readouterr().out.split()
+    assert (gif, strip) == (
+        "generated/cgan_mnist_2_6_seed0.gif",
+        "generated/cgan_mnist_2_6_seed0.png",
+    )
+    from PIL import Image  # matplotlib's own dependency, which writes the GIF
+
+    with Image.open(gif) as animation:
+        assert (animation.size, animation.n_frames) == ((96, 96), 9)
+        assert animation.info["duration"] == 1000 and animation.info["loop"] == 0
+    generate.main(
+        ["--model", "cgan", "--interpolate", "bag", "coat", "--out", "walk.png"]
+        + ["--frames", "4", "--frame-size", "50", "--fps", "5"]
+    )
+    with Image.open("walk.gif") as animation:
+        assert (animation.size, animation.n_frames) == ((50, 50), 4)
+        assert animation.info["duration"] == 200
+
+
+@pytest.mark.parametrize("model", ["cgan", "cgan_mnist", "gan"])
+def test_a_walk_between_latents(model):
+    labelled = [] if model == "gan" else ["--class", "1"]
+    walk = arrays("--model", model, "--interpolate-latent", *labelled, "--frames", "4")["images"]
+    plain = arrays("--model", model, *labelled, "--count", "2")["images"]
+    assert walk.shape == (4, 28, 28, 1)
+    np.testing.assert_allclose(walk[[0, -1]], plain, atol=1e-6)
+
+
+def test_a_walk_between_latents_for_all_classes():
+    walk = arrays("--model", "cgan", "--interpolate-latent", "--frames", "3")
+    assert walk["images"].shape == (30, 28, 28, 1)
+    assert walk["labels"].argmax(axis=1).tolist() == np.repeat(np.arange(10), 3).tolist()
+
+
+def test_slerp_by_hand():
+    first, last = np.array([2.0, 0.0], "float32"), np.array([0.0, 2.0], "float32")
+    expected = [[2, 0], [3**0.5, 1], [1, 3**0.5], [0, 2]]
+    np.testing.assert_allclose(walking.slerp(first, last, 4), expected, atol=1e-6)
+    np.testing.assert_allclose(walking.slerp(first, 3 * first, 3), [[2, 0], [4, 0], [6, 0]])
+
+
+def test_class_names_are_those_of_fashion_mnist():
+    assert [generators.find_class(name, "cgan_fashion") for name in CLOTHES] == list(range(10))
+    assert CLOTHES[3] == "dress"

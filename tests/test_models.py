@@ -1,0 +1,183 @@
+"""The networks are those of the documents they come from; the batches are what they say."""
+
+import cgan_fashion
+import cgan_mnist
+import gan_fashion
+
+import keras
+import numpy as np
+import pytest
+
+PARAMETERS = {
+    "cgan_fashion": (196_773, 1_169_336),
+    "cgan_mnist": (80_385, 1_491_215),
+    "gan_fashion": (155_137, 1_164_289),
+}
+
+
+def images_and_labels(count=64):
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (count, 28, 28, 1), dtype="uint8")
+    return images, np.arange(count, dtype="int32") % 10
+
+
+def test_parameter_counts(script):
+    counts = script.define_discriminator().count_params(), script.define_generator().count_params()
+    assert counts == PARAMETERS[script.__name__]
+
+
+def test_inputs_and_outputs(script):
+    d_model, g_model = script.define_discriminator(), script.define_generator()
+    label = {"cgan_fashion": [("label", (None, 1))], "cgan_mnist": [("label", (None, 10))]}
+    label = label.get(script.__name__, [])
+    latent_dim = {"cgan_mnist": 128}.get(script.__name__, 100)
+    named = [(tensor.name, tensor.shape) for tensor in g_model.inputs]
+    assert named == [("latent", (None, latent_dim)), *label]
+    named = [(tensor.name, tensor.shape) for tensor in d_model.inputs]
+    assert named == [("image", (None, 28, 28, 1)), *label]
+    assert g_model.output_shape == (None, 28, 28, 1)
+    assert d_model.output_shape == (None, 1)
+
+
+def test_sizes_can_be_changed():
+    g_model = cgan_fashion.define_generator(latent_dim=7, embedding_dim=3)
+    assert g_model.inputs[0].shape == (None, 7)
+    # embedding, its dense layer, the latent's dense layer; then as in the full size
+    rest = 1_169_336 - (10 * 50 + 50 * 49 + 49) - (100 * 6272 + 6272)
+    assert g_model.count_params() == (10 * 3 + 3 * 49 + 49) + (7 * 6272 + 6272) + rest
+
+
+def test_integer_labels_are_integers_and_embeddings_start_at_unit_scale():
+    for model in (cgan_fashion.define_discriminator(), cgan_fashion.define_generator()):
+        label = next(tensor for tensor in model.inputs if tensor.name == "label")
+        assert label.dtype == "int32"
+        (embedding,) = (x for x in model.layers if isinstance(x, keras.layers.Embedding))
+        table = embedding.embeddings.numpy()
+        assert table.shape == (10, 50)
+        assert 0.9 < table.std() < 1.1 and abs(table.mean()) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("module", "rate", "beta_1", "from_logits"),
+    [
+        (cgan_fashion, 2e-4, 0.5, False),
+        (cgan_mnist, 3e-4, 0.9, True),
+        (gan_fashion, 2e-4, 0.5, False),
+    ],
+)
+def test_loss_and_optimizer(module, rate, beta_1, from_logits):
+    d_model, g_model = module.define_discriminator(), module.define_generator()
+    gan_model = module.define_gan(g_model, d_model)
+    assert not g_model.compiled
+    for model in (d_model, gan_model):
+        assert isinstance(model.optimizer, keras.optimizers.Adam)
+        np.testing.assert_allclose(float(model.optimizer.learning_rate), rate, rtol=1e-6)
+        assert model.optimizer.beta_1 == beta_1
+        # Binary cross-entropy by hand: of a logit 2 against the target 1, or a probability.
+        guess = np.array([[2.0]]) if from_logits else np.array([[1 / (1 + np.exp(-2.0))]])
+        loss = keras.losses.get(model.loss)(np.array([[1.0]]), guess)
+        np.testing.assert_allclose(float(np.mean(loss)), np.log(1 + np.exp(-2.0)), rtol=1e-5)
+
+
+def always_real(d_model, real):
+    """Make a discriminator answer "real", with a logit of 4, whatever it sees."""
+    *_, output = d_model.layers
+    output.kernel.assign(np.zeros(output.kernel.shape))
+    output.bias.assign([4.0 if real == 1 else -4.0])
+
+
+def test_the_loss_of_a_step_is_of_that_step_alone(script):
+    """Were it a running mean, the losses of real and generated images would be mixed up."""
+    d_model = script.define_discriminator()
+    inputs, real = script.generate_real_samples(images_and_labels(), 8, np.random.default_rng(0))
+    always_real(d_model, real[0, 0])
+    loss, accuracy = d_model.train_on_batch(inputs, real)
+    np.testing.assert_allclose(loss, np.log(1 + np.exp(-4.0)), rtol=1e-3)
+    assert accuracy == 1.0
+    loss, accuracy = d_model.train_on_batch(inputs, 1 - real)
+    assert 3.5 < loss < 4.5  # their mean would be 2
+    assert accuracy == 0.0
+
+
+def test_real_samples_are_scaled_and_keep_their_labels(script):
+    images, labels = images_and_labels()
+    inputs, target = script.generate_real_samples((images, labels), 50, np.random.default_rng(1))
+    chosen = np.random.default_rng(1).integers(0, len(images), 50)
+    real, *label = inputs if isinstance(inputs, list) else [inputs]
+    assert real.dtype == "float32" and images.dtype == "uint8"
+    low = 0 if script is cgan_mnist else -1
+    expected = low + (1 - low) * images[chosen].astype("float64") / 255
+    np.testing.assert_allclose(real, expected, atol=1e-6)
+    if script is cgan_fashion:
+        assert np.array_equal(label[0], labels[chosen, np.newaxis])
+    if script is cgan_mnist:
+        assert np.array_equal(label[0].argmax(axis=1), labels[chosen])
+        assert np.array_equal(label[0].sum(axis=1), np.ones(50))
+    assert np.array_equal(target, np.full((50, 1), 0 if script is cgan_mnist else 1))
+
+
+def test_scaling_reaches_both_ends(script):
+    ends = np.zeros((2, 28, 28, 1), "uint8")
+    ends[1] = 255
+    inputs, _ = script.generate_real_samples((ends, np.zeros(2, int)), 50, np.random.default_rng())
+    real = inputs[0] if isinstance(inputs, list) else inputs
+    assert (real.min(), real.max()) == (0 if script is cgan_mnist else -1, 1)
+
+
+def test_fake_samples_are_the_generators_answer_to_the_points_drawn(script):
+    g_model = script.define_generator(latent_dim=6)
+    inputs, target = script.generate_fake_samples(g_model, 6, 9, np.random.default_rng(3))
+    points = script.generate_latent_points(6, 9, np.random.default_rng(3))
+    images = inputs[0] if isinstance(inputs, list) else inputs
+    np.testing.assert_array_equal(images, g_model.predict_on_batch(points))
+    low = 0 if script is cgan_mnist else -1
+    assert images.shape == (9, 28, 28, 1) and images.min() >= low and images.max() <= 1
+    if isinstance(inputs, list):
+        assert np.array_equal(inputs[1], points[1])
+    assert np.array_equal(target, np.full((9, 1), 1 if script is cgan_mnist else 0))
+
+
+def test_latent_points_are_normal_and_labels_uniform(script):
+    points = script.generate_latent_points(20, 5000, np.random.default_rng(3))
+    latents, *labels = points if isinstance(points, list) else [points]
+    assert latents.shape == (5000, 20) and latents.dtype == "float32"
+    assert abs(latents.mean()) < 0.02 and abs(latents.std() - 1) < 0.02
+    for label in labels:
+        numbers = label.argmax(axis=1) if label.shape[1] == 10 else label[:, 0]
+        assert np.bincount(numbers, minlength=10).min() > 400
+
+
+@pytest.mark.parametrize("label", [-1, 10])
+def test_a_label_out_of_range_is_an_error(label):
+    images, labels = images_and_labels(1)
+    labels[:] = label
+    for module in (cgan_fashion, cgan_mnist):
+        with pytest.raises(ValueError, match=f"label {label} is not between 0 and 9"):
+            module.generate_real_samples((images, labels), 4, np.random.default_rng())
+
+
+def test_each_class_has_a_label_plane_of_its_own():
+    d_model = cgan_mnist.define_discriminator()
+    planes = keras.Model(d_model.inputs, d_model.get_layer("label_planes").output)
+    drawn = planes.predict_on_batch([np.zeros((10, 28, 28, 1)), np.eye(10)])
+    assert drawn.shape == (10, 28, 28, 10)
+    for label in range(10):
+        for plane in range(10):
+            assert np.all(drawn[label, :, :, plane] == (label == plane))
+
+
+def test_the_documents_label_planes_are_scrambled():
+    """What cgan_mnist.py says of them: about three rows are lit, in all channels alike."""
+    scrambled = np.repeat(np.eye(10)[:, :, None, None], 28 * 28).reshape(10, 28, 28, 10)
+    for label in range(10):
+        assert 3 <= scrambled[label].any(axis=(1, 2)).sum() <= 4
+        lit_pixels = scrambled[label].sum(axis=(0, 1))
+        assert set(lit_pixels) <= {78, 79}
+
+
+def test_a_mixture_of_digits_is_a_legal_label():
+    g_model = cgan_mnist.define_generator(latent_dim=6)
+    two, six = np.eye(10, dtype="float32")[[2, 6]]
+    latents = np.tile(np.linspace(-1, 1, 6, dtype="float32"), (3, 1))
+    images = g_model.predict_on_batch([latents, np.stack([two, (two + six) / 2, six])])
+    assert np.abs(images[0] - images[1]).max() > 1e-4 and np.abs(images[1] - images[2]).max() > 1e-4
