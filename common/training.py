@@ -52,7 +52,6 @@ class Run:
         self._seconds = 0.0  # spent on them
         self._history = {}  # a list for each loss, with a mean for each epoch
         self._epoch = 0  # the one that runs
-        self._latest = {}  # the losses of its last step
         self._sums = {}  # the losses of its steps so far
         self._stop = False  # after Ctrl-C
         self._usual_handler = None
@@ -139,21 +138,22 @@ class Run:
         """Yield the number of each training step of an epoch, from 1, and show the progress."""
         self._sums = {}
         bar = None
-        if sys.stdout.isatty():
-            print(f"Epoch {self._epoch}/{self.arguments.epochs}")
-            bar = keras.utils.Progbar(count)
         for step in range(1, count + 1):
             yield step
-            if bar:
-                bar.update(step, list(self._latest.items()))
+            means = {name: total / step for name, total in self._sums.items()}
+            if sys.stdout.isatty():
+                if bar is None:
+                    print(f"Epoch {self._epoch}/{self.arguments.epochs}")
+                    # "Stateful" is what Keras calls values that are means already.
+                    bar = keras.utils.Progbar(count, width=10, stateful_metrics=list(means))
+                bar.update(step, means.items())
             if self._stop and step < count:
                 raise KeyboardInterrupt
-        for name, total in self._sums.items():
-            self._history.setdefault(name, []).append(total / count)
+        for name, mean in means.items():
+            self._history.setdefault(name, []).append(mean)
 
     def log(self, **losses):
         """Take the losses and accuracies of a step, plain numbers."""
-        self._latest = losses
         for name, loss in losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + loss
 

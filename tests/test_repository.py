@@ -1,0 +1,77 @@
+"""The promises of the README and the rules of the house."""
+
+import ast
+import re
+
+import generate
+from common import generators
+from common.arguments import training_parser
+
+import pytest
+from conftest import PROJECT, SCRIPTS
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def options(parser):
+    """The long options of a parser."""
+    return {name for action in parser._actions for name in action.option_strings} - {"-h", "--help"}
+
+
+def imports(path):
+    """The modules that a file imports, at its top or inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def test_the_readme_lists_every_option_and_no_other():
+    parser = training_parser("any", "", epochs=1, batch_size=2, latent_dim=1)
+    known = options(parser) | options(generate.define_parser()) | {"--embedding-dim"}
+    assert set(re.findall(r"`(--[a-z-]+)", README)) == known | set()
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_command_line_is_the_same_everywhere(name, run_script):
+    shown = run_script(f"{name}.py", "--help")
+    assert shown.returncode == 0 and shown.stderr == ""
+    parser = training_parser(name, "", epochs=1, batch_size=2, latent_dim=1)
+    extra = {"--embedding-dim"} if name == "cgan_fashion" else set()
+    assert set(re.findall(r"^  (--[a-z-]+)", shown.stdout, re.MULTILINE)) == options(parser) | extra
+
+
+def test_the_readme_has_one_command_to_run_and_one_to_test():
+    install = "python3 -m venv .venv && .venv/bin/pip install -r requirements"
+    assert README.count(install) == 2
+    assert f"{install}.txt && .venv/bin/python cgan_fashion.py\n" in README
+    assert f"{install}-dev.txt && .venv/bin/python -m pytest\n" in README
+    assert "python -m pytest\n" in (PROJECT / ".ci/run").read_text()
+
+
+def test_what_the_readme_points_to_is_there():
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (PROJECT / target).exists(), target
+
+
+def test_every_model_that_can_be_sampled_has_its_script():
+    assert set(generators.KINDS) == set(SCRIPTS)
+    assert all((PROJECT / f"{name}.py").exists() for name in SCRIPTS)
+
+
+def test_imports_run_downhill():
+    scripts = {path.stem for path in PROJECT.glob("*.py")}
+    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("common/*.py")]:
+        roots = {name.split(".")[0] for name in imports(path)}
+        assert not roots & scripts, f"{path} imports a script"
+
+
+def test_nothing_but_the_four_packages_is_needed_to_run():
+    listed = re.findall(r"^([a-z]+)", (PROJECT / "requirements.txt").read_text(), re.MULTILINE)
+    assert listed == ["keras", "matplotlib", "numpy", "tensorflow"]
+    import sys
+
+    allowed = {*listed, "common", *sys.stdlib_module_names}
+    for path in [*PROJECT.glob("*.py"), *PROJECT.glob("common/*.py")]:
+        assert {name.split(".")[0] for name in imports(path)} <= allowed
