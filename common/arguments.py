@@ -17,25 +17,39 @@ class ArgumentParser(argparse.ArgumentParser):
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
-    def add_integer(self, name, low, high, default, help, metavar="N"):
+    def add_integer(self, name, low, high, default, help):
         """Add an option that takes a whole number from `low` to `high`."""
         if default is not None:
             help = f"{help} (default: {default})"
         self.add_argument(
-            name, type=integer(low, high), default=default, metavar=metavar, help=help
+            name,
+            type=bounded(int, "whole number", low, high),
+            default=default,
+            metavar="N",
+            help=help,
+        )
+
+    def add_number(self, name, low, high, default, help):
+        """Add an option that takes any number from `low` to `high`."""
+        self.add_argument(
+            name,
+            type=bounded(float, "number", low, high),
+            default=default,
+            metavar="X",
+            help=f"{help} (default: {default:g})",
         )
 
 
-def integer(low, high):
-    """A type for argparse: a whole number from `low` to `high`."""
+def bounded(kind, kind_name, low, high):
+    """A type for argparse: a number of a kind, int or float, from `low` to `high`."""
 
     def parse(text):
         try:
-            number = int(text)
+            number = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"{number} is not between {low} and {high}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {kind_name}") from None
+        if not low <= number <= high:  # nor is NaN
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
         return number
 
     return parse

@@ -24,15 +24,19 @@ class Frozen(keras.layers.Layer):
 
     Args:
         model: a built `keras.Model`; inputs and outputs of the layer are those of the model.
+        training: True or False to call the model in that mode always, None for the mode of the
+            model that contains the layer.
     """
 
-    def __init__(self, model, **options):
+    def __init__(self, model, training=None, **options):
         super().__init__(**options)
+        self._mode = training
         # Keras adopts every model that is an attribute, but does not look inside a function.
         self._get_model = lambda: model
 
     def call(self, inputs, training=None):
         model = self._get_model()
+        training = training if self._mode is None else self._mode
         outputs, _unused_new_state = model.stateless_call(
             model.trainable_variables, model.non_trainable_variables, inputs, training=training
         )

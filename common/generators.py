@@ -20,8 +20,9 @@ KINDS = {
     "cgan_fashion": Kind(CLOTHES, darkest=-1),
     "cgan_mnist": Kind(DIGITS, darkest=0),
     "gan_fashion": Kind((), darkest=-1),
+    "wgan_gp_fashion": Kind((), darkest=-1),
 }
-SHORT_NAMES = {"cgan": "cgan_fashion", "gan": "gan_fashion"}
+SHORT_NAMES = {"cgan": "cgan_fashion", "gan": "gan_fashion", "wgan_gp": "wgan_gp_fashion"}
 NAMES = ", ".join(sorted(KINDS.keys() | SHORT_NAMES.keys()))
 
 

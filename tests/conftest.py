@@ -6,17 +6,42 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 PROJECT = Path(__file__).parent.parent
-SCRIPTS = ("cgan_fashion", "cgan_mnist", "gan_fashion")
+WITH_DISCRIMINATOR = ("cgan_fashion", "cgan_mnist", "gan_fashion")
+SCRIPTS = (*WITH_DISCRIMINATOR, "wgan_gp_fashion")
 TINY = ["--data", "sample", "--limit", "64", "--batch-size", "16", "--latent-dim", "6"]
 
 
 @pytest.fixture(params=SCRIPTS)
-def script(request):
+def any_script(request):
     """Each training script in turn, as a module."""
     return importlib.import_module(request.param)
+
+
+@pytest.fixture(params=WITH_DISCRIMINATOR)
+def script(request):
+    """Each training script in turn that has a discriminator, as a module."""
+    return importlib.import_module(request.param)
+
+
+class OneEpoch:
+    """Stands for a training.Run: one epoch, nothing saved."""
+
+    def __init__(self):
+        self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
+        self.logged = []
+
+    def epochs(self, _draw_samples):
+        yield 1
+
+    def steps(self, count):
+        yield from range(count)
+
+    def log(self, **losses):
+        self.logged.append(losses)
 
 
 @pytest.fixture(scope="session")
