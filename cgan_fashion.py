@@ -19,7 +19,7 @@ from common.freezing import Frozen
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 IMAGE_SHAPE = (28, 28, 1)
 N_CLASSES = 10
@@ -82,10 +82,13 @@ def embed(label, embedding_dim):
     # samples a classifier of real clothes saw 11 and 21 % in the class asked for after epochs 1
     # and 2, and 56 and 78 % with vectors of unit scale (60,000 images, batch 128, one run each).
     unit_scale = keras.initializers.RandomNormal(stddev=1.0)
+    # Keras would take -1 for the last class. Row 10 is one that TensorFlow refuses to look up.
+    label = ops.where(label < 0, N_CLASSES, label)
     return layers.Embedding(N_CLASSES, embedding_dim, embeddings_initializer=unit_scale)(label)
 
 
 def adam():
+    """A new optimizer: each model has its own."""
     return keras.optimizers.Adam(learning_rate=2e-4, beta_1=0.5)
 
 
@@ -108,12 +111,13 @@ def define_gan(g_model, d_model):
     return model
 
 
-def generate_real_samples(dataset, n_samples, rng):
+def generate_real_samples(dataset, n_samples, rng=None):
     """Draw real images, scaled to [-1, 1], with their labels and the target 1.
 
     `dataset` starts with images, uint8 (N, 28, 28, 1), and labels, integers (N,).
     Raises ValueError for a label outside 0 to 9.
     """
+    rng = np.random.default_rng(rng)
     images, labels = dataset[:2]
     chosen = rng.integers(0, len(images), n_samples)
     real_images = (images[chosen].astype("float32") - 127.5) / 127.5
@@ -121,14 +125,15 @@ def generate_real_samples(dataset, n_samples, rng):
     return [real_images, real_labels.reshape(-1, 1)], np.ones((n_samples, 1), "float32")
 
 
-def generate_latent_points(latent_dim, n_samples, rng):
+def generate_latent_points(latent_dim, n_samples, rng=None):
     """Draw the generator's inputs: latents (n, latent_dim) from N(0, 1), labels (n, 1)."""
+    rng = np.random.default_rng(rng)
     latents = rng.standard_normal((n_samples, latent_dim), dtype="float32")
     labels = rng.integers(0, N_CLASSES, (n_samples, 1), dtype="int32")
     return [latents, labels]
 
 
-def generate_fake_samples(g_model, latent_dim, n_samples, rng):
+def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
     """Draw generated images in [-1, 1], with the labels asked for and the target 0."""
     latents, labels = generate_latent_points(latent_dim, n_samples, rng)
     # predict_on_batch, since predict sets up a whole data pipeline: 85 ms for a call of 10.

@@ -75,10 +75,12 @@ def define_generator(latent_dim=LATENT_DIM):
 
 
 def cross_entropy():
+    """The loss of both models, from logits."""
     return keras.losses.BinaryCrossentropy(from_logits=True)
 
 
 def adam():
+    """A new optimizer: each model has its own."""
     return keras.optimizers.Adam(learning_rate=3e-4)
 
 
@@ -102,25 +104,27 @@ def one_hot(labels):
     return np.eye(N_CLASSES, dtype="float32")[datasets.check_labels(labels, N_CLASSES)]
 
 
-def generate_real_samples(dataset, n_samples, rng):
+def generate_real_samples(dataset, n_samples, rng=None):
     """Draw real images, scaled to [0, 1], with their one-hot labels and the target 0.
 
     `dataset` starts with images, uint8 (N, 28, 28, 1), and labels, integers (N,).
     Raises ValueError for a label outside 0 to 9.
     """
+    rng = np.random.default_rng(rng)
     images, labels = dataset[:2]
     chosen = rng.integers(0, len(images), n_samples)
     real_images = images[chosen].astype("float32") / 255
     return [real_images, one_hot(labels[chosen])], np.full((n_samples, 1), REAL, "float32")
 
 
-def generate_latent_points(latent_dim, n_samples, rng):
+def generate_latent_points(latent_dim, n_samples, rng=None):
     """Draw the generator's inputs: latents (n, latent_dim) from N(0, 1), one-hot labels (n, 10)."""
+    rng = np.random.default_rng(rng)
     latents = rng.standard_normal((n_samples, latent_dim), dtype="float32")
     return [latents, one_hot(rng.integers(0, N_CLASSES, n_samples))]
 
 
-def generate_fake_samples(g_model, latent_dim, n_samples, rng):
+def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
     """Draw generated images in [0, 1], with the labels asked for and the target 1."""
     latents, labels = generate_latent_points(latent_dim, n_samples, rng)
     images = g_model.predict_on_batch([latents, labels])

@@ -61,6 +61,7 @@ def define_generator(latent_dim=LATENT_DIM):
 
 
 def adam():
+    """A new optimizer: each model has its own."""
     return keras.optimizers.Adam(learning_rate=2e-4, beta_1=0.5)
 
 
@@ -78,23 +79,25 @@ def define_gan(g_model, d_model):
     return model
 
 
-def generate_real_samples(dataset, n_samples, rng):
+def generate_real_samples(dataset, n_samples, rng=None):
     """Draw real images, scaled to [-1, 1], with the target 1.
 
     `dataset` starts with images, uint8 (N, 28, 28, 1).
     """
+    rng = np.random.default_rng(rng)
     images = dataset[0]
     chosen = rng.integers(0, len(images), n_samples)
     real_images = (images[chosen].astype("float32") - 127.5) / 127.5
     return real_images, np.ones((n_samples, 1), "float32")
 
 
-def generate_latent_points(latent_dim, n_samples, rng):
+def generate_latent_points(latent_dim, n_samples, rng=None):
     """Draw the generator's input: latents (n, latent_dim) from N(0, 1)."""
+    rng = np.random.default_rng(rng)
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
-def generate_fake_samples(g_model, latent_dim, n_samples, rng):
+def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
     """Draw generated images in [-1, 1], with the target 0."""
     latents = generate_latent_points(latent_dim, n_samples, rng)
     # predict_on_batch, since predict sets up a whole data pipeline: 85 ms for a call of 10.

@@ -26,6 +26,7 @@ BATCH = 250
 
 
 def define_parser():
+    """The command line of this script."""
     parser = ArgumentParser(prog="generate.py", description=__doc__)
     parser.add_argument(
         "--model",
@@ -118,7 +119,7 @@ def encode(labels, generator):
 
 def to_unit(pixels, kind):
     """Scale the generator's output to [0, 1]."""
-    return (pixels - kind.darkest) / (1 - kind.darkest)
+    return (pixels - kind.pixel_min) / (1 - kind.pixel_min)
 
 
 def generate_walk(generator, kind, classes, frames, seed):
@@ -190,16 +191,23 @@ def main(argv=None):
         kind = generators.KINDS[script]
         asked = arguments.interpolate or [arguments.class_name]
         classes = [generators.find_class(text, script) for text in asked if text is not None]
-        if arguments.out is None:
-            parts = [script, *(kind.class_names[label] for label in classes)]
-            parts += ["walk"] * arguments.interpolate_latent + [f"seed{arguments.seed}.png"]
-            arguments.out = default_path("_".join(parts))
-        check_writable(arguments.out, ".png")
+        if arguments.interpolate and classes[0] == classes[1]:
+            raise UserError(f"from {asked[0]} to {asked[1]} is no way: give two different classes")
+        walking = arguments.interpolate or arguments.interpolate_latent
+        if arguments.out:
+            check_writable(arguments.out, ".png")
+            if walking:
+                check_writable(arguments.out.with_suffix(".gif"), ".gif")
         if arguments.save_arrays:
             check_writable(arguments.save_arrays, ".npz")
 
         generator = generators.load(path, script)
-        walking = arguments.interpolate or arguments.interpolate_latent
+        if not arguments.out:
+            parts = [script, *(kind.class_names[label] for label in classes)]
+            parts += ["walk"] * arguments.interpolate_latent
+            parts += [str(arguments.count)] * (arguments.count != 100)
+            parts += [f"seed{arguments.seed}.png"]
+            arguments.out = default_path("_".join(parts))
         images, labels = (draw_walk if walking else draw_images)(
             generator, kind, classes, arguments
         )
@@ -216,7 +224,7 @@ def main(argv=None):
     except UserError as problem:
         parser.error(problem)
     except OSError as problem:
-        parser.error(f"cannot write {problem.filename}: {problem.strerror}")
+        parser.error(f"{problem.filename or 'standard output'}: {problem.strerror}")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -92,6 +92,7 @@ class GradientNorm(layers.Layer):
 
 
 def adam():
+    """A new optimizer: each model has its own."""
     return keras.optimizers.Adam(learning_rate=2e-4, beta_1=0.5, beta_2=0.9)
 
 
@@ -101,6 +102,7 @@ def wasserstein(sign, score):
 
 
 def mean_norm(_target, norm):
+    """A metric to watch: the penalty pulls it to 1."""
     return ops.mean(norm)
 
 
@@ -160,19 +162,21 @@ def define_fake_source(g_model):
     return keras.Model(g_model.input, images, name="wgan_gp_fashion_fake_source")
 
 
-def generate_real_samples(dataset, n_samples, rng):
+def generate_real_samples(dataset, n_samples, rng=None):
     """Draw real images, scaled to [-1, 1]. `dataset` starts with images, uint8 (N, 28, 28, 1)."""
+    rng = np.random.default_rng(rng)
     images = dataset[0]
     chosen = rng.integers(0, len(images), n_samples)
     return (images[chosen].astype("float32") - 127.5) / 127.5
 
 
-def generate_latent_points(latent_dim, n_samples, rng):
+def generate_latent_points(latent_dim, n_samples, rng=None):
     """Draw the generator's input: latents (n, latent_dim) from N(0, 1)."""
+    rng = np.random.default_rng(rng)
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
-def generate_fake_samples(fake_source, latent_dim, n_samples, rng):
+def generate_fake_samples(fake_source, latent_dim, n_samples, rng=None):
     """Draw generated images in [-1, 1], by the statistics of their batch."""
     return fake_source.predict_on_batch(generate_latent_points(latent_dim, n_samples, rng))
 

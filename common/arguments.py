@@ -1,4 +1,4 @@
-"""Command lines whose errors are one line, found before anything slow is imported."""
+"""Command lines: numbers have bounds, and an error is one line."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
 
     def add_integer(self, name, low, high, default, help):
         """Add an option that takes a whole number from `low` to `high`."""
@@ -69,7 +69,7 @@ def add_data_option(parser):
 def training_parser(name, description, epochs, batch_size, latent_dim):
     """The options that all training scripts share, with a script's own defaults."""
     parser = ArgumentParser(prog=f"{name}.py", description=description)
-    parser.add_integer("--epochs", 1, 1_000_000, epochs, "passes over the images")
+    parser.add_integer("--epochs", 1, 1_000_000, epochs, "each has a step for every full batch")
     parser.add_integer(
         "--batch-size", 2, 65_536, batch_size, "images in a batch, half real and half generated"
     )

@@ -5,23 +5,36 @@ They are written straight to file descriptor 2 before any log level is read (Ten
 wrote is shown.
 """
 
+import contextlib
 import os
-import sys
 import tempfile
 
-sys.stderr.flush()
-_stderr = os.dup(2)
-with tempfile.TemporaryFile() as _messages:
-    os.dup2(_messages.fileno(), 2)
+
+@contextlib.contextmanager
+def _without_messages():
     try:
-        import keras
-        import tensorflow
-    except BaseException:
-        _messages.seek(0)
-        os.write(_stderr, _messages.read())
-        raise
-    finally:
-        os.dup2(_stderr, 2)
-        os.close(_stderr)
+        stderr = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            messages.seek(0)
+            os.write(stderr, messages.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+with _without_messages():
+    import keras
+    import tensorflow
+
+# The other way round, which a user's keras.json may ask for, does not run on a CPU.
+keras.config.set_image_data_format("channels_last")
 
 __all__ = ["keras", "tensorflow"]

@@ -14,32 +14,31 @@ import numpy as np
 FORMAT = 1
 
 
-def save(path, models, facts):
-    """Write all variables of the models and their optimizers, and `facts` (JSON-like), to `path`.
+def save(path, models, state):
+    """Write all variables of the models and their optimizers, and `state` (JSON-like), to `path`.
 
     Raises OSError if the file cannot be written; an older file at `path` then stays.
     """
     arrays = {key: variable.numpy() for key, variable in _variables(models).items()}
-    text = json.dumps({"format": FORMAT} | facts)
+    text = json.dumps({"format": FORMAT} | state)
     with replacing(path) as beside:
-        np.savez(beside, facts=np.frombuffer(text.encode(), np.uint8), **arrays)
+        np.savez(beside, state=np.frombuffer(text.encode(), np.uint8), **arrays)
 
 
-def load(path, models):
-    """Put the saved values into the variables of equally defined models; return the facts.
+def read(path, models):
+    """Read what was saved for equally defined models: the arrays of their variables, the state.
 
-    Raises UserError if the file is damaged or was saved for other models; nothing is changed then.
+    Raises UserError if the file is damaged or was saved for other models.
     """
-    variables = _variables(models)
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-        facts = json.loads(arrays.pop("facts").tobytes())
+        state = json.loads(arrays.pop("state").tobytes())
     except Exception as problem:  # zipfile, zlib, numpy and json each have their own
-        raise UserError(f"{path} is damaged: {' '.join(str(problem).split())}") from None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise UserError(f"{path} is damaged: {problem}") from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise UserError(f"{path} is not a checkpoint of format {FORMAT}")
-    expected = {key: tuple(variable.shape) for key, variable in variables.items()}
+    expected = {key: tuple(variable.shape) for key, variable in _variables(models).items()}
     found = {key: array.shape for key, array in arrays.items()}
     for key in sorted(expected.keys() | found.keys()):
         if expected.get(key) != found.get(key):
@@ -47,9 +46,13 @@ def load(path, models):
                 f"{path} is of other models: {key} is {found.get(key, 'missing')} "
                 f"where {expected.get(key, 'nothing')} is expected"
             )
-    for key, variable in variables.items():
+    return arrays, state
+
+
+def restore(models, arrays):
+    """Put the arrays that `read` has found for these models into their variables."""
+    for key, variable in _variables(models).items():
         variable.assign(arrays[key])
-    return facts
 
 
 def _variables(models):

@@ -17,7 +17,6 @@ import math
 import socket
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +42,6 @@ CLOTHES = (
 MOST_BYTES = 1 << 30  # of an array, whatever the header of a file promises
 
 _SAMPLES = Path(__file__).parent / "samples"
-_READ_ERRORS = (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
 
@@ -78,6 +76,8 @@ def check_labels(labels, n_classes):
     An embedding looks a label up in a table. Out of range, that is a row of zeros on a GPU, and
     nobody notices.
     """
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels are {labels.dtype}, not integers")
     outside = labels[(labels < 0) | (labels >= n_classes)]
     if len(outside):
         raise ValueError(f"label {outside[0]} is not between 0 and {n_classes - 1}")
@@ -120,7 +120,7 @@ def _download(name, folder):
     time_limit = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)
     # Its progress bar is for a person; results have standard output to themselves.
-    progress = sys.stderr if sys.stderr.isatty() else io.StringIO()
+    progress = sys.stderr if sys.stderr and sys.stderr.isatty() else io.StringIO()
     try:
         with contextlib.redirect_stdout(progress):
             return Path(keras.utils.get_file(name, _DOWNLOADS + name, cache_subdir=folder))
@@ -135,17 +135,15 @@ def _download(name, folder):
 
 def _read(path, parts):
     """Images and labels of the parts that are there; the first part has to be."""
-    if not path.exists():
-        raise UserError(
-            f"{path} does not exist: give auto, full, sample, an .npz file or a folder of IDX files"
-        )
-    read_part = _read_idx_part if path.is_dir() else _read_npz_part
     try:
+        if not path.is_file() and not path.is_dir():
+            raise ValueError("no such file or folder: give auto, full, sample or a path")
+        read_part = _read_idx_part if path.is_dir() else _read_npz_part
         found = [read_part(path, parts[0])]
         for part in parts[1:]:
             with contextlib.suppress(FileNotFoundError):
                 found.append(read_part(path, part))
-    except _READ_ERRORS as problem:
+    except Exception as problem:  # zipfile, zlib, lzma, tokenize: a damaged file can cause any
         raise UserError(f"cannot read {path}: {' '.join(str(problem).split())}") from None
     images, labels = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     return images, labels
@@ -157,10 +155,8 @@ def _checked(images, labels):
         raise ValueError(
             f"images are {images.dtype} {images.shape} where uint8 (N, 28, 28) is expected"
         )
-    if labels.dtype.kind not in "iu" or labels.shape not in ((len(images),), (len(images), 1)):
-        raise ValueError(
-            f"labels are {labels.dtype} {labels.shape} where {len(images)} integers are expected"
-        )
+    if labels.shape not in ((len(images),), (len(images), 1)):
+        raise ValueError(f"labels are {labels.shape} where {len(images)} are expected")
     if len(images) == 0:
         raise ValueError("there are no images")
     check_labels(labels.ravel(), n_classes=10)
@@ -201,9 +197,9 @@ def _read_idx_part(folder, part):
 
 def _read_idx(folder, name, dimensions):
     plain, zipped = folder / name, folder / f"{name}.gz"
-    if not plain.exists() and not zipped.exists():
+    if not plain.is_file() and not zipped.is_file():
         raise FileNotFoundError(f"it holds neither {name} nor {name}.gz")
-    with open(plain, "rb") if plain.exists() else gzip.open(zipped) as file:
+    with open(plain, "rb") if plain.is_file() else gzip.open(zipped) as file:
         header = file.read(4 + 4 * dimensions)
         # Two zero bytes, 8 for unsigned bytes, the number of dimensions; then each dimension.
         if len(header) < 4 + 4 * dimensions or header[:4] != bytes((0, 0, 8, dimensions)):
@@ -232,21 +228,22 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     try:
-        out = arguments.out or default_path(f"{arguments.name}_first_100.png")
-        check_writable(out, ".png")
+        if arguments.out:
+            check_writable(arguments.out, ".png")
         images, labels, class_names, source = loaders[arguments.name](arguments.data)
-        print(f"{len(images):,} images of {images.shape[1]} × {images.shape[2]} from {source}")
+        print(f"{len(images):,} images of {images.shape[1]} x {images.shape[2]} from {source}")
         for label, name in enumerate(class_names):
             print(f"{label}  {name:12}{np.count_nonzero(labels == label):7,}")
 
         from common import plotting
 
+        out = arguments.out or default_path(f"{arguments.name}_first_100.png")
         plotting.save_grid(images[:100].astype("float32") / 255, out)
         print(out)
     except UserError as problem:
         parser.error(problem)
     except OSError as problem:
-        parser.error(f"cannot write {problem.filename}: {problem.strerror}")
+        parser.error(f"{problem.filename or 'standard output'}: {problem.strerror}")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,10 @@ def write_text(path, text):
 
 
 def default_path(name):
-    """A path for a picture that was given none: in `generated/`, which is made if need be."""
+    """A path for a picture that was given none: in `generated/`, which is made if need be.
+
+    Raises OSError if the folder cannot be made.
+    """
     folder = Path("generated")
     folder.mkdir(exist_ok=True)
     return folder / name.replace("/", "-").replace(" ", "-")

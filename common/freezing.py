@@ -6,9 +6,9 @@ discriminator went on learning by itself. Keras 3 reads `trainable` later, when 
 function is first traced: by then it is False for both models, and the discriminator never learns
 again. Its weights stay what they were at the start, and all that Keras says is one UserWarning.
 
-Switching `trainable` back and forth around each call does not help: the answer of the first trace
-is kept. What does help is to leave `trainable` alone and to keep the discriminator's weights out
-of the composite in the first place. That is what `Frozen` does.
+One could set `trainable` anew before every call, and never forget it. Simpler is to leave it alone
+and to keep the discriminator's weights out of the composite in the first place. That is what
+`Frozen` does.
 """
 
 from common.backend import keras
@@ -20,7 +20,10 @@ class Frozen(keras.layers.Layer):
     The weights of the model do not become weights of this layer, so a composite model that
     contains `Frozen(discriminator)` trains the generator only, whatever is compiled or called
     first. The other state of the model is read and left as it was, too: the seeds of its dropout
-    and the moving averages of a batch normalisation, should it have one.
+    and the moving averages of a batch normalisation, should it have one. So within a composite
+    dropout uses the mask that the model's own next call will use.
+
+    A composite with this layer is for training; it cannot be saved and loaded as a whole.
 
     Args:
         model: a built `keras.Model`; inputs and outputs of the layer are those of the model.

@@ -13,14 +13,14 @@ class Kind(NamedTuple):
     """What the generator of a script draws."""
 
     class_names: tuple  # empty where it takes no label
-    darkest: int  # the least value of a pixel: -1 where the generator ends in tanh, 0 in sigmoid
+    pixel_min: int  # -1 where the generator ends in tanh, 0 where it ends in a sigmoid
 
 
 KINDS = {
-    "cgan_fashion": Kind(CLOTHES, darkest=-1),
-    "cgan_mnist": Kind(DIGITS, darkest=0),
-    "gan_fashion": Kind((), darkest=-1),
-    "wgan_gp_fashion": Kind((), darkest=-1),
+    "cgan_fashion": Kind(CLOTHES, pixel_min=-1),
+    "cgan_mnist": Kind(DIGITS, pixel_min=0),
+    "gan_fashion": Kind((), pixel_min=-1),
+    "wgan_gp_fashion": Kind((), pixel_min=-1),
 }
 SHORT_NAMES = {"cgan": "cgan_fashion", "gan": "gan_fashion", "wgan_gp": "wgan_gp_fashion"}
 NAMES = ", ".join(sorted(KINDS.keys() | SHORT_NAMES.keys()))
@@ -35,12 +35,10 @@ def find(name):
     script = SHORT_NAMES.get(name, name)
     if script in KINDS:
         path = Path("runs", script, "generator.keras")
-        if not path.exists():
+        if not path.is_file():
             raise UserError(f"there is no {path} yet; train one with: python {script}.py")
     elif name.endswith(".keras"):
         path = Path(name)
-        if not path.exists():
-            raise UserError(f"there is no file {path}")
     else:
         raise UserError(f"unknown model {name!r}: give {NAMES} or the path of a .keras file")
 
@@ -73,21 +71,38 @@ def load(path, script):
 
     try:
         generator = keras.saving.load_model(path, compile=False, safe_mode=True)
-        inputs = [tensor.name for tensor in generator.inputs]
-        rank = len(generator.output_shape)
+        inputs = {tensor.name: tuple(tensor.shape) for tensor in generator.inputs}
+        output = tuple(generator.output_shape)
     except Exception as problem:  # a damaged file may cause anything
         raise UserError(f"cannot load {path}: {_one_line(problem)}") from None
-    if inputs != (["latent", "label"] if KINDS[script].class_names else ["latent"]) or rank != 4:
-        raise UserError(f"{path} is no generator of {script}.py: its inputs are {inputs}")
+    if not _draws(generator, inputs, output, len(KINDS[script].class_names)):
+        raise UserError(f"{path} is no generator of {script}.py: it makes {output} of {inputs}")
     return generator
+
+
+def _draws(generator, inputs, output, n_classes):
+    """Whether a model makes grey images of latents, and of labels if there are classes."""
+    latent, label = inputs.pop("latent", ()), inputs.pop("label", None)
+    if inputs or len(latent) != 2 or latent[1] is None:
+        return False
+    if len(output) != 4 or None in output[1:] or output[3] != 1:
+        return False
+    if not n_classes or label != (None, 1):
+        return label == ((None, n_classes) if n_classes else None)
+    tables = [layer for layer in generator.layers if hasattr(layer, "embeddings")]
+    return [table.input_dim for table in tables] == [n_classes]
 
 
 def _read_model_name(path):
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a file")
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo("config.json").file_size > 1 << 24:
                 raise ValueError("its config.json is too large")
             return str(json.loads(archive.read("config.json"))["config"]["name"])
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}") from None
     except Exception as problem:  # zipfile, zlib and json each have their own
         raise UserError(f"{path} is not a Keras model: {_one_line(problem)}") from None
 

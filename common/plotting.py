@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 DOTS_PER_INCH = 100
 
@@ -64,7 +65,8 @@ def save_curves(history, path):
     for name, values in history.items():
         axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(0.5, max(map(len, history.values())) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend()
     save_figure(figure, path)

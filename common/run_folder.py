@@ -23,8 +23,9 @@ def check(folder, may_hold_a_run):
     if not os.access(nearest, os.W_OK):
         raise UserError(f"--out {folder}: no permission to write in {nearest}")
     if not may_hold_a_run and any((folder / name).exists() for name in FILES):
+        go_on = "--resume goes on with it, " if (folder / "run.json").exists() else ""
         raise UserError(
-            f"{folder} already holds a run: --resume goes on with it, --overwrite deletes it, "
+            f"{folder} already holds a run: {go_on}--overwrite deletes it, "
             "--out DIR takes another folder"
         )
 
@@ -35,6 +36,8 @@ def delete_run(folder):
         (folder / name).unlink(missing_ok=True)
     for picture in (folder / "samples").glob("epoch_*.png"):
         picture.unlink()
+    for half_written in (*folder.glob(".*.writing.*"), *folder.glob("samples/.*.writing.png")):
+        half_written.unlink()
 
 
 def read_record(folder, script):
@@ -43,7 +46,7 @@ def read_record(folder, script):
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found = record["script"]
-        dict(record["arguments"]), dict(record["data"])
+        dict(record["arguments"]), record["data"]["source"], int(record["epochs_finished"])
     except FileNotFoundError:
         raise UserError(f"{folder} holds no run to resume") from None
     except (OSError, ValueError, TypeError, LookupError) as problem:

@@ -14,6 +14,7 @@ from `run.rng`, and hands the losses of each step to `run.log`.
 
 import hashlib
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -43,6 +44,7 @@ class Run:
     """
 
     def __init__(self, parser, argv=None):
+        self._parser = parser
         self.name = parser.prog.removesuffix(".py")
         self.arguments = parser.parse_args(argv)
         self.folder = self.arguments.out
@@ -57,11 +59,13 @@ class Run:
         self._usual_handler = None
         try:
             if self.arguments.resume:
-                self.arguments = self._arguments_of_the_run(parser, argv)
+                self.arguments = self._arguments_of_the_run(argv)
             check_training(self.arguments)
             run_folder.check(self.folder, self.arguments.resume or self.arguments.overwrite)
         except UserError as problem:
             parser.error(problem)
+        except OSError as problem:
+            parser.error(f"{problem.filename}: {problem.strerror}")
         keras.utils.set_random_seed(self.arguments.seed)
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
@@ -118,6 +122,8 @@ class Run:
 
         `draw_samples(path)` writes the sample picture of an epoch.
         """
+        if self._finished >= self.arguments.epochs:
+            print("There is nothing left to do; --resume --epochs N goes on to epoch N.")
         for epoch in range(self._finished + 1, self.arguments.epochs + 1):
             self._epoch = epoch
             started = time.monotonic()
@@ -125,8 +131,8 @@ class Run:
             self._seconds += time.monotonic() - started
             self._save(draw_samples)
             if not sys.stdout.isatty():
-                print(self._summary(), flush=True)
-            if self._stop:
+                print(f"{self._summary()}; {self._time_left()} left", flush=True)
+            if self._stop and epoch < self.arguments.epochs:
                 raise KeyboardInterrupt
         print(
             f"Finished: {_epochs(self._finished)}. Sample it with: "
@@ -138,15 +144,16 @@ class Run:
         """Yield the number of each training step of an epoch, from 1, and show the progress."""
         self._sums = {}
         bar = None
+        if sys.stdout.isatty():
+            left = f", {self._time_left()} left" if self._finished else ""
+            print(f"Epoch {self._epoch}/{self.arguments.epochs}{left}")
+            bar = keras.utils.Progbar(count, width=5)
         for step in range(1, count + 1):
             yield step
             means = {name: total / step for name, total in self._sums.items()}
-            if sys.stdout.isatty():
-                if bar is None:
-                    print(f"Epoch {self._epoch}/{self.arguments.epochs}")
-                    # "Stateful" is what Keras calls values that are means already.
-                    bar = keras.utils.Progbar(count, width=10, stateful_metrics=list(means))
-                bar.update(step, means.items())
+            if bar:
+                bar.stateful_metrics = means  # so it calls values that are means already
+                bar.update(step, means.items() if step == count else _as_many_as_fit(means))
             if self._stop and step < count:
                 raise KeyboardInterrupt
         for name, mean in means.items():
@@ -164,30 +171,36 @@ class Run:
         if self._usual_handler is not None:
             signal.signal(signal.SIGINT, self._usual_handler)
         if isinstance(problem, UserError):
-            status, message = 2, f"error: {problem}"
-        elif isinstance(problem, OSError):
-            status, message = 1, f"error: {problem.filename or 'output'}: {problem.strerror}"
-        elif isinstance(problem, KeyboardInterrupt):
-            status, message = 130, f"stopped {self._how_to_go_on()}"
-        else:
-            return
+            self._parser.error(problem)
+        if isinstance(problem, OSError):
+            self._leave(1, f"error: {problem.filename or 'standard output'}: {problem.strerror}")
+        if isinstance(problem, KeyboardInterrupt):
+            self._leave(130, f"stopped {self._how_to_go_on()}")
+
+    def _leave(self, status, message):
         print(f"{self.name}.py: {message}", file=sys.stderr)
         raise SystemExit(status)
 
-    def _arguments_of_the_run(self, parser, argv):
-        """The arguments that the run in the folder began with, and what may differ from them."""
+    def _arguments_of_the_run(self, argv):
+        """The arguments that the run in the folder began with, but for what may differ."""
         record = run_folder.read_record(self.folder, self.name)
+        if record["epochs_finished"] and not (self.folder / "checkpoint.npz").exists():
+            raise UserError(
+                f"{self.folder} has no checkpoint.npz of its {_epochs(record['epochs_finished'])}"
+            )
         self._data = record["data"]
-        stored = record["arguments"].items()
-        again = [f"--{name}={value}" for name, value in stored if value is not None]
-        began = vars(parser.parse_args(again))
-        now = parser.parse_args(again + list(sys.argv[1:] if argv is None else argv))
+        # What "auto" found then, so that going on does not depend on what it finds now.
+        stored = record["arguments"] | {"data": record["data"]["source"]}
+        again = [f"--{name}={value}" for name, value in stored.items() if value is not None]
+        began = vars(self._parser.parse_args(again))
+        now = self._parser.parse_args(again + list(sys.argv[1:] if argv is None else argv))
         for key, value in vars(now).items():
             if value != began[key] and key not in MAY_CHANGE:
-                option = f"--{key.replace('_', '-')}"
+                option, before = f"--{key.replace('_', '-')}", began[key]
                 raise UserError(
-                    f"the run in {self.folder} began with {option} {began[key]}, not {value}; "
-                    "on --resume only --epochs and --data may change"
+                    f"the run in {self.folder} began "
+                    f"{f'without {option}' if before is None else f'with {option} {before}'}, "
+                    f"not with {value}; on --resume only --epochs and --data may change"
                 )
         return now
 
@@ -195,28 +208,31 @@ class Run:
         path = self.folder / "checkpoint.npz"
         if not path.exists():  # stopped within the first epoch
             return
-        facts = checkpoints.load(path, self._models)
-        self._finished = facts["epoch"]
-        self._seconds = facts["seconds"]
-        self._history = facts["history"]
-        self.rng.bit_generator.state = facts["rng"]
+        arrays, state = checkpoints.read(path, self._models)
+        try:
+            self._finished, self._seconds = int(state["epoch"]), float(state["seconds"])
+            self._history = {name: list(values) for name, values in state["history"].items()}
+            self.rng.bit_generator.state = state["rng"]
+        except (LookupError, TypeError, ValueError, AttributeError) as problem:
+            raise UserError(f"{path} is damaged: {problem}") from None
+        checkpoints.restore(self._models, arrays)
+        self.arguments.epochs = max(self.arguments.epochs, self._finished)
 
     def _save(self, draw_samples):
         """Save a finished epoch. The checkpoint comes last: --resume goes by it alone."""
-        with replacing(self.folder / "samples" / f"epoch_{self._epoch:04d}.png") as beside:
-            draw_samples(beside)
+        draw_samples(self.folder / "samples" / f"epoch_{self._epoch:04d}.png")
         with replacing(self.folder / "generator.keras") as beside:
             self._models["generator"].save(beside)
         run_folder.write_losses(self.folder, self._history)
         plotting.save_curves(self._history, self.folder / "losses.png")
-        self._finished = self._epoch
-        facts = {
-            "epoch": self._finished,
+        state = {
+            "epoch": self._epoch,
             "seconds": self._seconds,
             "history": self._history,
             "rng": self.rng.bit_generator.state,
         }
-        checkpoints.save(self.folder / "checkpoint.npz", self._models, facts)
+        checkpoints.save(self.folder / "checkpoint.npz", self._models, state)
+        self._finished = self._epoch
         self._write_record()
 
     def _write_record(self):
@@ -233,8 +249,13 @@ class Run:
 
     def _summary(self):
         losses = ", ".join(f"{name} {values[-1]:.3f}" for name, values in self._history.items())
-        left = (self.arguments.epochs - self._epoch) * self._seconds / self._epoch
-        return f"epoch {self._epoch}/{self.arguments.epochs}: {losses}; {_duration(left)} left"
+        return f"epoch {self._epoch}/{self.arguments.epochs}: {losses}"
+
+    def _time_left(self):
+        seconds = (self.arguments.epochs - self._finished) * self._seconds / self._finished
+        if seconds < 90:
+            return f"{seconds:.0f} s"
+        return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
     def _how_to_go_on(self):
         if not self._models:
@@ -257,7 +278,11 @@ def _epochs(count):
     return f"{count} epoch{'' if count == 1 else 's'}"
 
 
-def _duration(seconds):
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def _as_many_as_fit(means):
+    """The first means that a line of the terminal has room for: a longer line cannot be redrawn."""
+    room = shutil.get_terminal_size().columns - len("468/468 ━━━━━ 1:00:00 999ms/step")
+    for name, mean in means.items():
+        room -= len(f" - {name}: 0.1234")
+        if room < 0:
+            return
+        yield name, mean

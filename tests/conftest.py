@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+os.environ["MPLBACKEND"] = "Agg"  # no windows
+
 PROJECT = Path(__file__).parent.parent
 WITH_DISCRIMINATOR = ("cgan_fashion", "cgan_mnist", "gan_fashion")
 SCRIPTS = (*WITH_DISCRIMINATOR, "wgan_gp_fashion")

@@ -1,6 +1,7 @@
 """Sources of data: what is embedded, what is found, and what is wrong with a file."""
 
 import gzip
+import os
 import pickle
 import struct
 import zipfile
@@ -223,19 +224,48 @@ def test_archive_that_claims_a_billion_images(tmp_path):
 
 
 def test_a_source_that_is_not_there():
-    with pytest.raises(UserError, match="nowhere does not exist: give auto, full, sample"):
+    with pytest.raises(UserError, match="cannot read nowhere: no such file or folder: give auto"):
         datasets.load_mnist("nowhere")
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_bytes_flipped_in_an_archive(tmp_path, number):
+    """Whatever zipfile, zlib, tokenize or numpy make of it: the data as it was, or a UserError."""
+    images, labels = small_set(10)
+    np.savez(tmp_path / "good.npz", x_train=images, y_train=labels)
+    good = (tmp_path / "good.npz").read_bytes()
+    rng = np.random.default_rng(number)
+    refused = 0
+    for _ in range(150):
+        content = bytearray(good)
+        content[rng.integers(0, 200)] = rng.integers(0, 256)
+        (tmp_path / "bad.npz").write_bytes(content)
+        try:
+            found = datasets.load_mnist(str(tmp_path / "bad.npz"))
+        except UserError as problem:
+            refused += 1
+            assert "\n" not in str(problem)
+        else:
+            assert np.array_equal(found.images[..., 0], images)
+    assert refused > 50
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(UserError, match="no such file"):
+        datasets.load_mnist(str(tmp_path / "pipe.npz"))
 
 
 def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of):
     monkeypatch.chdir(tmp_path)
     datasets.main(["fashion", "--data", "sample"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "10,000 images of 28 × 28 from sample"
+    assert lines[0] == "10,000 images of 28 x 28 from sample"
     assert lines[4].split() == ["3", "dress", "1,000"]
     assert lines[-1] == "generated/fashion_first_100.png"
     assert Path(lines[-1]).exists()
     datasets.main(["mnist", "--data", "sample", "--out", "digits.png"])
     assert Path("digits.png").exists()
-    assert "nowhere does not exist" in error_of(datasets.main, "mnist", "--data", "nowhere")
+    assert "no such file" in error_of(datasets.main, "mnist", "--data", "nowhere")
     assert "must end in .png" in error_of(datasets.main, "mnist", "--out", "digits.jpg")

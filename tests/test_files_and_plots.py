@@ -1,5 +1,7 @@
 """Files that are complete or absent, and pictures that show what they should."""
 
+import os
+
 from common import UserError, plotting
 from common.files import check_writable, replacing, write_text
 
@@ -30,6 +32,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    events = []
+    monkeypatch.setattr("os.fsync", lambda _descriptor: events.append("flushed"))
+    replace = os.replace
+    monkeypatch.setattr("os.replace", lambda *paths: (events.append("renamed"), replace(*paths)))
+    write_text(tmp_path / "file.txt", "new")
+    assert events == ["flushed", "renamed"]
 
 
 def test_check_writable(tmp_path):
@@ -65,6 +76,15 @@ def test_titles_and_headings_stand_above_the_grid(tmp_path):
     plotting.save_grid(images, tmp_path / "b.png", columns=2, heading="dress")
     shown = imread(tmp_path / "b.png")[..., 0]
     assert shown[:30].min() < 0.5 and shown[30:].min() == 1
+
+
+def test_curves_are_of_the_history(monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr(plotting, "save_figure", lambda figure, _path: shown.append(figure))
+    plotting.save_curves({"d_loss": [3.0, 2.0], "g_loss": [1.0, 4.0]}, tmp_path / "losses.png")
+    (axes,) = shown[0].axes
+    curves = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert curves == {"d_loss": [[1, 3], [2, 2]], "g_loss": [[1, 1], [2, 4]]}
 
 
 def test_large_grids_stay_within_bounds(tmp_path):

@@ -120,6 +120,10 @@ def test_without_a_display_show_says_so(capsys):
         (["--model", "cgan", "--interpolate", "2", "6", "--class", "1"], "leave out --class"),
         (["--model", "cgan", "--interpolate", "2", "6", "--count", "1"], "leave out --count"),
         (["--model", "cgan", "--interpolate", "2", "6", "--frames", "1"], "--frames: 1 is not"),
+        (["--model", "cgan", "--interpolate", "2", "pullover"], "give two different classes"),
+        (["--model", f"{'x' * 300}.keras"], "File name too long"),
+        (["--model", "runs.keras", "--out", "two\nlines"], "there is no file runs.keras"),
+        (["--model", "gan", "--out", "two\nlines"], "two lines must end in .png"),
         (["--model", "cgan", "--fps", "2"], "--fps needs one of the --interpolate options"),
         (["--model", "cgan", "--interpolate", "2", "6", "--interpolate-latent"], "two walks"),
         ([], "required: --model"),
@@ -128,7 +132,7 @@ def test_without_a_display_show_says_so(capsys):
 def test_bad_arguments(here, error_of, arguments, words):
     error = error_of(generate.main, *arguments)
     assert error.startswith("generate.py: error: ") and words in error
-    assert {path.name for path in here.iterdir()} <= {"runs", "generated"}
+    assert [path.name for path in here.iterdir()] == ["runs"]
 
 
 def test_no_model_yet(here, error_of):
@@ -195,6 +199,20 @@ def generator_in_name_only(path):
     keras.Model(image, layers.Dense(1)(image), name="cgan_fashion_generator").save(path)
 
 
+def model_of(latent_shape=(6,), label_shape=(1,), channels=1, classes=10):
+    def save(path):
+        latent = keras.Input(latent_shape, name="latent")
+        label = keras.Input(label_shape, dtype="int32", name="label")
+        x = layers.Embedding(classes, 4)(label) if classes else label
+        x = layers.Flatten()(layers.Flatten()(x) + 0)
+        x = layers.Concatenate()([layers.Flatten()(latent), keras.ops.cast(x, "float32")])
+        image = layers.Reshape((2, 2, channels))(layers.Dense(4 * channels)(x))
+        keras.Model([latent, label], image, name="cgan_fashion_generator").save(path)
+
+    save.__name__ = f"{latent_shape} {label_shape} {channels} {classes}"
+    return save
+
+
 def with_code_of_its_own(path):
     latent, label = keras.Input((6,), name="latent"), keras.Input((1,), name="label")
     image = layers.Lambda(lambda x: print("the file's code was run") or x[:, :, None, None])
@@ -212,6 +230,12 @@ def with_code_of_its_own(path):
         classifier,
         generator_in_name_only,
         with_code_of_its_own,
+        model_of(latent_shape=(6, 2)),
+        model_of(label_shape=(5,)),
+        model_of(label_shape=(10, 2)),
+        model_of(channels=2),
+        model_of(classes=5),
+        model_of(classes=None),
     ],
     ids=lambda make: make.__name__,
 )
@@ -223,6 +247,13 @@ def test_something_else_than_a_generator(here, error_of, capsys, make):
     assert "other.keras" in error and len(error) < 500
     assert "the file's code was run" not in capsys.readouterr().out
     assert {path.name for path in here.iterdir()} == {"runs", "other.keras"}
+
+
+def test_an_animation_that_could_not_be_written_is_known_before(here, error_of):
+    (here / "walk.gif").mkdir()
+    arguments = ["--model", "cgan", "--interpolate", "2", "6", "--out", "walk.png"]
+    assert "walk.gif: it is a folder" in error_of(generate.main, *arguments)
+    assert not (here / "walk.png").exists()
 
 
 def test_a_generator_of_another_script(here, trained, error_of):
@@ -240,7 +271,7 @@ def test_an_output_that_cannot_be_written(here, error_of, monkeypatch):
     monkeypatch.setattr(np, "savez", no_space)
     arguments = ["--model", "gan", "--count", "1", "--save-arrays", "a.npz", "--out", "a.png"]
     error = error_of(generate.main, *arguments)
-    assert error == "generate.py: error: cannot write a.npz: No space left on device\n"
+    assert error == "generate.py: error: a.npz: No space left on device\n"
     assert {path.name for path in here.iterdir()} == {"runs", "a.png"}
 
 

@@ -137,6 +137,15 @@ def test_fake_samples_are_the_generators_answer_to_the_points_drawn(script):
     assert np.array_equal(target, np.full((9, 1), 1 if script is cgan_mnist else 0))
 
 
+def test_a_seed_or_a_generator_decides_what_is_drawn(script):
+    one = script.generate_latent_points(6, 3, 5)
+    other = script.generate_latent_points(6, 3, np.random.default_rng(5))
+    assert all(map(np.array_equal, one, other))
+    assert not np.array_equal(
+        script.generate_latent_points(6, 3)[0], script.generate_latent_points(6, 3)[0]
+    )
+
+
 def test_latent_points_are_normal_and_labels_uniform(script):
     points = script.generate_latent_points(20, 5000, np.random.default_rng(3))
     latents, *labels = points if isinstance(points, list) else [points]
@@ -147,13 +156,26 @@ def test_latent_points_are_normal_and_labels_uniform(script):
         assert np.bincount(numbers, minlength=10).min() > 400
 
 
-@pytest.mark.parametrize("label", [-1, 10])
+@pytest.mark.parametrize("label", [-1, 10, -11, 256])
 def test_a_label_out_of_range_is_an_error(label):
     images, labels = images_and_labels(1)
     labels[:] = label
     for module in (cgan_fashion, cgan_mnist):
         with pytest.raises(ValueError, match=f"label {label} is not between 0 and 9"):
             module.generate_real_samples((images, labels), 4, np.random.default_rng())
+    # And where the check is passed by: Keras alone would take -1 for the last class.
+    g_model, d_model = cgan_fashion.define_generator(6), cgan_fashion.define_discriminator()
+    if keras.distribution.list_devices("gpu") == []:
+        for model, first in ((g_model, np.zeros((1, 6))), (d_model, np.zeros((1, 28, 28, 1)))):
+            with pytest.raises(Exception, match="is not in"):
+                model.predict_on_batch([first, np.array([[label]])])
+
+
+def test_labels_that_are_not_integers_are_an_error():
+    images, labels = images_and_labels(4)
+    for module in (cgan_fashion, cgan_mnist):
+        with pytest.raises(ValueError, match="labels are float64, not integers"):
+            module.generate_real_samples((images, labels + 0.5), 4)
 
 
 def test_each_class_has_a_label_plane_of_its_own():

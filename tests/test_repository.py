@@ -80,3 +80,24 @@ def test_nothing_but_the_four_packages_is_needed_to_run():
     allowed = {*listed, "common", *sys.stdlib_module_names}
     for path in [*PROJECT.glob("*.py"), *PROJECT.glob("common/*.py")]:
         assert {name.split(".")[0] for name in imports(path)} <= allowed
+
+
+def test_one_dnn_is_on_unless_the_user_said_otherwise(run_script, monkeypatch):
+    code = "import os, common; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    assert run_script("-c", code).stdout == "1\n"
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert run_script("-c", code).stdout == "0\n"
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_common_is_imported_before_keras(name):
+    modules = list(imports(PROJECT / f"{name}.py"))
+    assert modules.index("common") < modules.index("keras")
+
+
+def test_a_keras_configuration_for_other_hardware_does_no_harm(run_script, tmp_path):
+    (tmp_path / "keras-home").mkdir()
+    (tmp_path / "keras-home/keras.json").write_text('{"image_data_format": "channels_first"}')
+    code = "import cgan_fashion; print(cgan_fashion.define_generator().output_shape)"
+    assert run_script("-c", code).stdout == "(None, 28, 28, 1)\n"

@@ -33,7 +33,7 @@ def contents(folder):
 def weights(folder):
     """All arrays of a checkpoint but the one with the times in it."""
     with np.load(folder / "checkpoint.npz") as archive:
-        return {name: archive[name] for name in archive.files if name != "facts"}
+        return {name: archive[name] for name in archive.files if name != "state"}
 
 
 def assert_same_run(one, other):
@@ -131,7 +131,7 @@ def test_resuming_a_finished_run_changes_nothing(trained, tmp_path, capsys):
     before = contents(tmp_path / "run")
     cgan_fashion.main(["--resume", "--out", str(tmp_path / "run")])
     assert contents(tmp_path / "run") == before
-    assert "Finished: 1 epoch." in capsys.readouterr().out
+    assert "nothing left to do" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -151,11 +151,11 @@ def test_a_run_is_not_overwritten_silently(old_run, error_of):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--batch-size", "32"], "began with --batch-size 16, not 32"),
-        (["--seed", "1"], "began with --seed 0, not 1"),
-        (["--limit", "100"], "began with --limit 64, not 100"),
-        (["--latent-dim", "7"], "began with --latent-dim 6, not 7"),
-        (["--embedding-dim", "7"], "began with --embedding-dim 50, not 7"),
+        (["--batch-size", "32"], "began with --batch-size 16, not with 32"),
+        (["--seed", "1"], "began with --seed 0, not with 1"),
+        (["--limit", "100"], "began with --limit 64, not with 100"),
+        (["--latent-dim", "7"], "began with --latent-dim 6, not with 7"),
+        (["--embedding-dim", "7"], "began with --embedding-dim 50, not with 7"),
     ],
 )
 def test_resume_keeps_the_arguments_of_the_run(old_run, error_of, arguments, words):
@@ -166,9 +166,25 @@ def test_resume_keeps_the_arguments_of_the_run(old_run, error_of, arguments, wor
 def test_resume_refuses_other_data(old_run, error_of, tmp_path):
     images, labels, *_ = datasets.load_fashion_mnist("sample")
     np.savez(tmp_path / "other.npz", x_train=images[100:200], y_train=labels[100:200])
+    other = str(tmp_path / "other.npz")
+    error = error_of(cgan_fashion.main, "--resume", "--out", str(old_run), "--data", other)
+    assert "not those that the run" in error
+
+
+def test_resume_takes_equal_data_from_elsewhere(trained, tmp_path):
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    images, labels, *_ = datasets.load_fashion_mnist("sample")
     np.savez(tmp_path / "equal.npz", x_train=images[:64], y_train=labels[:64])
-    main, resume = cgan_fashion.main, ["--resume", "--out", str(old_run), "--data"]
-    assert "not those that the run" in error_of(main, *resume, str(tmp_path / "other.npz"))
+    cgan_fashion.main(["--resume", "--out", f"{tmp_path}/run", "--data", f"{tmp_path}/equal.npz"])
+
+
+def test_resume_takes_what_auto_found_when_the_run_began(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    record["arguments"]["data"] = "auto"
+    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    monkeypatch.setattr(keras.utils, "get_file", None)  # what auto would call first
+    cgan_fashion.main(["--resume", "--out", str(tmp_path / "run")])
 
 
 def test_resume_refuses_a_run_of_another_script(old_run, error_of):
@@ -200,9 +216,49 @@ def test_resume_refuses_a_damaged_checkpoint(trained, tmp_path, error_of):
         assert checkpoint.read_bytes() == content
 
 
+def state_with(**changes):
+    """A change of the state in a checkpoint; None takes an entry away."""
+
+    def change(path):
+        with np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        state = json.loads(arrays["state"].tobytes()) | changes
+        state = {name: value for name, value in state.items() if value is not None}
+        np.savez(path, **arrays | {"state": np.frombuffer(json.dumps(state).encode(), "uint8")})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"epoch": None}, {"epoch": []}, {"rng": {}}, {"history": []}, {"seconds": "x"}, {"format": 0}],
+    ids=str,
+)
+def test_resume_refuses_a_checkpoint_with_a_damaged_state(trained, tmp_path, error_of, changes):
+    shutil.copytree(trained / "runs/gan_fashion", tmp_path / "run")
+    state_with(**changes)(tmp_path / "run/checkpoint.npz")
+    main = importlib.import_module("gan_fashion").main
+    error = error_of(main, "--resume", "--epochs", "2", "--out", f"{tmp_path}/run")
+    assert "checkpoint.npz is" in error
+
+
+def test_resume_does_not_train_again_what_was_finished(trained, tmp_path, error_of):
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    (tmp_path / "run/checkpoint.npz").unlink()
+    error = error_of(cgan_fashion.main, "--resume", "--epochs", "2", "--out", f"{tmp_path}/run")
+    assert "has no checkpoint.npz of its 1 epoch" in error
+
+
+def test_a_folder_without_record_can_only_be_overwritten(tmp_path, error_of):
+    (tmp_path / "generator.keras").write_bytes(b"of another time")
+    error = error_of(cgan_fashion.main, *TINY, "--out", str(tmp_path))
+    assert "already holds a run: --overwrite deletes it" in error and "--resume" not in error
+
+
 def test_overwrite_deletes_the_run_and_nothing_else(trained, tmp_path):
     shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
     (tmp_path / "run/samples/epoch_0050.png").write_bytes(b"of the old run")
+    (tmp_path / "run/samples/.epoch_0051.writing.png").write_bytes(b"half of one")
     (tmp_path / "run/notes.txt").write_text("mine")
     (tmp_path / "run/samples/favourite.png").write_bytes(b"mine")
     cgan_fashion.main([*TINY, "--epochs", "1", "--overwrite", "--out", str(tmp_path / "run")])
@@ -224,7 +280,7 @@ def test_overwrite_deletes_the_run_and_nothing_else(trained, tmp_path):
         (["--seed", "-1"], "--seed: -1 is not"),
         (["--resume", "--overwrite"], "not allowed with"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
-        (["--data", "nowhere"], "nowhere does not exist"),
+        (["--data", "nowhere"], "cannot read nowhere: no such file or folder"),
     ],
 )
 def test_bad_arguments(any_script, tmp_path, monkeypatch, error_of, arguments, words):
@@ -290,6 +346,68 @@ def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeyp
     assert_same_run(tmp_path, trained / "runs/cgan_fashion")
 
 
+def test_the_sample_picture_is_of_fixed_latents_in_columns_of_classes(script, monkeypatch):
+    """The same latents after each epoch; the label of each column; the generator as it is."""
+    d_model, g_model = script.define_discriminator(), script.define_generator(latent_dim=6)
+    drawn = []
+
+    def save_grid(images, path, columns=10, titles=()):
+        drawn.append((images, path, columns, titles))
+
+    class TwoPictures(OneEpoch):
+        def epochs(self, draw_samples):
+            draw_samples("before.png")
+            yield from ()
+            draw_samples("after.png")
+
+    monkeypatch.setattr("common.plotting.save_grid", save_grid)
+    dataset = datasets.load_mnist("sample")
+    script.train(g_model, d_model, None, dataset, 6, 10, TwoPictures())
+    (images, *named), (again, *_) = drawn
+    labelled = script.__name__ != "gan_fashion"
+    assert named == ["before.png", 10, dataset.class_names if labelled else ()]
+    np.testing.assert_array_equal(images, again)
+    points = script.generate_latent_points(6, 100, np.random.default_rng(1))
+    if labelled:
+        one_hot = np.tile(np.eye(10, dtype="float32"), (10, 1))
+        points[1] = one_hot if points[1].shape[1] == 10 else one_hot.argmax(axis=1)[:, np.newaxis]
+    expected = g_model.predict_on_batch(points)
+    low = 0 if script.__name__ == "cgan_mnist" else -1
+    np.testing.assert_allclose(images, (expected - low) / (1 - low), atol=1e-6)
+
+
+def test_a_failed_save_leaves_the_files_of_the_last_epoch(trained, tmp_path, monkeypatch, capsys):
+    """Each file in turn cannot be written to its end, and what was there stays whole."""
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    kept = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
+
+    def half_written(model, path):
+        path.write_bytes(b"half of a model")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", half_written)
+    resume = ["--resume", "--epochs", "2", "--out", str(tmp_path / "run")]
+    assert exit_status(cgan_fashion.main, resume) == 1
+    assert "generator.keras: No space left on device" in capsys.readouterr().err
+    unchanged = ("generator.keras", "checkpoint.npz", "losses.csv", "losses.png")
+    for path, content in kept.items():
+        assert path.name not in unchanged or path.read_bytes() == content
+    monkeypatch.undo()
+    cgan_fashion.main(resume)
+    assert json.loads((tmp_path / "run/run.json").read_text())["epochs_finished"] == 2
+
+
+def test_the_checkpoint_is_saved_after_all_that_it_stands_for(tmp_path, monkeypatch, capsys):
+    def no_checkpoint(*_arguments):
+        assert (tmp_path / "generator.keras").exists() and (tmp_path / "losses.csv").exists()
+        assert (tmp_path / "samples/epoch_0001.png").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("common.checkpoints.save", no_checkpoint)
+    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2", "--out", str(tmp_path)]) == 130
+    assert "stopped with 0 epochs saved" in capsys.readouterr().err
+
+
 def test_a_file_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch, capsys):
     def no_space(path, *_arguments):
         raise OSError(28, "No space left on device", str(path))
@@ -333,9 +451,9 @@ def test_ctrl_c_as_a_user_presses_it(run_script, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
-def test_a_terminal_gets_a_progress_bar(run_script):
+def test_a_terminal_gets_a_progress_bar(run_script, tmp_path):
     ours, theirs = os.openpty()
-    process = run_script("cgan_fashion.py", *TINY, "--epochs", "1", wait=False, stdout=theirs)
+    process = run_script("cgan_fashion.py", *TINY, "--epochs", "2", wait=False, stdout=theirs)
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):  # on Linux, that is how the end looks
@@ -344,5 +462,8 @@ def test_a_terminal_gets_a_progress_bar(run_script):
     os.close(ours)
     process.communicate()
     text = shown.decode()
-    assert "Epoch 1/1" in text and "4/4" in text and "/step" in text
-    assert all(f"{loss}: " in text for loss in GAN_LOSSES)
+    assert "Epoch 1/2\r\n" in text and "Epoch 2/2, " in text and " s left\r\n" in text
+    last = text[text.rindex("4/4") :]
+    with open(tmp_path / "runs/cgan_fashion/losses.csv", newline="") as file:
+        *_, means = csv.DictReader(file)
+    assert all(f"{loss}: {float(means[loss]):.4f}" in last for loss in GAN_LOSSES)
