@@ -5,8 +5,8 @@
 
 The model is that of the keras.io example "Conditional GAN". What differs from cgan_fashion.py: a
 label is a vector of ten numbers that the networks receive as it is, without an embedding, so half
-a 2 and half a 6 is a label as well; the discriminator ends in a logit; and here 1 means generated
-and 0 means real.
+a 2 and half a 6 is a label as well; and the discriminator ends in a logit, the loss being computed
+from that. As in the example, the target 1 means generated and 0 real: either way round will do.
 """
 
 import sys
@@ -133,6 +133,9 @@ def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
 
 def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     """Alternate between the two models: discriminator on two half-batches, generator on one batch.
+
+    Real and generated images go to the discriminator apart, half a batch each, so that it learns
+    from as many of the one kind as of the other and reports a loss for each.
 
     `run` (a `training.Run`) counts the epochs, shows the progress, and saves after every epoch.
     """

@@ -100,13 +100,16 @@ def generate_latent_points(latent_dim, n_samples, rng=None):
 def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
     """Draw generated images in [-1, 1], with the target 0."""
     latents = generate_latent_points(latent_dim, n_samples, rng)
-    # predict_on_batch, since predict sets up a whole data pipeline: 85 ms for a call of 10.
+    # Not predict, which sets up a data pipeline for every call: that takes longer than the images.
     images = g_model.predict_on_batch(latents)
     return images, np.zeros((n_samples, 1), "float32")
 
 
 def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     """Alternate between the two models: discriminator on two half-batches, generator on one batch.
+
+    Real and generated images go to the discriminator apart, half a batch each, so that it learns
+    from as many of the one kind as of the other and reports a loss for each.
 
     `run` (a `training.Run`) counts the epochs, shows the progress, and saves after every epoch.
     """
