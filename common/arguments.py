@@ -78,6 +78,14 @@ def training_parser(name, description, epochs, batch_size, latent_dim):
     parser.add_integer("--limit", 2, 1_000_000_000, None, "use the first N images only")
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
     parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="same pictures on a GPU as well, where that costs speed; a CPU needs no telling",
+    )
+    parser.add_number(
+        "--checkpoint-minutes", 0, 1e6, 10, "save inside an epoch, too; 0 for after every step"
+    )
+    parser.add_argument(
         "--out",
         type=Path,
         default=Path("runs", name),
@@ -86,7 +94,7 @@ def training_parser(name, description, epochs, batch_size, latent_dim):
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
-        "--resume", action="store_true", help="go on after the last finished epoch"
+        "--resume", action="store_true", help="go on where the run in the folder was saved"
     )
     existing.add_argument(
         "--overwrite", action="store_true", help="delete the run in the folder and start afresh"

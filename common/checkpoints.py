@@ -5,13 +5,16 @@ goes on from those is not the run that was stopped. `model.variables` lists them
 """
 
 import json
+import zipfile
 
 from common import UserError
+from common.arrays import read_array
 from common.files import replacing
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
+MOST_BYTES_OF_STATE = 1 << 26
 
 
 def save(path, models, state):
@@ -30,21 +33,30 @@ def read(path, models):
 
     Raises UserError if the file is damaged or was saved for other models.
     """
+    expected = _variables(models)
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        state = json.loads(arrays.pop("state").tobytes())
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            state = json.loads(read_array(archive, "state", MOST_BYTES_OF_STATE).tobytes())
+            if not isinstance(state, dict) or state.get("format") != FORMAT:
+                found = state.get("format") if isinstance(state, dict) else None
+                raise UserError(f"{path} is a checkpoint of format {found}, not of {FORMAT}")
+            found = {name.removesuffix(".npy") for name in archive.namelist()} - {"state"}
+            if odd := sorted(expected.keys() ^ found):
+                where = "missing" if odd[0] in expected else "there, but nothing is expected"
+                raise UserError(f"{path} is of other models: {odd[0]} is {where}")
+            arrays = {}
+            for key, variable in expected.items():
+                arrays[key] = read_array(archive, key, variable.numpy().nbytes)
+    except UserError:
+        raise
     except Exception as problem:  # zipfile, zlib, numpy and json each have their own
-        raise UserError(f"{path} is damaged: {problem}") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise UserError(f"{path} is not a checkpoint of format {FORMAT}")
-    expected = {key: tuple(variable.shape) for key, variable in _variables(models).items()}
-    found = {key: array.shape for key, array in arrays.items()}
-    for key in sorted(expected.keys() | found.keys()):
-        if expected.get(key) != found.get(key):
+        raise UserError(f"{path} is damaged or of other models: {problem}") from None
+    for key, variable in expected.items():
+        wanted = (variable.dtype, tuple(variable.shape))
+        if wanted != (str(arrays[key].dtype), arrays[key].shape):
             raise UserError(
-                f"{path} is of other models: {key} is {found.get(key, 'missing')} "
-                f"where {expected.get(key, 'nothing')} is expected"
+                f"{path} is of other models: {key} is {arrays[key].dtype} {arrays[key].shape} "
+                f"where {wanted[0]} {wanted[1]} is expected"
             )
     return arrays, state
 
@@ -53,6 +65,11 @@ def restore(models, arrays):
     """Put the arrays that `read` has found for these models into their variables."""
     for key, variable in _variables(models).items():
         variable.assign(arrays[key])
+
+
+def is_finite(models):
+    """Whether every variable of the models is a number, neither NaN nor infinite."""
+    return all(np.isfinite(variable.numpy()).all() for variable in _variables(models).values())
 
 
 def _variables(models):

@@ -12,6 +12,7 @@ A source is one of
 
 import contextlib
 import gzip
+import hashlib
 import io
 import math
 import socket
@@ -22,6 +23,7 @@ from typing import NamedTuple
 
 from common import UserError
 from common.arguments import ArgumentParser, add_data_option
+from common.arrays import read_array
 from common.files import check_writable, default_path
 
 import numpy as np
@@ -52,6 +54,16 @@ class Dataset(NamedTuple):
     labels: np.ndarray
     class_names: tuple
     source: str
+
+    def first(self, count):
+        """The same with the first `count` images only, or all of them for None."""
+        return self._replace(images=self.images[:count], labels=self.labels[:count])
+
+    def sha256(self):
+        """A fingerprint of images and labels, hexadecimal."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.labels))
+        return digest.hexdigest()
 
 
 def load_mnist(source="auto"):
@@ -165,25 +177,7 @@ def _checked(images, labels):
 
 def _read_npz_part(path, part):
     with zipfile.ZipFile(path) as archive:
-        return _checked(*(_read_npy(archive, f"{name}_{part}.npy") for name in "xy"))
-
-
-def _read_npy(archive, name):
-    """Read an array from a zip file, once its header is known to promise a sensible size."""
-    if name not in archive.namelist():
-        raise FileNotFoundError(f"it holds no array {name.removesuffix('.npy')!r}")
-    with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
-            raise ValueError(f"{name} has format version {version}")
-    if math.prod(shape) * dtype.itemsize > MOST_BYTES:
-        raise ValueError(f"{name} claims to be {shape}, more than {MOST_BYTES} bytes")
-    with archive.open(name) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
+        return _checked(*(read_array(archive, f"{name}_{part}", MOST_BYTES) for name in "xy"))
 
 
 def _read_idx_part(folder, part):

@@ -24,12 +24,30 @@ def replacing(path):
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)
+        _flush_folder(path.parent)
     except BaseException as problem:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-        if isinstance(problem, OSError):
-            raise OSError(problem.errno, problem.strerror or str(problem), str(path)) from problem
+        if cause := _os_error_behind(problem):
+            raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from problem
         raise
+
+
+def _flush_folder(folder):
+    """Have the disk know of a renamed file, where a system (not Windows) can be told."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _os_error_behind(problem):
+    """The OSError that an exception is or comes from; on a full disk zipfile raises others."""
+    while problem and not isinstance(problem, OSError):
+        problem = problem.__cause__ or problem.__context__
+    return problem
 
 
 def write_text(path, text):

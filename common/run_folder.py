@@ -1,5 +1,6 @@
-"""The files of a run folder: which they are, whether a run is there, and its tables."""
+"""The files of a run folder: which they are, whose they are, and its tables."""
 
+import contextlib
 import csv
 import io
 import json
@@ -12,7 +13,19 @@ from common.files import write_text
 
 import numpy as np
 
-FILES = ("run.json", "checkpoint.npz", "generator.keras", "losses.csv", "losses.png")
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+FILES = (
+    "run.json",
+    "checkpoint.npz",
+    "generator.keras",
+    "encoder.keras",
+    "losses.csv",
+    "losses.png",
+)
 
 
 def check(folder, may_hold_a_run):
@@ -36,8 +49,60 @@ def delete_run(folder):
         (folder / name).unlink(missing_ok=True)
     for picture in (folder / "samples").glob("epoch_*.png"):
         picture.unlink()
+    delete_half_written(folder)
+
+
+def delete_half_written(folder):
+    """Delete what a process that was killed while it wrote has left behind."""
     for half_written in (*folder.glob(".*.writing.*"), *folder.glob("samples/.*.writing.png")):
         half_written.unlink()
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Keep other processes from training in a folder that exists, for the length of a `with`.
+
+    The lock is on the folder itself and goes with the process, however that ends, so there is no
+    file of it that could be left over. Windows has no such lock, and neither have some network
+    file systems: there it is for the user to take care.
+
+    Raises UserError if another process has it.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another process is training in {folder}: wait for its end or stop it, "
+                "or take another folder with --out DIR"
+            ) from None
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def origin(script):
+    """What run.json and a checkpoint say of where they come from."""
+    versions = {package.__name__: package.__version__ for package in (keras, tensorflow, np)}
+    return {"script": script, "versions": {"python": platform.python_version()} | versions}
+
+
+def check_origin(record, script):
+    """Raise UserError for a record of another script or another Keras than this one."""
+    if record["script"] != script:
+        raise UserError(f"it is of a run of {record['script']}.py, not of {script}.py")
+    found = record["versions"]["keras"]
+    if found != keras.__version__:
+        raise UserError(
+            f"it was saved with Keras {found}, and this is {keras.__version__}: "
+            f"to go on with it, pip install keras=={found}"
+        )
 
 
 def read_record(folder, script):
@@ -45,21 +110,19 @@ def read_record(folder, script):
     path = folder / "run.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        found = record["script"]
+        check_origin(record, script)
         dict(record["arguments"]), record["data"]["source"], int(record["epochs_finished"])
     except FileNotFoundError:
         raise UserError(f"{folder} holds no run to resume") from None
-    except (OSError, ValueError, TypeError, LookupError) as problem:
+    except UserError as problem:
+        raise UserError(f"{path}: {problem}") from None
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
         raise UserError(f"{path} is damaged: {problem}") from None
-    if found != script:
-        raise UserError(f"{folder} holds a run of {found}.py, not of {script}.py")
     return record
 
 
 def write_record(folder, record):
-    """Write run.json, with the versions of what the run depends on."""
-    versions = {package.__name__: package.__version__ for package in (keras, tensorflow, np)}
-    record = record | {"versions": {"python": platform.python_version()} | versions}
+    """Write run.json."""
     write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
 
 

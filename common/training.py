@@ -12,9 +12,9 @@ and its `train` loops over `run.epochs(draw_samples)` and `run.steps(n)`, draws 
 from `run.rng`, and hands the losses of each step to `run.log`.
 """
 
-import hashlib
+import contextlib
+import math
 import shlex
-import shutil
 import signal
 import sys
 import time
@@ -22,20 +22,27 @@ from pathlib import Path
 
 from common import UserError, checkpoints, plotting, run_folder
 from common.arguments import check_training
-from common.backend import keras
+from common.backend import keras, tensorflow
 from common.files import replacing
+from common.progress import Bar, Progress
 
 import numpy as np
 
 # On --resume these may differ from the run's own arguments.
-MAY_CHANGE = ("epochs", "data", "out", "resume", "overwrite")
+MAY_CHANGE = ("epochs", "data", "checkpoint_minutes", "out", "resume", "overwrite")
+SAVED_MODELS = ("generator", "encoder")  # what draws pictures later, each in a file of its own
+
+
+class Diverged(Exception):
+    """The training has come to NaN or infinite numbers, from which it never returns."""
 
 
 class Run:
     """One training run in one folder; a context manager that turns what went wrong into one line.
 
-    Leaving the `with` block raises SystemExit: with status 2 after a `UserError`, 1 after a file
-    could not be written, 130 after Ctrl-C. The first Ctrl-C waits for the end of the training step.
+    Leaving the `with` block raises SystemExit: with status 2 after a `UserError`, 1 after the
+    training has diverged or a file could not be written, 130 after Ctrl-C. The first Ctrl-C waits
+    for the end of the training step and saves it.
 
     Attributes:
         arguments: what the command line said; on --resume, what it said when the run began.
@@ -50,128 +57,136 @@ class Run:
         self.folder = self.arguments.out
         self._models = {}
         self._data = {}  # what run.json says of it
-        self._finished = 0  # epochs
-        self._seconds = 0.0  # spent on them
-        self._history = {}  # a list for each loss, with a mean for each epoch
-        self._epoch = 0  # the one that runs
-        self._sums = {}  # the losses of its steps so far
+        self._progress = Progress()
+        self._saved = str(self._progress)
+        self._values = {}  # of this epoch, from `log_epoch`
+        self._clock = self._last_checkpoint = 0.0
         self._stop = False  # after Ctrl-C
-        self._usual_handler = None
+        self._leaving = contextlib.ExitStack()
         try:
             if self.arguments.resume:
                 self.arguments = self._arguments_of_the_run(argv)
             check_training(self.arguments)
-            run_folder.check(self.folder, self.arguments.resume or self.arguments.overwrite)
+            self._check_folder()
+            if self.folder.exists():
+                with run_folder.locked(self.folder):
+                    pass  # it is free now, and held from `begin` on
         except UserError as problem:
             parser.error(problem)
         except OSError as problem:
             parser.error(f"{problem.filename}: {problem.strerror}")
         keras.utils.set_random_seed(self.arguments.seed)
+        if self.arguments.deterministic:
+            tensorflow.config.experimental.enable_op_determinism()
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
 
     def load(self, loader):
-        """Call a loader of `common.datasets` with --data, and keep the first --limit images."""
-        dataset = loader(self.arguments.data)
-        limit = self.arguments.limit
-        dataset = dataset._replace(images=dataset.images[:limit], labels=dataset.labels[:limit])
+        """Call a loader of `common` with --data, and keep the first --limit images."""
+        dataset = loader(self.arguments.data).first(self.arguments.limit)
         if len(dataset.images) < self.arguments.batch_size:
             raise UserError(
                 f"{len(dataset.images)} images from {dataset.source} do not fill one batch of "
                 f"{self.arguments.batch_size}: give a smaller --batch-size"
             )
-        digest = hashlib.sha256(np.ascontiguousarray(dataset.images))
-        digest.update(np.ascontiguousarray(dataset.labels))
-        before = self._data.get("sha256")
-        if before not in (None, digest.hexdigest()):
+        digest = dataset.sha256()
+        if self._data.get("sha256") not in (None, digest):
             raise UserError(
                 f"the images from {dataset.source} are not those that the run in {self.folder} "
                 f"began with ({self._data.get('images')} from {self._data.get('source')})"
             )
-        self._data = {
-            "source": dataset.source,
-            "images": len(dataset.images),
-            "sha256": digest.hexdigest(),
-        }
+        self._data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
         return dataset
 
     def begin(self, **models):
-        """Take the models to be saved, one of them `generator`, and make the folder ready.
+        """Take the models of the run, one of them `generator`, and make the folder ready.
 
-        On --resume, puts models, optimizers and random numbers where the last finished epoch
-        left them.
+        On --resume, puts models, optimizers and random numbers where the checkpoint left them.
         """
         self._models = models
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._leaving.enter_context(run_folder.locked(self.folder))
+        self._check_folder()
         if self.arguments.resume:
             self._restore()
+            run_folder.delete_half_written(self.folder)
         elif self.arguments.overwrite:
             run_folder.delete_run(self.folder)
-        (self.folder / "samples").mkdir(parents=True, exist_ok=True)
+        (self.folder / "samples").mkdir(exist_ok=True)
         self._write_record()
         print(
             f"{self.name}: {self._data['images']:,} images ({self._data['source']}), "
             f"batches of {self.arguments.batch_size}, into {self.folder}",
             flush=True,
         )
-        if self._finished:
-            print(f"Going on after {_epochs(self._finished)}.", flush=True)
-        self._usual_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+        if self.arguments.resume and self._saved != str(Progress()):
+            print(f"Going on after {self._saved}.", flush=True)
+        usual_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+        self._leaving.callback(signal.signal, signal.SIGINT, usual_handler)
 
     def epochs(self, draw_samples):
         """Yield the number of each epoch still to do, from 1, and save everything after it.
 
         `draw_samples(path)` writes the sample picture of an epoch.
         """
-        if self._finished >= self.arguments.epochs:
+        progress, epochs = self._progress, self.arguments.epochs
+        if progress.epochs >= epochs:
             print("There is nothing left to do; --resume --epochs N goes on to epoch N.")
-        for epoch in range(self._finished + 1, self.arguments.epochs + 1):
-            self._epoch = epoch
-            started = time.monotonic()
-            yield epoch
-            self._seconds += time.monotonic() - started
-            self._save(draw_samples)
+        while progress.epochs < epochs:
+            self._clock = self._last_checkpoint = time.monotonic()
+            yield progress.epochs + 1
+            self._count_time()
+            self._save_epoch(draw_samples)
             if not sys.stdout.isatty():
-                print(f"{self._summary()}; {self._time_left()} left", flush=True)
-            if self._stop and epoch < self.arguments.epochs:
+                print(progress.summary(epochs), flush=True)
+            if self._stop and progress.epochs < epochs:
                 raise KeyboardInterrupt
         print(
-            f"Finished: {_epochs(self._finished)}. Sample it with: "
+            f"Finished: {progress}. Sample it with: "
             f"python generate.py --model {self.folder / 'generator.keras'}",
             flush=True,
         )
 
     def steps(self, count):
-        """Yield the number of each training step of an epoch, from 1, and show the progress."""
-        self._sums = {}
-        bar = None
-        if sys.stdout.isatty():
-            left = f", {self._time_left()} left" if self._finished else ""
-            print(f"Epoch {self._epoch}/{self.arguments.epochs}{left}")
-            bar = keras.utils.Progbar(count, width=5)
-        for step in range(1, count + 1):
+        """Yield the number of each training step still to do in an epoch, from 1 to `count`.
+
+        Shows the progress, and saves a checkpoint every --checkpoint-minutes. What is needed to go
+        on from there must be in the models or in `rng`: a loop keeps nothing else between steps.
+        """
+        progress = self._progress
+        bar = Bar(progress, self.arguments.epochs, count)
+        for step in range(progress.steps + 1, count + 1):
             yield step
-            means = {name: total / step for name, total in self._sums.items()}
-            if bar:
-                bar.stateful_metrics = means  # so it calls values that are means already
-                bar.update(step, means.items() if step == count else _as_many_as_fit(means))
-            if self._stop and step < count:
-                raise KeyboardInterrupt
-        for name, mean in means.items():
-            self._history.setdefault(name, []).append(mean)
+            progress.steps = step
+            bar.show(step, progress.means())
+            if step < count:
+                minutes = (time.monotonic() - self._last_checkpoint) / 60
+                if self._stop or minutes >= self.arguments.checkpoint_minutes:
+                    self._count_time()
+                    self._check_models()
+                    self._save_checkpoint()
+                if self._stop:
+                    raise KeyboardInterrupt
 
     def log(self, **losses):
-        """Take the losses and accuracies of a step, plain numbers."""
-        for name, loss in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + loss
+        """Take the losses and accuracies of a step, plain numbers. Raises Diverged for NaN."""
+        self._check_finite(losses, f"step {self._progress.steps + 1} of ")
+        self._progress.add(losses)
+
+    def log_epoch(self, **values):
+        """Take what is measured once in an epoch, after its steps, plain numbers."""
+        self._check_finite(values, "the end of ")
+        self._values = values
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, problem, _traceback):
-        if self._usual_handler is not None:
-            signal.signal(signal.SIGINT, self._usual_handler)
+        self._leaving.close()
         if isinstance(problem, UserError):
             self._parser.error(problem)
+        if isinstance(problem, Diverged):
+            self._leave(1, f"error: {problem}")
         if isinstance(problem, OSError):
             self._leave(1, f"error: {problem.filename or 'standard output'}: {problem.strerror}")
         if isinstance(problem, KeyboardInterrupt):
@@ -181,27 +196,45 @@ class Run:
         print(f"{self.name}.py: {message}", file=sys.stderr)
         raise SystemExit(status)
 
+    def _check_folder(self):
+        run_folder.check(self.folder, self.arguments.resume or self.arguments.overwrite)
+
+    def _check_finite(self, losses, where):
+        if not all(map(math.isfinite, losses.values())):
+            values = ", ".join(f"{name} {value:g}" for name, value in losses.items())
+            self._diverge(f"at {where}epoch {self._progress.epochs + 1}: {values}")
+
+    def _diverge(self, where):
+        epochs = self._progress.epochs
+        kept = f"the generator of epoch {epochs} stays in" if epochs else "nothing was saved in"
+        raise Diverged(
+            f"the training has diverged {where}; {kept} {self.folder}; "
+            "try another --seed or a larger --batch-size"
+        )
+
     def _arguments_of_the_run(self, argv):
         """The arguments that the run in the folder began with, but for what may differ."""
         record = run_folder.read_record(self.folder, self.name)
-        if record["epochs_finished"] and not (self.folder / "checkpoint.npz").exists():
-            raise UserError(
-                f"{self.folder} has no checkpoint.npz of its {_epochs(record['epochs_finished'])}"
-            )
+        finished = Progress(epochs=record["epochs_finished"])
+        if finished.epochs and not (self.folder / "checkpoint.npz").exists():
+            raise UserError(f"{self.folder} has no checkpoint.npz of its {finished}")
         self._data = record["data"]
         # What "auto" found then, so that going on does not depend on what it finds now.
         stored = record["arguments"] | {"data": record["data"]["source"]}
         again = [f"--{name}={value}" for name, value in stored.items() if value is not None]
+        again = [text.removesuffix("=True") for text in again if not text.endswith("=False")]
         began = vars(self._parser.parse_args(again))
         now = self._parser.parse_args(again + list(sys.argv[1:] if argv is None else argv))
-        for key, value in vars(now).items():
-            if value != began[key] and key not in MAY_CHANGE:
-                option, before = f"--{key.replace('_', '-')}", began[key]
-                raise UserError(
-                    f"the run in {self.folder} began "
-                    f"{f'without {option}' if before is None else f'with {option} {before}'}, "
-                    f"not with {value}; on --resume only --epochs and --data may change"
-                )
+        differing = [
+            f"--{key.replace('_', '-')} {value} (it began with {began[key]})"
+            for key, value in vars(now).items()
+            if value != began[key] and key not in MAY_CHANGE
+        ]
+        if differing:
+            raise UserError(
+                f"the run in {self.folder} cannot go on with {', '.join(differing)}; "
+                "--epochs, --checkpoint-minutes and the place of the --data may change"
+            )
         return now
 
     def _restore(self):
@@ -210,52 +243,63 @@ class Run:
             return
         arrays, state = checkpoints.read(path, self._models)
         try:
-            self._finished, self._seconds = int(state["epoch"]), float(state["seconds"])
-            self._history = {name: list(values) for name, values in state["history"].items()}
+            run_folder.check_origin(state, self.name)
+            self._progress = Progress.from_json(state["progress"])
             self.rng.bit_generator.state = state["rng"]
+        except UserError as problem:
+            raise UserError(f"{path}: {problem}") from None
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise UserError(f"{path} is damaged: {problem}") from None
         checkpoints.restore(self._models, arrays)
-        self.arguments.epochs = max(self.arguments.epochs, self._finished)
+        self._saved = str(self._progress)
+        self.arguments.epochs = max(self.arguments.epochs, self._progress.epochs)
 
-    def _save(self, draw_samples):
+    def _save_epoch(self, draw_samples):
         """Save a finished epoch. The checkpoint comes last: --resume goes by it alone."""
-        draw_samples(self.folder / "samples" / f"epoch_{self._epoch:04d}.png")
-        with replacing(self.folder / "generator.keras") as beside:
-            self._models["generator"].save(beside)
-        run_folder.write_losses(self.folder, self._history)
-        plotting.save_curves(self._history, self.folder / "losses.png")
-        state = {
-            "epoch": self._epoch,
-            "seconds": self._seconds,
-            "history": self._history,
+        self._check_models()
+        progress = self._progress
+        progress.end_epoch(progress.means() | self._values)
+        every = getattr(self.arguments, "sample_every", 1)
+        if progress.epochs % every == 0 or progress.epochs == self.arguments.epochs:
+            draw_samples(self.folder / "samples" / f"epoch_{progress.epochs:04d}.png")
+        for name in SAVED_MODELS:
+            if name in self._models:
+                with replacing(self.folder / f"{name}.keras") as beside:
+                    self._models[name].save(beside)
+        run_folder.write_losses(self.folder, progress.history)
+        plotting.save_curves(progress.history, self.folder / "losses.png")
+        self._save_checkpoint()
+        self._write_record()
+
+    def _save_checkpoint(self):
+        state = run_folder.origin(self.name) | {
+            "progress": vars(self._progress),
             "rng": self.rng.bit_generator.state,
         }
         checkpoints.save(self.folder / "checkpoint.npz", self._models, state)
-        self._finished = self._epoch
-        self._write_record()
+        self._saved = str(self._progress)
+        self._last_checkpoint = time.monotonic()
+
+    def _check_models(self):
+        """The losses of a step are those before its update: the weights may be NaN by now."""
+        if not checkpoints.is_finite(self._models):
+            self._diverge(f"in epoch {self._progress.epochs + 1}: there are weights that are NaN")
+
+    def _count_time(self):
+        now = time.monotonic()
+        self._progress.seconds += now - self._clock
+        self._clock = now
 
     def _write_record(self):
         not_kept = ("out", "resume", "overwrite")
         arguments = {k: v for k, v in vars(self.arguments).items() if k not in not_kept}
-        record = {
-            "script": self.name,
+        record = run_folder.origin(self.name) | {
             "arguments": {name.replace("_", "-"): value for name, value in arguments.items()},
             "data": self._data,
-            "epochs_finished": self._finished,
-            "seconds": round(self._seconds, 1),
+            "epochs_finished": self._progress.epochs,
+            "seconds": round(self._progress.seconds, 1),
         }
         run_folder.write_record(self.folder, record)
-
-    def _summary(self):
-        losses = ", ".join(f"{name} {values[-1]:.3f}" for name, values in self._history.items())
-        return f"epoch {self._epoch}/{self.arguments.epochs}: {losses}"
-
-    def _time_left(self):
-        seconds = (self.arguments.epochs - self._finished) * self._seconds / self._finished
-        if seconds < 90:
-            return f"{seconds:.0f} s"
-        return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
     def _how_to_go_on(self):
         if not self._models:
@@ -263,26 +307,9 @@ class Run:
         command = ["python", f"{self.name}.py", "--resume"]
         if self.folder != Path("runs", self.name):
             command += ["--out", str(self.folder)]
-        return (
-            f"with {_epochs(self._finished)} saved in {self.folder}; "
-            f"go on with: {shlex.join(command)}"
-        )
+        return f"with {self._saved} saved in {self.folder}; go on with: {shlex.join(command)}"
 
     def _on_interrupt(self, _signal, _frame):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._stop = True
         print("\nStopping after this step; Ctrl-C once more stops at once.", file=sys.stderr)
-
-
-def _epochs(count):
-    return f"{count} epoch{'' if count == 1 else 's'}"
-
-
-def _as_many_as_fit(means):
-    """The first means that a line of the terminal has room for: a longer line cannot be redrawn."""
-    room = shutil.get_terminal_size().columns - len("468/468 ━━━━━ 1:00:00 999ms/step")
-    for name, mean in means.items():
-        room -= len(f" - {name}: 0.1234")
-        if room < 0:
-            return
-        yield name, mean

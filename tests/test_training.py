@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+from types import SimpleNamespace
 
 import cgan_fashion
 from common import datasets
@@ -143,6 +144,16 @@ def old_run(trained, tmp_path):
     assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
 
 
+@pytest.fixture
+def old_gan_run(trained, tmp_path):
+    """Such a copy that a test may damage first: it is never repaired or overwritten."""
+    shutil.copytree(trained / "runs/gan_fashion", tmp_path / "run")
+    yield tmp_path / "run"
+    generator = tmp_path / "run/generator.keras"
+    assert generator.read_bytes() == (trained / "runs/gan_fashion/generator.keras").read_bytes()
+    assert len(list((tmp_path / "run/samples").iterdir())) == 1
+
+
 def test_a_run_is_not_overwritten_silently(old_run, error_of):
     error = error_of(cgan_fashion.main, *TINY, "--out", str(old_run))
     assert "--resume" in error and "--overwrite" in error
@@ -151,16 +162,21 @@ def test_a_run_is_not_overwritten_silently(old_run, error_of):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--batch-size", "32"], "began with --batch-size 16, not with 32"),
-        (["--seed", "1"], "began with --seed 0, not with 1"),
-        (["--limit", "100"], "began with --limit 64, not with 100"),
-        (["--latent-dim", "7"], "began with --latent-dim 6, not with 7"),
-        (["--embedding-dim", "7"], "began with --embedding-dim 50, not with 7"),
+        (["--batch-size", "32"], "--batch-size 32 (it began with 16); --epochs"),
+        (["--seed", "1"], "--seed 1 (it began with 0)"),
+        (["--limit", "100"], "--limit 100 (it began with 64)"),
+        (["--latent-dim", "7"], "--latent-dim 7 (it began with 6)"),
+        (["--embedding-dim", "7"], "--embedding-dim 7 (it began with 50)"),
+        (["--deterministic"], "--deterministic True (it began with False)"),
+        (
+            ["--seed", "1", "--limit", "99"],
+            "--limit 99 (it began with 64), --seed 1 (it began with",
+        ),
     ],
 )
 def test_resume_keeps_the_arguments_of_the_run(old_run, error_of, arguments, words):
     error = error_of(cgan_fashion.main, "--resume", *arguments, "--out", str(old_run))
-    assert words in error
+    assert words in error and "--checkpoint-minutes and the place of the --data may change" in error
 
 
 def test_resume_refuses_other_data(old_run, error_of, tmp_path):
@@ -189,7 +205,7 @@ def test_resume_takes_what_auto_found_when_the_run_began(trained, tmp_path, monk
 
 def test_resume_refuses_a_run_of_another_script(old_run, error_of):
     main = importlib.import_module("cgan_mnist").main
-    assert "holds a run of cgan_fashion.py" in error_of(main, "--resume", "--out", str(old_run))
+    assert "it is of a run of cgan_fashion.py" in error_of(main, "--resume", "--out", str(old_run))
 
 
 def test_resume_needs_a_run(tmp_path, error_of):
@@ -216,30 +232,66 @@ def test_resume_refuses_a_damaged_checkpoint(trained, tmp_path, error_of):
         assert checkpoint.read_bytes() == content
 
 
-def state_with(**changes):
-    """A change of the state in a checkpoint; None takes an entry away."""
+def change_state(path, **changes):
+    """Change the state in a checkpoint; None takes an entry away."""
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    state = json.loads(arrays["state"].tobytes()) | changes
+    state = {name: value for name, value in state.items() if value is not None}
+    np.savez(path, **arrays | {"state": np.frombuffer(json.dumps(state).encode(), "uint8")})
 
-    def change(path):
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        state = json.loads(arrays["state"].tobytes()) | changes
-        state = {name: value for name, value in state.items() if value is not None}
-        np.savez(path, **arrays | {"state": np.frombuffer(json.dumps(state).encode(), "uint8")})
 
-    return change
+GOOD = {"epochs": 1, "steps": 0, "sums": {}, "history": {"g_loss": [0.5]}, "seconds": 1.0}
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"epoch": None}, {"epoch": []}, {"rng": {}}, {"history": []}, {"seconds": "x"}, {"format": 0}],
+    ("changes", "words"),
+    [
+        ({"format": 0}, "checkpoint.npz is a checkpoint of format 0, not of 2"),
+        ({"format": None}, "is a checkpoint of format None"),
+        ({"rng": {}}, "is damaged"),
+        ({"progress": None}, "is damaged"),
+        ({"progress": GOOD | {"epochs": []}}, "its progress is damaged"),
+        ({"progress": GOOD | {"history": []}}, "its progress is damaged"),
+        ({"progress": GOOD | {"seconds": "x"}}, "its progress is damaged"),
+        ({"progress": GOOD | {"epochs": 2}}, "the numbers do not fit together"),
+        ({"progress": GOOD | {"steps": -1}}, "the numbers do not fit together"),
+        ({"script": "cgan_mnist"}, "a run of cgan_mnist.py, not of gan_fashion.py"),
+        ({"versions": {"keras": "3.0.1"}}, f"Keras 3.0.1, and this is {keras.__version__}"),
+    ],
     ids=str,
 )
-def test_resume_refuses_a_checkpoint_with_a_damaged_state(trained, tmp_path, error_of, changes):
-    shutil.copytree(trained / "runs/gan_fashion", tmp_path / "run")
-    state_with(**changes)(tmp_path / "run/checkpoint.npz")
+def test_resume_refuses_a_checkpoint_of_something_else(old_gan_run, error_of, changes, words):
+    change_state(old_gan_run / "checkpoint.npz", **changes)
     main = importlib.import_module("gan_fashion").main
-    error = error_of(main, "--resume", "--epochs", "2", "--out", f"{tmp_path}/run")
-    assert "checkpoint.npz is" in error
+    assert words in error_of(main, "--resume", "--epochs", "2", "--out", str(old_gan_run))
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((5, 5), "float32"), "is of other models: generator/000 is float32 (5, 5)"),
+        (np.zeros((6, 6272), "int32"), "generator/000 is int32 (6, 6272) where float32 (6, 6272)"),
+        (np.zeros((7, 6272), "float32"), "generator/000 claims to be (7, 6272)"),
+        (None, "generator/000 is missing"),
+    ],
+)
+def test_resume_refuses_arrays_of_other_models(old_gan_run, error_of, array, words):
+    path = old_gan_run / "checkpoint.npz"
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files} | {"generator/000": array}
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    main = importlib.import_module("gan_fashion").main
+    assert words in error_of(main, "--resume", "--epochs", "2", "--out", str(old_gan_run))
+
+
+def test_resume_refuses_a_run_of_another_keras(old_gan_run, error_of):
+    record = json.loads((old_gan_run / "run.json").read_text())
+    record["versions"]["keras"] = "3.0.1"
+    (old_gan_run / "run.json").write_text(json.dumps(record))
+    main = importlib.import_module("gan_fashion").main
+    error = error_of(main, "--resume", "--out", str(old_gan_run))
+    assert "saved with Keras 3.0.1, and this is" in error and "pip install keras==3.0.1" in error
 
 
 def test_resume_does_not_train_again_what_was_finished(trained, tmp_path, error_of):
@@ -303,47 +355,161 @@ def test_fewer_images_than_a_batch(tmp_path, error_of):
     assert "20 images" in error and "do not fill one batch of 128" in error
 
 
-def interrupt_after(steps, monkeypatch):
-    """Press Ctrl-C in the middle of a training step."""
-    original, calls = cgan_fashion.generate_fake_samples, []
+def interrupt_after(steps, monkeypatch, script=cgan_fashion, problem=None):
+    """Press Ctrl-C in the middle of a training step, or raise a problem there."""
+    original, calls = script.generate_latent_points, []
 
-    def generate_fake_samples(*arguments):
-        calls.append(1)
-        if len(calls) == steps:
+    def generate_latent_points(latent_dim, n_samples, rng=None):
+        calls.append(n_samples)
+        if calls.count(16) == steps:  # once a step, for the composite's whole batch
+            if problem:
+                raise problem
             signal.raise_signal(signal.SIGINT)
-        return original(*arguments)
+        return original(latent_dim, n_samples, rng)
 
-    monkeypatch.setattr(cgan_fashion, "generate_fake_samples", generate_fake_samples)
+    monkeypatch.setattr(script, "generate_latent_points", generate_latent_points)
 
 
 # 4 steps an epoch: in the first epoch, in the second, and in the last step of the first.
-@pytest.mark.parametrize(("steps", "saved"), [(2, 0), (6, 1), (4, 1)])
-def test_interrupt_saves_and_says_how_to_go_on(tmp_path, monkeypatch, capsys, steps, saved):
+@pytest.mark.parametrize(
+    ("steps", "saved", "pictures"),
+    [(2, "0 epochs and 2 steps", 0), (5, "1 epoch and 1 step", 1), (4, "1 epoch", 1)],
+)
+def test_interrupt_saves_and_says_how_to_go_on(
+    tmp_path, monkeypatch, capsys, steps, saved, pictures
+):
     monkeypatch.chdir(tmp_path)
-    interrupt_after(steps, monkeypatch)
-    usual_handler = signal.getsignal(signal.SIGINT)
-    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2"]) == 130
-    assert signal.getsignal(signal.SIGINT) is usual_handler
-    last_line = capsys.readouterr().err.splitlines()[-1]
-    epochs = "1 epoch" if saved == 1 else "0 epochs"
-    assert last_line == (
-        f"cgan_fashion.py: stopped with {epochs} saved in runs/cgan_fashion; "
+    with monkeypatch.context() as patch:
+        interrupt_after(steps, patch)
+        usual_handler = signal.getsignal(signal.SIGINT)
+        assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2"]) == 130
+        assert signal.getsignal(signal.SIGINT) is usual_handler
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"cgan_fashion.py: stopped with {saved} saved in runs/cgan_fashion; "
         "go on with: python cgan_fashion.py --resume"
     )
-    assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == saved
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
+    assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == pictures
     cgan_fashion.main(["--resume"])
+    assert f"Going on after {saved}." in capsys.readouterr().out
     assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == 2
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch):
+def test_interrupted_and_resumed_equals_uninterrupted(any_script, trained, tmp_path, monkeypatch):
+    """Stopped by Ctrl-C in one step and by a crash two steps later, and resumed from there."""
+    arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path)]
     with monkeypatch.context() as patch:
-        interrupt_after(3, patch)
-        arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path)]
-        assert exit_status(cgan_fashion.main, arguments) == 130
-    cgan_fashion.main(["--resume", "--out", str(tmp_path)])
-    assert_same_run(tmp_path, trained / "runs/cgan_fashion")
+        interrupt_after(1, patch, any_script)
+        assert exit_status(any_script.main, arguments) == 130
+    with monkeypatch.context() as patch:
+        interrupt_after(3, patch, any_script, RuntimeError("the power is gone"))
+        with pytest.raises(RuntimeError):
+            any_script.main(["--resume", "--checkpoint-minutes", "0", "--out", str(tmp_path)])
+    with np.load(tmp_path / "checkpoint.npz") as archive:
+        state = json.loads(archive["state"].tobytes())
+    assert state["progress"]["steps"] == 3 and state["progress"]["epochs"] == 0
+    any_script.main(["--resume", "--out", str(tmp_path)])
+    assert_same_run(tmp_path, trained / "runs" / any_script.__name__)
+
+
+def test_a_checkpoint_inside_an_epoch_every_so_many_minutes(tmp_path, monkeypatch):
+    """Steps of 4 minutes, and a checkpoint when 10 are over: after steps 3 and 6, and the end."""
+    clock, saved = iter(range(0, 10**6, 240)), []
+    monkeypatch.setattr("common.training.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(
+        "common.checkpoints.save", lambda *a: saved.append(a[2]["progress"]["steps"])
+    )
+    monkeypatch.setattr(cgan_fashion, "train", lambda *models_and_more: loop(models_and_more[-1]))
+
+    def loop(run):
+        for _epoch in run.epochs(lambda path: path.write_bytes(b"")):
+            for step in run.steps(8):
+                run.log(g_loss=float(step))
+
+    cgan_fashion.main([*TINY, "--epochs", "1", "--out", str(tmp_path)])
+    assert saved == [3, 6, 0]
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path, error_of, run_script):
+    first = run_script("gan_fashion.py", *TINY, "--epochs", "100000", wait=False)
+    next(line for line in first.stdout if line.startswith("epoch 1/"))
+    main = importlib.import_module("gan_fashion").main
+    folder = str(tmp_path / "runs/gan_fashion")
+    for arguments in (["--resume"], ["--overwrite", *TINY]):
+        assert "another process is training in" in error_of(main, *arguments, "--out", folder)
+    first.kill()  # which leaves it no time to tidy up
+    first.communicate()
+    main(["--resume", "--epochs", "1", "--out", folder])
+
+
+def diverging(monkeypatch, at_step, spoil):
+    """Let the composite's `train_on_batch` spoil something in one step."""
+    original, calls = keras.Model.train_on_batch, []
+
+    def train_on_batch(model, *arguments, **options):
+        losses = original(model, *arguments, **options)
+        if model.name.endswith("_composite"):
+            calls.append(1)
+            if len(calls) == at_step:
+                return spoil(model, losses)
+        return losses
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", train_on_batch)
+
+
+def spoil_weights(model, losses):
+    model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
+    return losses
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_diverged_training_stops_and_keeps_the_last_generator(
+    trained, tmp_path, monkeypatch, capsys, value
+):
+    shutil.copytree(trained / "runs/gan_fashion", tmp_path / "run")
+    before = (tmp_path / "run/generator.keras").read_bytes()
+    main = importlib.import_module("gan_fashion").main
+    diverging(monkeypatch, 2, lambda model, losses: value)
+    assert exit_status(main, ["--resume", "--epochs", "9", "--out", f"{tmp_path}/run"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"g_loss {value:g}" in error
+    assert "diverged at step 2 of epoch 2: d_loss_real" in error
+    assert f"the generator of epoch 1 stays in {tmp_path}/run" in error
+    assert (tmp_path / "run/generator.keras").read_bytes() == before
+
+
+@pytest.mark.parametrize(("step", "minutes"), [(4, "10"), (2, "0")])
+def test_weights_that_are_nan_are_never_saved(
+    trained, tmp_path, monkeypatch, capsys, step, minutes
+):
+    """The loss of a step is that before its update, so the loss alone would tell too late."""
+    run = tmp_path / "run"
+    shutil.copytree(trained / "runs/gan_fashion", run)
+    before = (run / "generator.keras").read_bytes(), weights(run)["generator/000"]
+    main = importlib.import_module("gan_fashion").main
+    diverging(monkeypatch, step, spoil_weights)
+    arguments = ["--resume", "--epochs", "2", "--checkpoint-minutes", minutes, "--out", str(run)]
+    assert exit_status(main, arguments) == 1
+    assert "weights that are NaN; the generator of epoch 1 stays in" in capsys.readouterr().err
+    assert (run / "generator.keras").read_bytes() == before[0]
+    assert np.isfinite(weights(run)["generator/000"]).all()
+
+
+def test_values_of_an_epoch_and_fewer_pictures(tmp_path, monkeypatch):
+    def loop(*models_and_more):
+        run = models_and_more[-1]
+        run.arguments.sample_every = 2
+        for epoch in run.epochs(lambda path: path.write_bytes(b"")):
+            for _step in run.steps(2):
+                run.log(g_loss=1.0)
+            run.log_epoch(val_g_loss=float(epoch))
+
+    monkeypatch.setattr(cgan_fashion, "train", loop)
+    cgan_fashion.main([*TINY, "--epochs", "3", "--out", str(tmp_path)])
+    assert (tmp_path / "losses.csv").read_text() == (
+        "epoch,g_loss,val_g_loss\n1,1.000000,1.000000\n2,1.000000,2.000000\n3,1.000000,3.000000\n"
+    )
+    pictures = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert pictures == ["epoch_0002.png", "epoch_0003.png"]
 
 
 def test_the_sample_picture_is_of_fixed_latents_in_columns_of_classes(script, monkeypatch):
