@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -98,3 +99,22 @@ def error_of(capsys):
         return error
 
     return call
+
+
+@pytest.fixture
+def old_run(trained, tmp_path):
+    """A copy of a finished run, which has to stay as it is while the test runs."""
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
+    yield tmp_path / "run"
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
+
+
+@pytest.fixture
+def old_gan_run(trained, tmp_path):
+    """Such a copy that a test may damage first: it is never repaired or overwritten."""
+    shutil.copytree(trained / "runs/gan_fashion", tmp_path / "run")
+    yield tmp_path / "run"
+    generator = tmp_path / "run/generator.keras"
+    assert generator.read_bytes() == (trained / "runs/gan_fashion/generator.keras").read_bytes()
+    assert len(list((tmp_path / "run/samples").iterdir())) == 1

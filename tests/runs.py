@@ -1,0 +1,59 @@
+"""Looking into run folders, and getting in the way of a training."""
+
+import json
+import signal
+
+import cgan_fashion
+
+import keras
+import numpy as np
+
+FILES = {"run.json", "checkpoint.npz", "generator.keras", "losses.csv", "losses.png", "samples"}
+
+
+def contents(folder):
+    """The bytes of every file in a run folder but those that hold times and dates."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name not in ("run.json", "checkpoint.npz", "generator.keras")
+    }
+
+
+def weights(folder):
+    """All arrays of a checkpoint but the one with the times in it."""
+    with np.load(folder / "checkpoint.npz") as archive:
+        return {name: archive[name] for name in archive.files if name != "state"}
+
+
+def assert_same_run(one, other):
+    assert contents(one) == contents(other)
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    generators = [keras.saving.load_model(run / "generator.keras") for run in (one, other)]
+    assert all(map(np.array_equal, *(model.get_weights() for model in generators)))
+
+
+def interrupt_after(steps, monkeypatch, script=cgan_fashion, problem=None):
+    """Press Ctrl-C in the middle of a training step, or raise a problem there."""
+    original, calls = script.generate_latent_points, []
+
+    def generate_latent_points(latent_dim, n_samples, rng=None):
+        calls.append(n_samples)
+        if calls.count(16) == steps:  # once a step, for the composite's whole batch
+            if problem:
+                raise problem
+            signal.raise_signal(signal.SIGINT)
+        return original(latent_dim, n_samples, rng)
+
+    monkeypatch.setattr(script, "generate_latent_points", generate_latent_points)
+
+
+def change_state(path, **changes):
+    """Change the state in a checkpoint; None takes an entry away."""
+    with np.load(path) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    state = json.loads(arrays["state"].tobytes()) | changes
+    state = {name: value for name, value in state.items() if value is not None}
+    np.savez(path, **arrays | {"state": np.frombuffer(json.dumps(state).encode(), "uint8")})

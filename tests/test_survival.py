@@ -1,0 +1,285 @@
+"""What may happen to a run, and what is never lost by it."""
+
+import importlib
+import json
+import shutil
+import signal
+import time
+
+import cgan_fashion
+from common import generators
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY, exit_status
+from runs import FILES, assert_same_run, interrupt_after, weights
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+
+# 4 steps an epoch: in the first epoch, in the second, and in the last step of the first.
+@pytest.mark.parametrize(
+    ("steps", "saved", "pictures"),
+    [(2, "0 epochs and 2 steps", 0), (5, "1 epoch and 1 step", 1), (4, "1 epoch", 1)],
+)
+def test_interrupt_saves_and_says_how_to_go_on(
+    tmp_path, monkeypatch, capsys, steps, saved, pictures
+):
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        interrupt_after(steps, patch)
+        usual_handler = signal.getsignal(signal.SIGINT)
+        assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2"]) == 130
+        assert signal.getsignal(signal.SIGINT) is usual_handler
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"cgan_fashion.py: stopped with {saved} saved in runs/cgan_fashion; "
+        "go on with: python cgan_fashion.py --resume"
+    )
+    assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == pictures
+    cgan_fashion.main(["--resume"])
+    assert f"Going on after {saved}." in capsys.readouterr().out
+    assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == 2
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path, error_of, run_script):
+    first = run_script("gan_fashion.py", *TINY, "--epochs", "100000", wait=False)
+    next(line for line in first.stdout if line.startswith("epoch 1/"))
+    main = importlib.import_module("gan_fashion").main
+    folder = str(tmp_path / "runs/gan_fashion")
+    for arguments in (["--resume"], ["--overwrite", *TINY]):
+        assert "another process is training in" in error_of(main, *arguments, "--out", folder)
+    first.kill()  # which leaves it no time to tidy up
+    first.communicate()
+    main(["--resume", "--epochs", "1", "--out", folder])
+
+
+def diverging(monkeypatch, at_step, spoil):
+    """Let the composite's `train_on_batch` spoil something in one step."""
+    original, calls = keras.Model.train_on_batch, []
+
+    def train_on_batch(model, *arguments, **options):
+        losses = original(model, *arguments, **options)
+        if model.name.endswith("_composite"):
+            calls.append(1)
+            if len(calls) == at_step:
+                return spoil(model, losses)
+        return losses
+
+    monkeypatch.setattr(keras.Model, "train_on_batch", train_on_batch)
+
+
+def spoil_weights(model, losses):
+    model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
+    return losses
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_diverged_training_stops_and_keeps_the_last_generator(
+    trained, tmp_path, monkeypatch, capsys, value
+):
+    shutil.copytree(trained / "runs/gan_fashion", tmp_path / "run")
+    before = (tmp_path / "run/generator.keras").read_bytes()
+    main = importlib.import_module("gan_fashion").main
+    diverging(monkeypatch, 2, lambda model, losses: value)
+    assert exit_status(main, ["--resume", "--epochs", "9", "--out", f"{tmp_path}/run"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"g_loss {value:g}" in error
+    assert "diverged at step 2 of epoch 2: d_loss_real" in error
+    assert f"the generator of epoch 1 stays in {tmp_path}/run" in error
+    assert (tmp_path / "run/generator.keras").read_bytes() == before
+
+
+@pytest.mark.parametrize(("step", "minutes"), [(4, "10"), (2, "0")])
+def test_weights_that_are_nan_are_never_saved(
+    trained, tmp_path, monkeypatch, capsys, step, minutes
+):
+    """The loss of a step is that before its update, so the loss alone would tell too late."""
+    run = tmp_path / "run"
+    shutil.copytree(trained / "runs/gan_fashion", run)
+    before = (run / "generator.keras").read_bytes(), weights(run)["generator/000"]
+    main = importlib.import_module("gan_fashion").main
+    diverging(monkeypatch, step, spoil_weights)
+    arguments = ["--resume", "--epochs", "2", "--checkpoint-minutes", minutes, "--out", str(run)]
+    assert exit_status(main, arguments) == 1
+    assert "weights that are NaN; the generator of epoch 1 stays in" in capsys.readouterr().err
+    assert (run / "generator.keras").read_bytes() == before[0]
+    assert np.isfinite(weights(run)["generator/000"]).all()
+
+
+def test_a_failed_save_leaves_the_files_of_the_last_epoch(trained, tmp_path, monkeypatch, capsys):
+    """Each file in turn cannot be written to its end, and what was there stays whole."""
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    kept = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
+
+    def half_written(model, path):
+        path.write_bytes(b"half of a model")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.Model, "save", half_written)
+    resume = ["--resume", "--epochs", "2", "--out", str(tmp_path / "run")]
+    assert exit_status(cgan_fashion.main, resume) == 1
+    assert "generator.keras: No space left on device" in capsys.readouterr().err
+    unchanged = ("generator.keras", "checkpoint.npz", "losses.csv", "losses.png")
+    for path, content in kept.items():
+        assert path.name not in unchanged or path.read_bytes() == content
+    monkeypatch.undo()
+    cgan_fashion.main(resume)
+    assert json.loads((tmp_path / "run/run.json").read_text())["epochs_finished"] == 2
+
+
+def test_the_checkpoint_is_saved_after_all_that_it_stands_for(tmp_path, monkeypatch, capsys):
+    def no_checkpoint(*_arguments):
+        assert (tmp_path / "generator.keras").exists() and (tmp_path / "losses.csv").exists()
+        assert (tmp_path / "samples/epoch_0001.png").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("common.checkpoints.save", no_checkpoint)
+    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2", "--out", str(tmp_path)]) == 130
+    assert "stopped with 0 epochs saved" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch, capsys):
+    def no_space(path, *_arguments):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("common.checkpoints.save", no_space)
+    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "1", "--out", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    path = tmp_path / "checkpoint.npz"
+    assert error == f"cgan_fashion.py: error: {path}: No space left on device\n"
+
+
+def test_ctrl_c_as_a_user_presses_it(run_script, tmp_path):
+    process = run_script("cgan_fashion.py", *TINY, "--epochs", "100000", wait=False)
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in error
+    assert "go on with: python cgan_fashion.py --resume" in error
+    folder = tmp_path / "runs/cgan_fashion"
+    assert {path.name for path in folder.iterdir()} == FILES
+    finished = json.loads((folder / "run.json").read_text())["epochs_finished"]
+    assert finished >= 2 and len(list((folder / "samples").iterdir())) == finished
+
+
+def test_a_run_is_not_overwritten_silently(old_run, error_of):
+    error = error_of(cgan_fashion.main, *TINY, "--out", str(old_run))
+    assert "--resume" in error and "--overwrite" in error
+
+
+def test_a_folder_without_record_can_only_be_overwritten(tmp_path, error_of):
+    (tmp_path / "generator.keras").write_bytes(b"of another time")
+    error = error_of(cgan_fashion.main, *TINY, "--out", str(tmp_path))
+    assert "already holds a run: --overwrite deletes it" in error and "--resume" not in error
+
+
+def test_overwrite_deletes_the_run_and_nothing_else(trained, tmp_path):
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    (tmp_path / "run/samples/epoch_0050.png").write_bytes(b"of the old run")
+    (tmp_path / "run/samples/.epoch_0051.writing.png").write_bytes(b"half of one")
+    (tmp_path / "run/notes.txt").write_text("mine")
+    (tmp_path / "run/samples/favourite.png").write_bytes(b"mine")
+    cgan_fashion.main([*TINY, "--epochs", "1", "--overwrite", "--out", str(tmp_path / "run")])
+    assert (tmp_path / "run/notes.txt").read_text() == "mine"
+    samples = {path.name for path in (tmp_path / "run/samples").iterdir()}
+    assert samples == {"epoch_0001.png", "favourite.png"}
+
+
+def wait_for(process, line_start):
+    """Read what a process prints up to a line; what it printed before is not needed."""
+    return next((line for line in process.stdout if line.startswith(line_start)), None)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment(run_script, tmp_path):
+    """SIGKILL at 20 random moments, most of them while a file is being written."""
+    moments = np.random.default_rng(0)
+    folder = tmp_path / "runs/gan_fashion"
+    every_step = ["--checkpoint-minutes", "0"]
+    process = run_script("gan_fashion.py", *TINY, "--epochs", "1000", *every_step, wait=False)
+    for _trial in range(20):
+        assert wait_for(process, "gan_fashion: 64 images"), process.stderr.read()
+        time.sleep(moments.uniform(0, 5))
+        process.kill()
+        process.communicate()
+        if (folder / "generator.keras").exists():
+            path, script = generators.find(str(folder / "generator.keras"))
+            generator = generators.load(path, script)
+            assert np.isfinite(generator.predict_on_batch(np.zeros((1, 6), "float32"))).all()
+        half_written = [path.name for path in folder.rglob("*.writing.*")]
+        assert len(half_written) <= 1, half_written
+        process = run_script("gan_fashion.py", "--resume", *every_step, wait=False)
+    assert wait_for(process, "epoch "), process.stderr.read()
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert not list(folder.rglob("*.writing.*"))
+    finished = json.loads((folder / "run.json").read_text())["epochs_finished"]
+    gan_fashion = importlib.import_module("gan_fashion")
+    gan_fashion.main(["--resume", "--epochs", str(finished + 1), "--out", str(folder)])
+    in_one_go = tmp_path / "in one go"
+    gan_fashion.main([*TINY, "--epochs", str(finished + 1), "--out", str(in_one_go)])
+    assert_same_run(folder, in_one_go)
+
+
+@pytest.mark.skipif(resource is None, reason="this system has no limits on the size of a file")
+@pytest.mark.parametrize(
+    ("most_bytes", "failing"),
+    [(100, "run.json"), (20_000, "epoch_0002.png"), (10**6, "generator.keras")]
+    + [(4 * 10**6, "checkpoint.npz")],
+)
+def test_no_room_for_a_file(trained, tmp_path, capsys, most_bytes, failing):
+    """A file system that takes only so many bytes in a file, much like a full disk or a quota."""
+    run = tmp_path / "run"
+    shutil.copytree(trained / "runs/gan_fashion", run)
+    before = {path.name: path.read_bytes() for path in run.rglob("*.*")}
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, usual[1]))
+    try:
+        main = importlib.import_module("gan_fashion").main
+        status = exit_status(main, ["--resume", "--epochs", "2", "--out", str(run)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert status == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"gan_fashion.py: error: {run}") and error.count("\n") == 1
+    assert error.endswith(f"{failing}: File too large\n")
+    assert not list(run.rglob("*.writing.*"))
+    assert failing not in before or (run / failing).read_bytes() == before[failing]
+    assert (run / "checkpoint.npz").read_bytes() == before["checkpoint.npz"]
+    generators.load(*generators.find(str(run / "generator.keras")))
+    main(["--resume", "--epochs", "2", "--out", str(run)])
+
+
+@pytest.mark.parametrize("becomes", ["nothing", "a file"])
+def test_the_folder_vanishes(tmp_path, monkeypatch, capsys, becomes):
+    run, original = tmp_path / "run", cgan_fashion.generate_fake_samples
+
+    def generate_fake_samples(*arguments):
+        shutil.rmtree(run, ignore_errors=True)
+        if becomes == "a file":
+            run.write_text("mine")
+        return original(*arguments)
+
+    monkeypatch.setattr(cgan_fashion, "generate_fake_samples", generate_fake_samples)
+    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "1", "--out", str(run)]) == 1
+    problem = "No such file or directory" if becomes == "nothing" else "Not a directory"
+    error = capsys.readouterr().err
+    assert error == f"cgan_fashion.py: error: {run}/samples/epoch_0001.png: {problem}\n"
+
+
+def test_deterministic(run_script):
+    """The option has TensorFlow refuse whatever would not repeat, and training goes through."""
+    program = (
+        "import gan_fashion, sys; from tensorflow.python.framework import config; "
+        "gan_fashion.main(sys.argv[1:]); print(config.is_op_determinism_enabled())"
+    )
+    done = run_script("-c", program, *TINY, "--epochs", "1", "--deterministic")
+    assert done.stdout.splitlines()[-1] == "True", done.stderr
+    done = run_script("gan_fashion.py", "--resume", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
