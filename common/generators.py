@@ -1,11 +1,9 @@
-"""Finding, checking and loading saved generators. Nothing in a file is trusted."""
+"""Finding saved generators, and what is known of them."""
 
-import json
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from common import UserError
+from common import UserError, saved_models
 from common.datasets import CLOTHES, DIGITS
 
 
@@ -42,7 +40,7 @@ def find(name):
     else:
         raise UserError(f"unknown model {name!r}: give {NAMES} or the path of a .keras file")
 
-    found = _read_model_name(path)
+    found = saved_models.read_config(path)["config"]["name"]
     if found not in [f"{known}_generator" for known in KINDS]:
         raise UserError(f"{path} holds the model {found!r}, not a generator of these scripts")
     if script in KINDS and found != f"{script}_generator":
@@ -67,14 +65,12 @@ def load(path, script):
 
     Raises UserError if the file is damaged, wants code of its own, or is no such generator.
     """
-    from common.backend import keras
-
+    generator = saved_models.load(path)
     try:
-        generator = keras.saving.load_model(path, compile=False, safe_mode=True)
         inputs = {tensor.name: tuple(tensor.shape) for tensor in generator.inputs}
         output = tuple(generator.output_shape)
-    except Exception as problem:  # a damaged file may cause anything
-        raise UserError(f"cannot load {path}: {_one_line(problem)}") from None
+    except Exception as problem:  # such as a description with no inputs
+        raise UserError(f"cannot load {path}: {saved_models.one_line(problem)}") from None
     if not _draws(generator, inputs, output, len(KINDS[script].class_names)):
         raise UserError(f"{path} is no generator of {script}.py: it makes {output} of {inputs}")
     return generator
@@ -85,27 +81,9 @@ def _draws(generator, inputs, output, n_classes):
     latent, label = inputs.pop("latent", ()), inputs.pop("label", None)
     if inputs or len(latent) != 2 or latent[1] is None:
         return False
-    if len(output) != 4 or None in output[1:] or output[3] != 1:
+    if output != (None, 28, 28, 1):
         return False
     if not n_classes or label != (None, 1):
         return label == ((None, n_classes) if n_classes else None)
     tables = [layer for layer in generator.layers if hasattr(layer, "embeddings")]
     return [table.input_dim for table in tables] == [n_classes]
-
-
-def _read_model_name(path):
-    try:
-        if path.exists() and not path.is_file():
-            raise ValueError("it is not a file")
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo("config.json").file_size > 1 << 24:
-                raise ValueError("its config.json is too large")
-            return str(json.loads(archive.read("config.json"))["config"]["name"])
-    except FileNotFoundError:
-        raise UserError(f"there is no file {path}") from None
-    except Exception as problem:  # zipfile, zlib and json each have their own
-        raise UserError(f"{path} is not a Keras model: {_one_line(problem)}") from None
-
-
-def _one_line(problem):
-    return " ".join(str(problem).split())[:300]

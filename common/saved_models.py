@@ -1,0 +1,164 @@
+"""Opening `.keras` files that nobody vouches for.
+
+Keras's own safe mode keeps code out. What is left is a file that asks for more memory than there
+is, or for layers that look at other files; so everything is checked before it is built.
+"""
+
+import io
+import json
+import math
+import zipfile
+
+from common import UserError
+
+MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+MOST_BYTES_OF_CONFIG = 1 << 22
+# What the generators of these scripts are made of.
+STOCK = {
+    "keras.src.models.functional": {"Functional"},
+    "keras": {"DTypePolicy"},
+    "keras.initializers": {"GlorotUniform", "Ones", "RandomNormal", "Zeros"},
+    "keras.layers": {
+        *("Activation", "BatchNormalization", "Concatenate", "Conv2D", "Conv2DTranspose"),
+        *("Cropping2D", "Dense", "Embedding", "InputLayer", "LeakyReLU", "Reshape"),
+        *("UpSampling2D",),
+    },
+    "keras.src.ops.numpy": {"Less", "Where"},
+    None: {"__keras_tensor__"},
+}
+MOST_WITHIN = 256  # the numbers in a layer's output, as a multiple of those in the model's output
+MOST_ACROSS = 64  # the size, stride, dilation and the like of a layer
+
+
+def read_config(path):
+    """The description of the model in a `.keras` file, a dict. Quick: TensorFlow is not needed.
+
+    Raises UserError if there is none, or one that asks for other than stock layers.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is not a file")
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive, path.stat().st_size)
+            config = json.loads(archive.read("config.json"))
+        config["config"]["name"].strip()
+        _check_classes(config)
+        return config
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}") from None
+    except UserError as problem:
+        raise UserError(f"{path} {problem}") from None
+    except Exception as problem:  # zipfile, zlib and json each have their own
+        raise UserError(f"{path} is not a Keras model: {one_line(problem)}") from None
+
+
+def load(path):
+    """Load the model in a `.keras` file, without anything that it might need for training.
+
+    Raises UserError if the file is damaged, or of a model that these scripts do not save.
+    """
+    from common.backend import keras
+
+    read_config(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check_size(json.loads(archive.read("config.json")), path.stat().st_size)
+            _check_weights(archive.read("model.weights.h5"))
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        _try(model)
+    except Exception as problem:  # a damaged file may cause anything
+        raise UserError(f"cannot load {path}: {one_line(problem)}") from None
+    return model
+
+
+def one_line(problem):
+    """What an exception says, on one line and not too long."""
+    return " ".join(str(problem).split())[:300]
+
+
+def _check_members(archive, size):
+    """Keras writes three members and compresses none, so nothing in them can swell."""
+    members = archive.infolist()
+    if {member.filename for member in members} != MEMBERS or len(members) != len(MEMBERS):
+        raise ValueError(f"it does not hold just {', '.join(sorted(MEMBERS))}")
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("it is compressed")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("it claims to hold more than it does")
+    if archive.getinfo("config.json").file_size > MOST_BYTES_OF_CONFIG:
+        raise ValueError("its config.json is too large")
+
+
+def _check_classes(config):
+    """Raise UserError for anything in a description that is not one of the stock classes."""
+    for part in _parts(config):
+        if isinstance(part, dict) and "class_name" in part:
+            name, module = part["class_name"], part.get("module")
+            if name not in STOCK.get(module, ()) or part.get("registered_name") not in (None, name):
+                raise UserError(f"holds {module}.{name}, which no generator of these scripts does")
+
+
+def _parts(part):
+    yield part
+    if isinstance(part, dict | list):
+        for inner in part.values() if isinstance(part, dict) else part:
+            yield from _parts(inner)
+
+
+def _check_size(config, size):
+    """Build the model without memory for its weights, and see whether they are in the file."""
+    from common.backend import keras
+
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        n_bytes = sum(math.prod(weight.shape) * 4 for weight in model.weights)
+        if n_bytes > size:
+            raise ValueError(f"its weights would be {n_bytes} bytes, more than the file holds")
+        for layer in model.layers:
+            for name in ("kernel_size", "strides", "dilation_rate", "size", "cropping", "groups"):
+                if max(keras.tree.flatten(getattr(layer, name, 1))) > MOST_ACROSS:
+                    raise ValueError(f"{layer.name} has {name} {getattr(layer, name)}")
+        tensors = keras.tree.flatten([layer.output for layer in model.layers])
+        most = max(math.prod(tensor.shape[1:]) for tensor in tensors)
+        if most > MOST_WITHIN * math.prod(model.output_shape[1:]):
+            raise ValueError(f"a layer of it makes {most} numbers of one image")
+    except Exception:
+        # Keras would provide for the weights later, with whatever is built next.
+        keras.backend.clear_session()
+        raise
+
+
+def _try(model):
+    """Draw one image, which shows what no look at the description would."""
+    from common.backend import keras
+
+    if not all(bool(keras.ops.all(keras.ops.isfinite(weight))) for weight in model.weights):
+        raise ValueError("there are weights that are NaN or infinite")
+    inputs = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+    output = model(inputs if len(inputs) > 1 else inputs[0])
+    if not bool(keras.ops.all(keras.ops.isfinite(output))):
+        raise ValueError("what it draws is NaN or infinite")
+
+
+def _check_weights(content):
+    """HDF5 can promise arrays that it does not hold, or that are in other files."""
+    import h5py
+
+    sizes = []
+
+    def check(name, found):
+        if isinstance(found, h5py.Group):
+            links = [found.get(inner, getlink=True) for inner in found]
+            if not all(isinstance(link, h5py.HardLink) for link in links):
+                raise ValueError(f"{name} in its weights links to elsewhere")
+        elif found.chunks or found.external or found.is_virtual:
+            raise ValueError(f"{name} in its weights is not stored plainly")
+        else:
+            sizes.append(found.nbytes)
+
+    with h5py.File(io.BytesIO(content)) as file:
+        check("/", file)
+        file.visititems(check)
+    if sum(sizes) > len(content):
+        raise ValueError(f"its weights claim to be {sum(sizes)} bytes, and are {len(content)}")

@@ -1,0 +1,402 @@
+"""Files that nobody vouches for: a clean error or a correct result, quickly, in little memory.
+
+The fuzz tests change good files at random, from a seed. What once got through has a test of its
+own: `python -m pytest tests/test_hostile.py -k "not fuzz"`.
+"""
+
+import copy
+import io
+import json
+import sys
+import time
+import zipfile
+
+import cgan_fashion
+import generate
+from common import UserError, datasets
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SCRIPTS
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+SECONDS, BYTES = 10, 2 << 30
+ODD_VALUES = (0, -1, 1, 3, 10, 65_536, 10**9, 2**63, 0.5, float("nan"), None, "", "x", [], {}, True)
+ODD_CLASSES = (
+    ("keras.layers", "Lambda"),
+    ("keras.layers", "TorchModuleWrapper"),
+    ("keras.layers", "StringLookup"),
+    ("keras.layers", "Dense"),
+    ("keras.utils", "get_file"),
+    ("os", "system"),
+    ("builtins", "eval"),
+)
+
+
+def memory_peak():
+    """The greatest memory of this process so far, bytes."""
+    if resource is None:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def truncated(content, random):
+    return content[: random.integers(0, len(content))]
+
+
+def bits_flipped(content, random):
+    changed = bytearray(content)
+    for _ in range(random.integers(1, 20)):
+        changed[random.integers(len(changed))] ^= 1 << random.integers(8)
+    return bytes(changed)
+
+
+def repacked(members, compression=zipfile.ZIP_STORED):
+    """A zip file, with checksums that are right, of a dict of contents."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def unpacked(content):
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def places(part):
+    """All (container, key) within a JSON value."""
+    if isinstance(part, dict | list):
+        for key in list(part) if isinstance(part, dict) else range(len(part)):
+            yield part, key
+            yield from places(part[key])
+
+
+def any_place(part, random):
+    found = list(places(part))
+    return found[random.integers(len(found))]
+
+
+def description_changed(content, random):
+    """Another value, another class or nothing somewhere in the config.json of a .keras file."""
+    members = unpacked(content)
+    config = json.loads(members["config.json"])
+    for _ in range(random.integers(1, 4)):
+        container, key = any_place(config, random)
+        choice = random.integers(4)
+        if choice == 0 and isinstance(container, dict):
+            del container[key]
+        elif choice == 1 and isinstance(
+            container.get("class_name") if isinstance(container, dict) else None, str
+        ):
+            container["module"], container["class_name"] = ODD_CLASSES[
+                random.integers(len(ODD_CLASSES))
+            ]
+        elif choice == 2:
+            other, other_key = list(places(config))[random.integers(sum(1 for _ in places(config)))]
+            container[key] = copy.deepcopy(other[other_key])
+        else:
+            container[key] = ODD_VALUES[random.integers(len(ODD_VALUES))]
+    return repacked(members | {"config.json": json.dumps(config)})
+
+
+def number_changed(content, random):
+    """Another number somewhere in the description: sizes, filters, strides, indices."""
+    members = unpacked(content)
+    config = json.loads(members["config.json"])
+    numbers = [(c, k) for c, k in places(config) if type(c[k]) in (int, float)]
+    container, key = numbers[random.integers(len(numbers))]
+    container[key] = ODD_VALUES[random.integers(10)]
+    return repacked(members | {"config.json": json.dumps(config)})
+
+
+def weights_changed(content, random):
+    """Flipped bits within the HDF5 file of the weights, or its beginning only."""
+    members = unpacked(content)
+    change = (bits_flipped, truncated)[random.integers(2)]
+    weights = members["model.weights.h5"]
+    # Most of the file is plain numbers; what there is of structure is at its beginning.
+    head = int(random.choice([4096, 65_536, len(weights)]))
+    changed = change(weights[:head], random) + (weights[head:] if change is bits_flipped else b"")
+    return repacked(members | {"model.weights.h5": changed})
+
+
+def with_weights(content, change):
+    """The same .keras file after `change(h5py.File)` of its weights."""
+    members = unpacked(content)
+    file = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(file, "r+") as weights:
+        change(weights)
+    return repacked(members | {"model.weights.h5": file.getvalue()})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_fuzzed_generators(trained, tmp_path, capsys, script):
+    good = (trained / "runs" / script / "generator.keras").read_bytes()
+    random = np.random.default_rng(SCRIPTS.index(script))
+    changes = (truncated, bits_flipped, description_changed, number_changed, weights_changed)
+    before = memory_peak()
+    refused = 0
+    for trial in range(60):
+        content = changes[trial % len(changes)](good, random)
+        refused += not draws(content, tmp_path, capsys)
+    assert refused >= 30
+    assert memory_peak() - before < BYTES
+
+
+def draws(content, folder, capsys):
+    """Whether a .keras file of this content draws a picture; if not, the error is a clean one."""
+    path, picture = folder / "it.keras", folder / "it.png"
+    path.write_bytes(content)
+    started = time.monotonic()
+    try:
+        generate.main(["--model", str(path), "--count", "3", "--out", str(picture)])
+    except SystemExit as leaving:
+        error = capsys.readouterr().err
+        assert leaving.code == 2 and error.count("\n") == 1, error
+        assert str(path) in error
+    assert time.monotonic() - started < SECONDS
+    drawn = picture.exists()
+    picture.unlink(missing_ok=True)
+    assert [found.name for found in folder.iterdir()] == ["it.keras"]
+    return drawn
+
+
+def refusal(content, folder, error_of):
+    """The error of generate.py about a .keras file of this content."""
+    path = folder / "it.keras"
+    path.write_bytes(content)
+    before, started = memory_peak(), time.monotonic()
+    error = error_of(generate.main, "--model", str(path), "--out", str(folder / "it.png"))
+    assert time.monotonic() - started < SECONDS and memory_peak() - before < BYTES
+    assert [found.name for found in folder.iterdir()] == ["it.keras"]
+    return error
+
+
+@pytest.fixture
+def good(trained):
+    return (trained / "runs/gan_fashion/generator.keras").read_bytes()
+
+
+def with_description(content, change):
+    members = unpacked(content)
+    config = json.loads(members["config.json"])
+    change(config["config"])
+    return repacked(members | {"config.json": json.dumps(config)})
+
+
+def test_a_generator_that_is_whole_draws(good, tmp_path, capsys):
+    """So that the refusals here are for what was changed, and not for how."""
+    assert draws(repacked(unpacked(good)), tmp_path, capsys)
+    assert draws(with_description(good, lambda config: None), tmp_path, capsys)
+    assert draws(with_weights(good, lambda weights: None), tmp_path, capsys)
+
+
+def enlarge(factor):
+    """Enlarge the images in between, and cut them back at the end."""
+
+    def change(config):
+        leaky = [inner for inner in config["layers"] if inner["class_name"] == "LeakyReLU"][-1]
+        leaky["class_name"] = leaky["registered_name"] = "UpSampling2D"
+        leaky["config"] = {"name": leaky["config"]["name"], "size": [factor, factor]}
+        convolution(strides=[factor, factor])(config)
+
+    return change
+
+
+def convolution(**options):
+    """Another last layer."""
+
+    def change(config):
+        last = [inner for inner in config["layers"] if inner["class_name"] == "Conv2D"][-1]
+        last["config"].update(options)
+
+    return change
+
+
+def other_class(module, name):
+    def change(config):
+        config["layers"][1].update({"module": module, "class_name": name, "registered_name": name})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (convolution(kernel_size=[64, 64]), "its weights would be"),
+        (enlarge(60), "a layer of it makes"),
+        (enlarge(10**5), "has size"),
+        (convolution(dilation_rate=[10**9, 1]), "has dilation_rate"),
+        (convolution(dilation_rate=[1, 0]), "cannot load"),
+        (other_class("keras.layers", "Lambda"), "holds keras.layers.Lambda"),
+        (other_class("keras.layers", "TorchModuleWrapper"), "holds keras.layers.TorchModule"),
+        (other_class("os", "system"), "holds os.system"),
+        (other_class("keras.layers", ["Dense"]), "is not a Keras model"),
+        (lambda config: config.pop("layers"), "cannot load"),
+        (lambda config: config.update(output_layers=[]), "cannot load"),
+        (lambda config: config.update(name=7), "is not a Keras model"),
+    ],
+)
+def test_descriptions_that_are_refused(good, tmp_path, error_of, change, words):
+    assert words in refusal(with_description(good, change), tmp_path, error_of)
+
+
+def dataset_names(weights):
+    found = []
+    weights.visititems(lambda name, what: found.append(name) if hasattr(what, "shape") else None)
+    return found
+
+
+def huge_array(weights):
+    """Terabytes by the header, of which nothing is stored."""
+    name = dataset_names(weights)[0]
+    del weights[name]
+    weights.create_dataset(name, (10**6, 10**6), "float32", chunks=(1000, 1000))
+
+
+def huge_plain_array(weights):
+    name = dataset_names(weights)[0]
+    del weights[name]
+    weights.create_dataset(name, (25_000, 25_000), "float32")
+
+
+def elsewhere(weights):
+    name = dataset_names(weights)[0]
+    del weights[name]
+    weights[name] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def external(weights):
+    name = dataset_names(weights)[0]
+    del weights[name]
+    weights.create_dataset(name, (64,), "uint8", external=[("/etc/passwd", 0, 64)])
+
+
+def not_a_number(weights):
+    weights[dataset_names(weights)[0]][...] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (huge_array, "is not stored plainly"),
+        (huge_plain_array, "its weights claim to be 25"),
+        (elsewhere, "links to elsewhere"),
+        (external, "is not stored plainly"),
+        (not_a_number, "weights that are NaN or infinite"),
+    ],
+)
+def test_weights_that_are_refused(good, tmp_path, error_of, change, words):
+    assert words in refusal(with_weights(good, change), tmp_path, error_of)
+
+
+@pytest.mark.parametrize("member", ["../evil", "/tmp/evil", "assets/evil", "config.json.bak"])
+def test_an_archive_with_more_in_it_is_refused(good, tmp_path, error_of, member):
+    content = repacked(unpacked(good) | {member: b"evil"})
+    assert "does not hold just" in refusal(content, tmp_path, error_of)
+
+
+def test_zip_bombs_are_refused(good, tmp_path, error_of):
+    members = unpacked(good)
+    for name in ("config.json", "model.weights.h5"):
+        content = repacked(members | {name: bytes(1 << 28)}, zipfile.ZIP_DEFLATED)
+        assert "it is compressed" in refusal(content, tmp_path, error_of)
+    swollen = good.replace(len(members["model.weights.h5"]).to_bytes(4, "little"), b"\xf0" * 4)
+    assert "claims to hold more" in refusal(swollen, tmp_path, error_of)
+    content = repacked(members | {"config.json": b"[" * (5 << 20)})
+    assert "config.json is too large" in refusal(content, tmp_path, error_of)
+    content = repacked(members | {"config.json": b"[" * (4 << 20)})
+    assert "is not a Keras model" in refusal(content, tmp_path, error_of)
+
+
+def idx(shape, content=b""):
+    """An IDX file of unsigned bytes that promises a shape."""
+    return bytes((0, 0, 8, len(shape))) + np.array(shape, ">u4").tobytes() + content
+
+
+def npy(shape, descr="|u1", content=b""):
+    """An array file that promises a shape."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+
+
+@pytest.mark.slow
+def test_fuzzed_data(tmp_path):
+    random = np.random.default_rng(0)
+    images, labels, *_ = datasets.load_fashion_mnist("sample").first(20)
+    arrays = io.BytesIO()
+    np.savez(arrays, x_train=images, y_train=labels)
+    arrays = arrays.getvalue()
+    idx_images = idx((20, 28, 28), images.tobytes())
+    idx_labels = idx((20,), labels.astype("uint8").tobytes())
+    before, started = memory_peak(), time.monotonic()
+    outcomes = []
+    for trial in range(300):
+        change = (truncated, bits_flipped)[trial % 2]
+        if trial % 3 == 0:
+            path = tmp_path / "data.npz"
+            path.write_bytes(change(arrays, random))
+        elif trial % 3 == 1:  # with checksums that are right
+            path = tmp_path / "data.npz"
+            members = unpacked(arrays)
+            name = ("x_train.npy", "y_train.npy")[random.integers(2)]
+            head = members[name][:130]  # its header, and a little more
+            members[name] = change(head, random) + members[name][130:]
+            path.write_bytes(repacked(members))
+        else:
+            path = tmp_path
+            changed = change(idx_images[: 16 + 784], random) + idx_images[16 + 784 :]
+            (path / "train-images-idx3-ubyte").write_bytes(changed)
+            (path / "train-labels-idx1-ubyte").write_bytes(idx_labels)
+        try:
+            found = datasets.load_fashion_mnist(str(path))
+        except UserError as problem:
+            assert str(path) in str(problem) and "\n" not in str(problem)
+            outcomes.append("refused")
+        else:
+            assert found.images.dtype == np.uint8 and found.images.shape[1:] == (28, 28, 1)
+            assert len(found.images) == len(found.labels) > 0
+            assert 0 <= found.labels.min() <= found.labels.max() <= 9
+            outcomes.append("read")
+    assert set(outcomes) == {"refused", "read"}
+    assert time.monotonic() - started < 60 and memory_peak() - before < BYTES
+
+
+@pytest.mark.parametrize(
+    ("x_train", "words"),
+    [
+        (npy((10**9, 28, 28)), "claims to be (1000000000, 28, 28)"),
+        (npy((2**62, 28, 28)), "claims to be"),
+        (npy((-1, 28, 28)), "cannot read"),
+        (npy((4, 28, 28), "|O", b"cos\nsystem\n(S'false'\ntR."), "cannot read"),
+        (npy((4, 28, 28), "<f4", bytes(4 * 784 * 4)), "images are float32"),
+        (npy((4, 28, 27), "|u1", bytes(4 * 28 * 27)), "images are uint8 (4, 28, 27)"),
+    ],
+)
+def test_arrays_that_are_refused(tmp_path, error_of, x_train, words):
+    labels = npy((4,), "|u1", bytes(4))
+    content = repacked({"x_train.npy": x_train, "y_train.npy": labels}, zipfile.ZIP_DEFLATED)
+    (tmp_path / "data.npz").write_bytes(content)
+    before = memory_peak()
+    error = error_of(
+        cgan_fashion.main, "--data", f"{tmp_path}/data.npz", "--out", f"{tmp_path}/run"
+    )
+    assert words in error and memory_peak() - before < BYTES
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("shape", [(10**9, 28, 28), (2**32 - 1,) * 3])
+def test_idx_headers_that_are_refused(tmp_path, error_of, shape):
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx(shape, bytes(784)))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(idx((1,), bytes(1)))
+    error = error_of(cgan_fashion.main, "--data", str(tmp_path), "--out", f"{tmp_path}/run")
+    assert "claims to be" in error
