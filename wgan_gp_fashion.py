@@ -37,13 +37,23 @@ def define_critic():
     x = layers.ZeroPadding2D(2)(image)  # to 32, which can be halved four times
     for filters, dropout in ((64, 0), (128, 0.3), (256, 0.3), (512, 0)):
         x = layers.Conv2D(filters, 5, strides=2, padding="same")(x)
-        x = layers.LeakyReLU(0.2)(x)
+        x = leaky_relu(x)
         if dropout:
             x = layers.Dropout(dropout)(x)
     x = layers.Flatten()(x)
     x = layers.Dropout(0.2)(x)
     score = layers.Dense(1)(x)
     return keras.Model(image, score, name="wgan_gp_fashion_critic")
+
+
+def leaky_relu(x):
+    """`layers.LeakyReLU(0.2)`, as a product with the slope, for a network to be derived twice.
+
+    The second derivative is zero. TensorFlow's own LeakyReLU sends these zeros back through all
+    convolutions nevertheless, which takes a sixth of the critic's training.
+    """
+    slope = ops.where(x > 0, 1.0, 0.2)
+    return x * ops.stop_gradient(slope)
 
 
 def define_generator(latent_dim=LATENT_DIM):
