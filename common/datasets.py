@@ -13,15 +13,13 @@ A source is one of
 import contextlib
 import gzip
 import hashlib
-import io
 import math
-import socket
 import sys
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from common import UserError
+from common import UserError, downloads
 from common.arguments import ArgumentParser, add_data_option
 from common.arrays import read_array
 from common.files import check_writable, default_path
@@ -125,24 +123,7 @@ def _read_full(name, parts):
 
 
 def _download(name, folder):
-    """The path of a file in Keras's cache, where it is downloaded to if need be."""
-    from common.backend import keras
-
-    # Keras sets no time limit, and a silent firewall would keep us waiting for minutes.
-    time_limit = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(20)
-    # Its progress bar is for a person; results have standard output to themselves.
-    progress = sys.stderr if sys.stderr and sys.stderr.isatty() else io.StringIO()
-    try:
-        with contextlib.redirect_stdout(progress):
-            return Path(keras.utils.get_file(name, _DOWNLOADS + name, cache_subdir=folder))
-    except Exception as problem:  # get_file raises nothing more specific
-        reason = " ".join(str(problem).split()).split(" -- ")[-1]
-        raise UserError(
-            f"{name} is not in Keras's cache and cannot be downloaded ({reason})"
-        ) from None
-    finally:
-        socket.setdefaulttimeout(time_limit)
+    return downloads.fetch(name, _DOWNLOADS + name, folder)
 
 
 def _read(path, parts):

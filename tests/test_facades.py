@@ -1,0 +1,645 @@
+"""Facades: where they come from, what is wrong with a file, crops that stay aligned."""
+
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+from common import UserError, drawn_facades, facade_files, facades
+from common.drawn_facades import parts
+
+import keras
+import numpy as np
+import pytest
+from conftest import PROJECT
+from PIL import Image
+
+REAL = Path(
+    os.environ.get("CMP_FACADES", PROJECT.parent / "shared" / "data" / "CMP_facade_DB_base.zip")
+)
+needs_the_real_set = pytest.mark.skipif(
+    not REAL.exists(), reason=f"the CMP archive is absent: neither CMP_FACADES nor {REAL} has it"
+)
+
+
+def encoded(array, kind):
+    """The bytes of a PNG, JPEG or BMP. Two dimensions and PNG: a palette as the CMP's."""
+    image = Image.fromarray(array)
+    if array.ndim == 2 and kind == "PNG":
+        image.putpalette([0, 0, 0, *facades.colours(np.arange(12)).ravel().tolist()])
+    content = io.BytesIO()
+    image.save(content, kind)
+    return content.getvalue()
+
+
+def random_layout(seed, height=40, width=50):
+    """Classes 0 to 11, all of them."""
+    rng = np.random.default_rng(seed)
+    layout = rng.integers(0, 12, (height, width), dtype="uint8")
+    layout[0, :12] = range(12)
+    return layout
+
+
+def cmp_files(count=3):
+    """The names and contents of a small set like the CMP's."""
+    files = {}
+    for number in range(1, count + 1):
+        layout = random_layout(number)
+        photo = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype="uint8")
+        files[f"base/cmp_b{number:04d}.jpg"] = encoded(photo, "JPEG")
+        files[f"base/cmp_b{number:04d}.png"] = encoded(layout + 1, "PNG")
+        files[f"base/cmp_b{number:04d}.xml"] = b"<object/>"
+    return files
+
+
+def keras_io_files(count=3):
+    """The same in the layout of the document on GauGAN."""
+    files = {}
+    for number in range(1, count + 1):
+        layout = random_layout(number)
+        files[f"{number}_images.jpg"] = encoded(facades.colours(layout), "JPEG")
+        files[f"{number}_segmentation_map.png"] = encoded(facades.colours(layout), "PNG")
+        files[f"{number}_segmentation_labels.bmp"] = encoded(layout, "BMP")
+    return files
+
+
+def write_zip(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return str(path)
+
+
+def write_folder(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return str(folder)
+
+
+@pytest.fixture
+def few_drawn(monkeypatch):
+    monkeypatch.setattr(drawn_facades, "COUNT", 3)
+
+
+# ---- sources
+
+
+@needs_the_real_set
+def test_the_real_set():
+    found = facades.load_facades(str(REAL))
+    assert len(found.images) == len(found.layouts) == len(found.names) == 378
+    assert found.names[0] == "cmp_b0001" and found.names[-1] == "cmp_b0378"
+    assert sum(min(layout.shape) < 256 for layout in found.layouts) == 3
+    pixels = sum(np.bincount(layout.ravel(), minlength=12) for layout in found.layouts)
+    # Counted in the archive's own label maps, where the values are 1 to 12.
+    assert pixels.tolist()[:4] == [37_578_512, 93_790_650, 32_795_646, 3_229_531]
+    assert all(
+        image.shape == (*layout.shape, 3)
+        for image, layout in zip(found.images, found.layouts, strict=True)
+    )
+    training, validation = facades.split(found, seed=0)
+    assert (len(training.images), len(validation.images)) == (302, 76)
+    fitted = facades.fit(found, 64)
+    photos, layouts = facades.centre_crops(fitted, 64)
+    assert photos.shape == (378, 64, 64, 3) and layouts.shape == (378, 64, 64)
+
+
+def test_a_zip_file_and_folders_of_it(tmp_path):
+    files = cmp_files()
+    folder = write_folder(tmp_path / "folder", files)
+    sources = [write_zip(tmp_path / "set.zip", files), folder, str(Path(folder, "base"))]
+    for source in sources:
+        found = facades.load_facades(source)
+        assert found.names == ("cmp_b0001", "cmp_b0002", "cmp_b0003")
+        assert found.source == source
+        for number, (image, layout) in enumerate(zip(found.images, found.layouts, strict=True), 1):
+            assert image.shape == (40, 50, 3) and image.dtype == layout.dtype == "uint8"
+            assert np.array_equal(layout, random_layout(number))
+    assert len({facades.load_facades(source).sha256() for source in sources}) == 1
+    assert sorted(Path(folder).iterdir()) == [Path(folder, "base")]  # nothing was unpacked
+
+
+@pytest.mark.parametrize("write", [write_folder, write_zip])
+def test_the_layout_of_the_keras_io_document(tmp_path, write):
+    found = facades.load_facades(write(tmp_path / "set", keras_io_files(11)))
+    assert found.names[0] == "1" and found.names[-1] == "11"  # not 1, 10, 11, 2 …
+    for number, layout in enumerate(found.layouts, 1):
+        assert np.array_equal(layout, random_layout(number))
+
+
+def test_photos_of_the_keras_io_layout_may_be_png(tmp_path):
+    files = keras_io_files(1)
+    photo = facades.colours(random_layout(1))
+    del files["1_images.jpg"]
+    files["1_images.png"] = encoded(photo, "PNG")
+    found = facades.load_facades(write_folder(tmp_path, files))
+    assert np.array_equal(found.images[0], photo)
+
+
+def test_what_other_programs_leave_in_an_archive_is_ignored(tmp_path):
+    files = {f"CMP_facade_DB_base/{name}": content for name, content in cmp_files(2).items()}
+    files |= {"__MACOSX/base/._cmp_b0001.jpg": b"?", "readme.txt": b"?", "empty/": b""}
+    assert len(facades.load_facades(write_zip(tmp_path / "set.zip", files)).images) == 2
+
+
+def test_full_and_auto_come_from_kerass_cache(cache, capsys):
+    cache.mkdir(parents=True)
+    write_zip(cache / "CMP_facade_DB_base.zip", cmp_files())
+    for source in ("auto", "full"):
+        found = facades.load_facades(source)
+        assert found.source == "full" and len(found.images) == 3
+    assert capsys.readouterr().err == ""
+
+
+def test_auto_draws_facades_where_there_is_no_archive_and_says_so(cache, capsys, few_drawn):
+    assert facades.load_facades("auto").source == "drawn"
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1
+    assert "drawn facades" in output.err and "no internet in tests" in output.err
+    with pytest.raises(UserError, match="CMP_facade_DB_base.zip .* cannot be downloaded"):
+        facades.load_facades("full")
+
+
+def test_auto_says_that_the_archive_in_the_cache_is_damaged(cache, capsys, few_drawn):
+    cache.mkdir(parents=True)
+    (cache / "CMP_facade_DB_base.zip").write_bytes(b"half a download")
+    assert facades.load_facades("auto").source == "drawn"
+    assert "CMP_facade_DB_base.zip" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"CMP_facade_DB_base\.zip"):
+        facades.load_facades("full")
+
+
+def test_drawn_never_asks_the_network(monkeypatch, few_drawn):
+    monkeypatch.setattr(keras.utils, "get_file", None)
+    assert facades.load_facades("drawn").source == "drawn"
+
+
+# ---- what is wrong with a file
+
+
+def chunk(kind, content):
+    checksum = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+
+def huge_png(width, height):
+    """A PNG of a few kilobytes that claims to be of any size."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(1 << 20))
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def many_scans():
+    """A progressive JPEG whose last scan is there a thousand times."""
+    content = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype="uint8")
+    Image.fromarray(noise).save(content, "JPEG", progressive=True)
+    content = content.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * 1000 + content[-2:]
+
+
+def damaged_sets():
+    photo, labels = "base/cmp_b0002.jpg", "base/cmp_b0002.png"
+    good, layout = cmp_files(), random_layout(2)
+    wrong = layout + 1
+    wrong[3, 4] = 13
+    grey = encoded(np.stack([layout] * 3, axis=-1), "PNG")
+    yield "no label map", {labels: None}, "photo base/cmp_b0002.jpg has no label map"
+    yield "no photo", {photo: None}, "label map base/cmp_b0002.png has no photo"
+    yield "label 0", {labels: encoded(layout, "PNG")}, f"{labels}: label 0 is not between 1 and 12"
+    yield "label 13", {labels: encoded(wrong, "PNG")}, f"{labels}: label 13 is not between 1 and 12"
+    yield "colours", {labels: grey}, f"{labels}: it is in colours"
+    yield "other size", {labels: encoded(layout[1:] + 1, "PNG")}, f"{labels}: it is 50 x 39, its"
+    yield "half a photo", {photo: good[photo][: len(good[photo]) // 2]}, f"{photo}: .*truncated"
+    yield "end of photo", {photo: good[photo][:-2]}, f"{photo}: .*truncated"
+    yield "half a map", {labels: good[labels][: len(good[labels]) // 2]}, f"{labels}: .*truncated"
+    yield "end of map", {labels: good[labels][:-6]}, f"{labels}: .*truncated"
+    yield "empty photo", {photo: b""}, f"{photo}: it is not a JPEG"
+    yield "no picture", {labels: b"GIF89a, perhaps"}, f"{labels}: it is not a JPEG, PNG or BMP"
+    yield "huge map", {labels: huge_png(50_000, 50_000)}, f"{labels}: .*50000"
+    yield "large map", {labels: huge_png(9_000, 9_000)}, f"{labels}: it is 9000 x 9000, more than"
+    yield "scans", {photo: many_scans()}, f"{photo}: it is a JPEG of more than 20 scans"
+    yield "large file", {photo: good[photo] + bytes(1 << 26)}, f"{photo} has more than 67108864 b"
+
+
+@pytest.mark.parametrize("write", [write_folder, write_zip])
+@pytest.mark.parametrize(
+    ("changes", "message"), [pytest.param(*rest, id=name) for name, *rest in damaged_sets()]
+)
+def test_damaged_set(tmp_path, write, changes, message):
+    files = {
+        name: content for name, content in (cmp_files() | changes).items() if content is not None
+    }
+    source = write(tmp_path / "set", files)
+    if write is write_folder:
+        message = message.replace("base/", "").replace(".jpg has more", ".jpg: it has more")
+    with pytest.raises(UserError, match=message) as caught:
+        facades.load_facades(source)
+    assert str(caught.value).startswith(f"cannot read {source}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_sets_in_the_keras_io_layout(tmp_path):
+    labels = "2_segmentation_labels.bmp"
+    wrong = random_layout(2)
+    wrong[5, 6] = 12
+    for changes, message in (
+        ({labels: encoded(wrong, "BMP")}, f"{labels}: label 12 is not between 0 and 11"),
+        ({labels: None}, "photo 2_images.jpg has no label map"),
+        ({"2_images.jpg": None}, f"label map {labels} has no photo"),
+        ({"2_images.png": b""}, "2_images.* is there twice"),
+    ):
+        files = {k: v for k, v in (keras_io_files() | changes).items() if v is not None}
+        with pytest.raises(UserError, match=message):
+            facades.load_facades(write_zip(tmp_path / "set.zip", files))
+
+
+def test_not_a_set(tmp_path):
+    (tmp_path / "file.zip").write_bytes(b"no archive")
+    (tmp_path / "empty").mkdir()
+    write_zip(tmp_path / "other.zip", {"readme.txt": b"?"})
+    half = Path(write_zip(tmp_path / "half.zip", cmp_files()))
+    half.write_bytes(half.read_bytes()[:2000])
+    for source, message in (
+        ("file.zip", "not a zip file"),
+        ("half.zip", "not a zip file"),
+        ("empty", "holds no photos"),
+        ("other.zip", "holds no photos"),
+        ("nowhere", "no such file or folder: give auto, full, drawn or a path"),
+    ):
+        with pytest.raises(UserError, match=f"cannot read {tmp_path / source}: .*{message}"):
+            facades.load_facades(str(tmp_path / source))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for read in (facades.load_facades, facades.read_layout, facades.read_photo):
+        with pytest.raises(UserError, match="neither a file nor a folder"):
+            read(str(tmp_path / "pipe"))
+    folder = Path(write_folder(tmp_path / "set", cmp_files()))
+    (folder / "base/cmp_b0002.jpg").unlink()
+    os.mkfifo(folder / "base/cmp_b0002.jpg")
+    with pytest.raises(UserError, match=r"label map cmp_b0002\.png has no photo"):
+        facades.load_facades(folder)
+
+
+# ---- hostile archives
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.png", "base/../../evil.png", "/evil.png", "C:\\evil.png"]
+)
+def test_a_member_outside_the_folder(tmp_path, name):
+    source = write_zip(tmp_path / "set.zip", cmp_files() | {name: b"evil"})
+    with pytest.raises(UserError, match="is outside the folder"):
+        facades.load_facades(source)
+
+
+def test_a_symbolic_link(tmp_path):
+    link = zipfile.ZipInfo("base/cmp_b0009.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    write_zip(tmp_path / "set.zip", cmp_files())
+    with zipfile.ZipFile(tmp_path / "set.zip", "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(UserError, match="base/cmp_b0009.png is a symbolic link"):
+        facades.load_facades(tmp_path / "set.zip")
+
+
+def test_a_member_that_says_it_is_small(tmp_path):
+    """What comes out of the decompressor is bounded by what the list of members promises."""
+    files = cmp_files() | {"base/cmp_b0002.png": bytes(1 << 26)}
+    path = Path(write_zip(tmp_path / "set.zip", files))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(struct.pack("<I", 1 << 26), struct.pack("<I", 5000)))
+    with pytest.raises(UserError, match=r"base/cmp_b0002\.png"):
+        facades.load_facades(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compression(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", method) as archive:
+        archive.writestr("base/cmp_b0001.png", bytes(1 << 20))
+    with pytest.raises(UserError, match="neither stored nor deflated"):
+        facades.load_facades(tmp_path / "set.zip")
+
+
+def test_too_many_members(tmp_path, monkeypatch):
+    source = write_zip(tmp_path / "set.zip", cmp_files())
+    monkeypatch.setattr(facade_files, "MOST_DIRECTORY_BYTES", 500)
+    with pytest.raises(UserError, match="too many members"):
+        facades.load_facades(source)
+
+
+def test_much_in_all(tmp_path, monkeypatch):
+    source = write_zip(tmp_path / "set.zip", cmp_files(3))
+    monkeypatch.setattr(facade_files, "MOST_PIXELS_TOGETHER", 2 * 40 * 50)
+    with pytest.raises(UserError, match=r"cmp_b0003\.jpg: with it there are more than 4000 pixels"):
+        facades.load_facades(source)
+    monkeypatch.undo()
+    monkeypatch.setattr(facade_files, "MOST_BYTES_TOGETHER", 5000)
+    with pytest.raises(UserError, match=r"cmp_b000.\.png: with it there are more than 5000 bytes"):
+        facades.load_facades(source)
+
+
+def test_bytes_flipped_in_an_archive(tmp_path):
+    """Whatever zipfile, zlib or PIL make of it: a set, or a UserError."""
+    good = Path(write_zip(tmp_path / "good.zip", cmp_files(1))).read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(200):
+        content = bytearray(good)
+        content[rng.integers(len(content))] = rng.integers(256)
+        (tmp_path / "bad.zip").write_bytes(content)
+        try:
+            found = facades.load_facades(tmp_path / "bad.zip")
+        except UserError as problem:
+            refused += 1
+            assert "\n" not in str(problem)
+        else:
+            assert np.array_equal(found.layouts[0], random_layout(1))
+    assert refused > 100
+
+
+# ---- single pictures
+
+
+def test_a_layout_counts_from_0_or_from_1(tmp_path):
+    layout = random_layout(0)
+    path = tmp_path / "layout.png"
+    for values in (layout, layout + 1):
+        for image in (Image.fromarray(values), Image.fromarray(values.astype("uint16"))):
+            image.save(path)
+            assert np.array_equal(facades.read_layout(path), layout)
+            assert facades.read_layout(path).dtype == "uint8"
+        path.write_bytes(encoded(values, "PNG"))
+        assert np.array_equal(facades.read_layout(str(path)), layout)
+    # None of the CMP's label maps has a 0, and many have no shop, which is 12.
+    without_shop = np.where(layout == 11, 1, layout)
+    path.write_bytes(encoded(without_shop + 1, "PNG"))
+    assert np.array_equal(facades.read_layout(path), without_shop)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_layout_with_few_bits_for_a_pixel(tmp_path, bits):
+    """PIL makes 0, 85, 170, 255 of the grey levels 0, 1, 2, 3."""
+    values = np.arange(min(12, 2**bits), dtype="uint8")[np.newaxis]
+    row = "".join(f"{value:0{bits}b}" for value in values[0])
+    row = bytes(int(row.ljust(48, "0")[i : i + 8], 2) for i in range(0, 48, 8))
+    width = values.size
+    row = row[: -(-width * bits // 8)]
+    header = struct.pack(">IIBBBBB", width, 1, bits, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + row))
+    path = tmp_path / "layout.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b""))
+    assert np.array_equal(facades.read_layout(path), values)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ([0, 3, 12], "0, 3, 12"),
+        ([1, 13], "1, 13"),
+        ([0, 255], "0, 255"),
+        (range(0, 200, 10), "0, 10, 20, .* 130 and 6 more"),
+    ],
+)
+def test_a_layout_with_other_values(tmp_path, values, named):
+    path = tmp_path / "layout.png"
+    Image.fromarray(np.array([list(values)], "uint8")).save(path)
+    with pytest.raises(UserError, match=f"its values are {named}: give 0 to 11, or 1 to 12"):
+        facades.read_layout(path)
+
+
+def test_pictures_that_cannot_be_read(tmp_path):
+    colourful = tmp_path / "colours.png"
+    colourful.write_bytes(encoded(facades.colours(random_layout(0)), "PNG"))
+    with pytest.raises(UserError, match=r"colours\.png: it is in colours \(RGB\)"):
+        facades.read_layout(colourful)
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "huge.png").write_bytes(huge_png(60_000, 60_000))
+    for read in (facades.read_layout, facades.read_photo):
+        for name, message in (
+            ("text.png", "not a JPEG, PNG or BMP"),
+            ("huge.png", "60000"),
+            ("absent.png", "no such file"),
+            (".", "it is a folder"),
+        ):
+            with pytest.raises(UserError, match=message):
+                read(tmp_path / name)
+
+
+def test_a_photo_is_read_upright_and_in_colours(tmp_path):
+    values = np.arange(6, dtype="uint8").reshape(2, 3)
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # lying on its left side
+    Image.fromarray(values).save(tmp_path / "photo.png", exif=rotated)
+    photo = facades.read_photo(tmp_path / "photo.png")
+    assert photo.dtype == "uint8" and photo.shape == (3, 2, 3)
+    assert np.array_equal(photo, np.stack([np.rot90(values, -1)] * 3, axis=-1))
+
+
+# ---- splitting, fitting, cropping
+
+
+def painted(sizes):
+    """Facades whose photos are their layouts in colours."""
+    layouts = [
+        np.kron(
+            np.random.default_rng(i).integers(0, 12, (-(-h // 8), -(-w // 8))), np.ones((8, 8))
+        )[:h, :w].astype("uint8")
+        for i, (h, w) in enumerate(sizes)
+    ]
+    names = tuple(str(number) for number in range(len(sizes)))
+    return facades.Facades([facades.colours(one) for one in layouts], layouts, names, "test")
+
+
+@pytest.mark.parametrize(("count", "training"), [(378, 302), (2, 1), (5, 4), (9, 7)])
+def test_split(count, training):
+    every = facades.Facades(list(range(count)), list(range(count)), tuple(range(count)), "test")
+    first, second = facades.split(every, seed=3)
+    assert len(first.images) == training and first.source == "test"
+    assert sorted(first.images + second.images) == list(range(count))
+    assert first.images == first.layouts == list(first.names)
+    assert facades.split(every, seed=3) == (first, second)
+    if count > 5:
+        assert facades.split(every, seed=4)[1] != second
+
+
+def test_one_facade_cannot_be_split():
+    with pytest.raises(UserError, match="of 1 facades from test, 0 are for training"):
+        facades.split(painted([(40, 40)]), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "image_size", "fitted"),
+    [
+        ((500, 400), 256, (500, 400)),
+        ((500, 400), 128, (250, 200)),
+        ((500, 400), 64, (125, 100)),
+        ((256, 256), 64, (64, 64)),
+        ((512, 128), 256, (1024, 256)),
+        ((512, 128), 64, (256, 64)),
+        ((100, 207), 256, (256, 530)),
+    ],
+)
+def test_fit(size, image_size, fitted):
+    found = facades.fit(painted([size]), image_size)
+    assert found.layouts[0].shape == fitted and found.images[0].shape == (*fitted, 3)
+    assert found.layouts[0].dtype == found.images[0].dtype == "uint8"
+    assert found.layouts[0].max() < 12
+
+
+def test_large_photos_stay_as_they_are_at_256():
+    before = painted([(300, 280)])
+    after = facades.fit(before, 256)
+    assert after.images[0] is before.images[0] and after.layouts[0] is before.layouts[0]
+
+
+def test_photos_are_averaged_over_areas_when_scaled_down():
+    stripes = np.zeros((256, 256, 3), np.uint8)
+    stripes[:, ::2] = 255
+    layout = np.zeros((256, 256), np.uint8)
+    fitted = facades.fit(facades.Facades([stripes], [layout], ("0",), "test"), 64)
+    assert np.abs(fitted.images[0][:, 2:-2].astype(int) - 127.5).max() < 10
+
+
+def test_a_facade_that_would_fill_the_memory_when_scaled_up():
+    photo, layout = np.zeros((1, 2_000_000, 3), "uint8"), np.zeros((1, 2_000_000), "uint8")
+    thin = facades.Facades([photo], [layout], ("0",), "test")
+    with pytest.raises(UserError, match="131,072,000,000 pixels when scaled to hold crops of 256"):
+        facades.fit(thin, 256)
+
+
+@pytest.mark.parametrize("image_size", [64, 128, 256])
+def test_photo_and_layout_stay_aligned(image_size):
+    """Of a photo painted from its own layout, every crop has to be painted from its own, too."""
+    found = facades.fit(painted([(300, 400), (256, 256), (150, 300), (420, 207)]), image_size)
+    chosen = np.array([0, 1, 2, 3, 0, 0])
+    photos, layouts = facades.random_crops(found, chosen, image_size, np.random.default_rng(0))
+    assert photos.shape == (6, image_size, image_size, 3) and photos.dtype == "uint8"
+    assert layouts.shape == (6, image_size, image_size) and layouts.dtype == "uint8"
+    middle_photos, middle_layouts = facades.centre_crops(found, image_size)
+    assert len(middle_photos) == len(middle_layouts) == 4
+    exact = (photos[:1], layouts[:1]) if image_size == 256 else (photos[:0], layouts[:0])
+    assert np.array_equal(exact[0], facades.colours(exact[1]))
+    for photo, layout in zip((*photos, *middle_photos), (*layouts, *middle_layouts), strict=True):
+        expected = facades.colours(layout).astype(int)
+        error = np.abs(expected - photo).mean()
+        # Edges are blurred where it was scaled; one pixel aside is much worse.
+        for axis in (0, 1):
+            for step in (-1, 1):
+                assert error < 0.7 * np.abs(np.roll(expected, step, axis) - photo).mean()
+
+
+def test_random_crops_are_everywhere_and_come_from_the_generator_alone():
+    y, x = np.mgrid[:70, :67].astype("uint8")
+    found = facades.Facades([np.stack([y, x, x], axis=-1)], [x % 12], ("0",), "test")
+
+    def crop(seed):
+        return facades.random_crops(found, [0] * 200, 64, np.random.default_rng(seed))
+
+    photos, layouts = crop(0)
+    corners = {(int(top), int(left)) for top, left, _ in photos[:, 0, 0]}
+    assert corners == {(top, left) for top in range(7) for left in range(4)}
+    assert np.array_equal(layouts, photos[..., 1] % 12)
+    assert np.array_equal(crop(0)[0], photos) and not np.array_equal(crop(1)[0], photos)
+    middle, _ = facades.centre_crops(found, 64)
+    assert middle[0, 0, 0].tolist() == [3, 1, 1]
+
+
+def test_one_hot_and_colours():
+    layouts = np.array([[[0, 11], [3, 1]]], "uint8")
+    vectors = facades.one_hot(layouts)
+    assert vectors.shape == (1, 2, 2, 12) and vectors.dtype == "float32"
+    assert vectors.sum() == 4 and np.array_equal(vectors.argmax(-1), layouts)
+    shown = facades.colours(layouts)
+    assert shown.shape == (1, 2, 2, 3) and shown.dtype == "uint8"
+    assert shown[0].tolist() == [[[0, 0, 170], [170, 0, 0]], [[0, 170, 255], [0, 0, 255]]]
+    for outside in (np.array([12]), np.array([255])):
+        with pytest.raises(IndexError):
+            facades.one_hot(outside)
+
+
+@needs_the_real_set
+def test_the_colours_are_those_of_the_real_label_maps():
+    with zipfile.ZipFile(REAL) as archive:
+        image = Image.open(io.BytesIO(archive.read("base/cmp_b0001.png")))
+        values, drawn = np.asarray(image), np.asarray(image.convert("RGB"))
+    assert np.array_equal(facades.colours(values - 1), drawn)
+
+
+def test_first_and_digest():
+    found = painted([(40, 50), (50, 40), (30, 30)])
+    assert found.first(2).names == ("0", "1") and len(found.first(2).layouts) == 2
+    assert found.first(None).names == found.names and found.first(9).names == found.names
+    assert found.sha256() == painted([(40, 50), (50, 40), (30, 30)]).sha256()
+    assert found.sha256() != found.first(2).sha256()
+    for changed in ("images", "layouts"):
+        other = painted([(40, 50), (50, 40), (30, 30)])
+        getattr(other, changed)[1][3, 4] ^= 1
+        assert other.sha256() != found.sha256()
+
+
+# ---- drawn facades
+
+
+def test_drawn_facades():
+    photos, layouts, names = drawn_facades.draw_all(20)
+    assert len(photos) == len(layouts) == len(set(names)) == 20
+    for photo, layout in zip(photos, layouts, strict=True):
+        height, width = layout.shape
+        assert 340 <= height <= 520 and 380 <= width <= 460
+        assert photo.shape == (height, width, 3) and photo.dtype == layout.dtype == "uint8"
+        assert 40 < photo.mean() < 230 and photo.std() > 20
+    pixels = sum(np.bincount(layout.ravel(), minlength=12) for layout in layouts)
+    assert len(pixels) == 12
+    # Shares of the real set; those of the drawn one are about the same.
+    real = [0.154, 0.385, 0.134, 0.013, 0.040, 0.028, 0.040, 0.015, 0.021, 0.115, 0.024, 0.033]
+    shares = pixels / pixels.sum()
+    assert (shares > np.array(real) / 3).all() and (shares < np.array(real) * 3).all()
+
+
+def test_drawn_facades_are_always_the_same_and_all_different():
+    photos, layouts, _ = drawn_facades.draw_all(6)
+    again = drawn_facades.draw_all(4)
+    for number in range(4):
+        assert np.array_equal(again[0][number], photos[number])
+        assert np.array_equal(again[1][number], layouts[number])
+    shapes = [layout.shape for layout in layouts]
+    assert len(set(shapes)) == 6
+
+
+def test_every_word_on_a_sign_can_be_written():
+    assert set("".join(parts.WORDS)) == set(parts.LETTERS)
+
+
+@pytest.mark.parametrize("style", drawn_facades.STYLES, ids=lambda style: style.texture)
+def test_labels_and_photo_of_a_drawn_facade_belong_together(style):
+    """Windows are darker than the wall, and the edges of the labels are edges of the photo."""
+    for seed in range(3):
+        photo, layout = drawn_facades.draw(np.random.default_rng(seed), style)
+        grey = photo.mean(axis=-1)
+        across = np.abs(np.diff(grey, axis=1))
+        is_edge = layout[:, 1:] != layout[:, :-1]
+        assert across[is_edge].mean() > 2 * across[~is_edge].mean()
+
+
+def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of, few_drawn):
+    monkeypatch.chdir(tmp_path)
+    facades.main(["--data", "drawn"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("3 facades, ") and lines[0].endswith("wide, from drawn")
+    assert [line.split()[1] for line in lines[1:13]] == list(facades.CLASS_NAMES)
+    assert lines[-1] == "generated/facades_first_3.png" and Path(lines[-1]).exists()
+    facades.main(["--data", "drawn", "--count", "1", "--out", "one.png"])
+    with Image.open("one.png") as image:
+        assert image.height == 200
+    assert "no such file" in error_of(facades.main, "--data", "nowhere")
+    assert "must end in .png" in error_of(facades.main, "--out", "facades.jpg")
