@@ -4,6 +4,8 @@
     python generate.py --model cgan                            # ten of each class, in columns
     python generate.py --model cgan_mnist --interpolate 2 6    # a 2 turns into a 6
     python generate.py --model gan --interpolate-latent        # one piece turns into another
+    python generate.py --model gaugan                          # layouts painted as facades
+    python generate.py --model gaugan --layout labels.png --style photo.jpg
     python generate.py --model some/generator.keras --count 1000 --save-arrays images.npz
 
 Prints the path of each file that it writes.
@@ -15,7 +17,7 @@ from pathlib import Path
 
 # TensorFlow takes seconds to import. What needs it is imported in the functions that use it, so
 # that help and errors come at once.
-from common import UserError, generators
+from common import UserError, generators, painting
 from common.arguments import ArgumentParser
 from common.files import check_writable, default_path, replacing
 
@@ -40,7 +42,9 @@ def define_parser():
         metavar="CLASS",
         help="number or name of a class (default: all classes)",
     )
-    parser.add_integer("--count", 1, 1_000_000, None, "how many images (default: 100)")
+    parser.add_integer(
+        "--count", 1, 1_000_000, None, "how many images (default: 100; of GauGAN, 24)"
+    )
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, other images")
     parser.add_argument(
         "--out", type=Path, metavar="FILE.png", help="the picture (default: named in generated/)"
@@ -64,13 +68,22 @@ def define_parser():
         help="walk from one latent point to another instead",
     )
     parser.add_integer("--frames", 2, 1000, None, "images of a walk (default: 9)")
-    parser.add_integer("--frame-size", 16, 1024, None, "its pixels in the animation (default: 96)")
+    parser.add_integer(
+        "--frame-size", 16, 1024, None, "its pixels in the animation (default: 96; 256)"
+    )
     parser.add_integer("--fps", 1, 50, None, "frames per second of the animation (default: 1)")
+    painting.add_options(parser)
     return parser
 
 
-def check_options(arguments):
+def check_options(arguments, script):
     """Fill in the defaults. Raises UserError for options that do not go together."""
+    paints = generators.KINDS[script].paints
+    for option in ("layout", "style", "latent_scale"):
+        if not paints and getattr(arguments, option) is not None:
+            raise UserError(
+                f"{script} paints no layouts: --{option.replace('_', '-')} is for gaugan only"
+            )
     walks = bool(arguments.interpolate) + arguments.interpolate_latent
     if walks == 2:
         raise UserError("--interpolate and --interpolate-latent are two walks: give one of them")
@@ -78,12 +91,14 @@ def check_options(arguments):
         raise UserError("--interpolate names its two classes itself: leave out --class")
     if walks and arguments.count is not None:
         raise UserError("a walk has --frames images: leave out --count")
-    for option, default in (("frames", 9), ("frame_size", 96), ("fps", 1)):
+    for option, default in (("frames", 9), ("frame_size", 256 if paints else 96), ("fps", 1)):
         if not walks and getattr(arguments, option) is not None:
             raise UserError(f"--{option.replace('_', '-')} needs one of the --interpolate options")
         if getattr(arguments, option) is None:
             setattr(arguments, option, default)
-    if arguments.count is None:
+    if paints:
+        painting.check_options(arguments)
+    elif arguments.count is None:
         arguments.count = 100
 
 
@@ -169,11 +184,14 @@ def draw_images(generator, kind, classes, arguments):
     return images, labels
 
 
-def draw_walk(generator, kind, classes, arguments):
+def draw_walk(generator, kind, classes, subject, arguments):
     """Draw a walk and write its strip and animation. Returns images and labels, one a frame."""
     from common import plotting
 
-    images, labels = generate_walk(generator, kind, classes, arguments.frames, arguments.seed)
+    if kind.paints:
+        images, labels = painting.paint_walk(generator, subject, arguments), None
+    else:
+        images, labels = generate_walk(generator, kind, classes, arguments.frames, arguments.seed)
     heading = " → ".join(kind.class_names[label] for label in classes)
     plotting.save_grid(np.concatenate(images), arguments.out, arguments.frames, (), heading)
     animation = arguments.out.with_suffix(".gif")
@@ -182,13 +200,25 @@ def draw_walk(generator, kind, classes, arguments):
     return np.concatenate(images), None if labels is None else np.concatenate(labels)
 
 
+def default_out(script, kind, classes, arguments, count):
+    """A path that says what the picture shows; `count` is what the command line said, or None."""
+    parts = [script, *(kind.class_names[label] for label in classes)]
+    parts += [path.stem for path in (arguments.layout, arguments.style) if path]
+    parts += ["walk"] * arguments.interpolate_latent
+    parts += [str(count)] * (count not in (None, 100))
+    if arguments.latent_scale not in (None, 1):
+        parts.append(f"scale{arguments.latent_scale:g}")
+    return default_path("_".join([*parts, f"seed{arguments.seed}.png"]))
+
+
 def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
+    count = arguments.count
     try:
-        check_options(arguments)
         path, script = generators.find(arguments.model)
         kind = generators.KINDS[script]
+        check_options(arguments, script)
         asked = arguments.interpolate or [arguments.class_name]
         classes = [generators.find_class(text, script) for text in asked if text is not None]
         if arguments.interpolate and classes[0] == classes[1]:
@@ -201,16 +231,20 @@ def main(argv=None):
         if arguments.save_arrays:
             check_writable(arguments.save_arrays, ".npz")
 
+        subject = painting.find_subject(path, arguments) if kind.paints else None
         generator = generators.load(path, script)
+        encoder = None
+        if arguments.style:
+            encoder = generators.load_encoder(painting.encoder_path(path), generator)
         if not arguments.out:
-            parts = [script, *(kind.class_names[label] for label in classes)]
-            parts += ["walk"] * arguments.interpolate_latent
-            parts += [str(arguments.count)] * (arguments.count != 100)
-            parts += [f"seed{arguments.seed}.png"]
-            arguments.out = default_path("_".join(parts))
-        images, labels = (draw_walk if walking else draw_images)(
-            generator, kind, classes, arguments
-        )
+            arguments.out = default_out(script, kind, classes, arguments, count)
+        if walking:
+            images, labels = draw_walk(generator, kind, classes, subject, arguments)
+        elif kind.paints:
+            images = painting.draw_paintings(generator, encoder, subject, arguments)
+            labels = None
+        else:
+            images, labels = draw_images(generator, kind, classes, arguments)
         print(arguments.out)
         if arguments.save_arrays:
             arrays = {"images": images} if labels is None else {"images": images, "labels": labels}

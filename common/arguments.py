@@ -29,14 +29,26 @@ class ArgumentParser(argparse.ArgumentParser):
             help=help,
         )
 
+    def add_choice(self, name, numbers, default, help):
+        """Add an option that takes one of a few whole numbers."""
+        self.add_argument(
+            name,
+            type=int,
+            choices=numbers,
+            default=default,
+            help=f"{help} (default: {default})",
+        )
+
     def add_number(self, name, low, high, default, help):
         """Add an option that takes any number from `low` to `high`."""
+        if default is not None:
+            help = f"{help} (default: {default:g})"
         self.add_argument(
             name,
             type=bounded(float, "number", low, high),
             default=default,
             metavar="X",
-            help=f"{help} (default: {default:g})",
+            help=help,
         )
 
 
@@ -55,18 +67,18 @@ def bounded(kind, kind_name, low, high):
     return parse
 
 
-def add_data_option(parser):
-    """Add --data, a source of `common.datasets`."""
-    parser.add_argument(
-        "--data",
-        default="auto",
-        metavar="SOURCE",
-        help="auto: Keras's cache or download, else the embedded sample; full; sample; "
-        "or the path of an .npz file or a folder with IDX files (default: auto)",
-    )
+DATASETS = (
+    "auto: Keras's cache or download, else the embedded sample; full; sample; "
+    "or the path of an .npz file or a folder with IDX files (default: auto)"
+)
 
 
-def training_parser(name, description, epochs, batch_size, latent_dim):
+def add_data_option(parser, sources=DATASETS):
+    """Add --data, a source of `common.datasets` or what else `sources` describes."""
+    parser.add_argument("--data", default="auto", metavar="SOURCE", help=sources)
+
+
+def training_parser(name, description, epochs, batch_size, latent_dim, sources=DATASETS):
     """The options that all training scripts share, with a script's own defaults."""
     parser = ArgumentParser(prog=f"{name}.py", description=description)
     parser.add_integer("--epochs", 1, 1_000_000, epochs, "each has a step for every full batch")
@@ -74,7 +86,7 @@ def training_parser(name, description, epochs, batch_size, latent_dim):
         "--batch-size", 2, 65_536, batch_size, "images in a batch, half real and half generated"
     )
     parser.add_integer("--latent-dim", 1, 10_000, latent_dim, "random numbers behind an image")
-    add_data_option(parser)
+    add_data_option(parser, sources)
     parser.add_integer("--limit", 2, 1_000_000_000, None, "use the first N images only")
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
     parser.add_argument(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from common import UserError, saved_models
 from common.datasets import CLOTHES, DIGITS
+from common.facades import CLASS_NAMES as FACADE_CLASSES
 
 
 class Kind(NamedTuple):
@@ -12,6 +13,7 @@ class Kind(NamedTuple):
 
     class_names: tuple  # empty where it takes no label
     pixel_min: int  # -1 where the generator ends in tanh, 0 where it ends in a sigmoid
+    paints: bool = False  # layouts, in colours
 
 
 KINDS = {
@@ -19,8 +21,14 @@ KINDS = {
     "cgan_mnist": Kind(DIGITS, pixel_min=0),
     "gan_fashion": Kind((), pixel_min=-1),
     "wgan_gp_fashion": Kind((), pixel_min=-1),
+    "gaugan_facades": Kind((), pixel_min=-1, paints=True),
 }
-SHORT_NAMES = {"cgan": "cgan_fashion", "gan": "gan_fashion", "wgan_gp": "wgan_gp_fashion"}
+SHORT_NAMES = {
+    "cgan": "cgan_fashion",
+    "gan": "gan_fashion",
+    "wgan_gp": "wgan_gp_fashion",
+    "gaugan": "gaugan_facades",
+}
 NAMES = ", ".join(sorted(KINDS.keys() | SHORT_NAMES.keys()))
 
 
@@ -65,15 +73,49 @@ def load(path, script):
 
     Raises UserError if the file is damaged, wants code of its own, or is no such generator.
     """
-    generator = saved_models.load(path)
-    try:
-        inputs = {tensor.name: tuple(tensor.shape) for tensor in generator.inputs}
-        output = tuple(generator.output_shape)
-    except Exception as problem:  # such as a description with no inputs
-        raise UserError(f"cannot load {path}: {saved_models.one_line(problem)}") from None
-    if not _draws(generator, inputs, output, len(KINDS[script].class_names)):
+    kind = KINDS[script]
+    generator, inputs, output = _load(path)
+    draws = (
+        _paints(inputs, output)
+        if kind.paints
+        else _draws(generator, inputs, output, len(kind.class_names))
+    )
+    if not draws:
         raise UserError(f"{path} is no generator of {script}.py: it makes {output} of {inputs}")
     return generator
+
+
+def load_encoder(path, generator):
+    """Load the encoder that belongs to a generator which paints. Raises UserError as `load`."""
+    encoder, inputs, output = _load(path)
+    image, latent = (None, *generator.output_shape[1:]), tuple(generator.inputs[0].shape)
+    if inputs != {"image": image} or output != (latent, latent):
+        raise UserError(
+            f"{path} is no encoder for this generator: it makes {output} of {inputs}, "
+            f"where {(latent, latent)} of {image} are needed"
+        )
+    return encoder
+
+
+def _load(path):
+    """A saved model, the shapes of its inputs by name, and the shapes of its output."""
+    model = saved_models.load(path)
+    try:
+        inputs = {tensor.name: tuple(tensor.shape) for tensor in model.inputs}
+        return model, inputs, tuple(model.output_shape)
+    except Exception as problem:  # such as a description with no inputs
+        raise UserError(f"cannot load {path}: {saved_models.one_line(problem)}") from None
+
+
+def _paints(inputs, output):
+    """Whether a model makes square images in colours of latents and one-hot layouts."""
+    if list(inputs) != ["latent", "layout"]:
+        return False
+    latent, layout = inputs.values()
+    if len(latent) != 2 or len(layout) != 4 or None in (latent[1], layout[1]):
+        return False
+    size = layout[1]
+    return layout == (None, size, size, len(FACADE_CLASSES)) and output == (None, size, size, 3)
 
 
 def _draws(generator, inputs, output, n_classes):

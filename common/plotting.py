@@ -19,7 +19,7 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
 
     Args:
         images: (N, H, W, C) in [0, 1]. One channel is drawn in reversed grey, as the Fashion-MNIST
-            tutorials do: dark clothes on white paper.
+            tutorials do: dark clothes on white paper. Three are red, green and blue.
         path: the PNG file, replaced in one step.
         columns: images in a row.
         titles: a name for each column, or none.
@@ -32,7 +32,7 @@ def grid_figure(images, columns=10, titles=(), heading=""):
     """The matplotlib figure that `save_grid` writes; the same arguments."""
     canvas = tile(images, columns)
     # A whole number of dots for a pixel, so that no pixel is drawn wider than its neighbour.
-    enlarged = max(1, min(3, 4000 // max(canvas.shape[:2])))
+    enlarged = max(1, min(3, 256 // max(images.shape[1:3]), 4000 // max(canvas.shape[:2])))
     height, width = (side * enlarged for side in canvas.shape[:2])
     top = (24 if titles else 0) + (30 if heading else 0)
 
@@ -49,26 +49,41 @@ def grid_figure(images, columns=10, titles=(), heading=""):
 
 
 def tile(images, columns, gap=2):
-    """Arrange (N, H, W, C) into one (rows * (H + gap), columns * (W + gap), C), padded with 0."""
+    """Arrange (N, H, W, C) into one (rows * (H + gap), columns * (W + gap), C), padded white."""
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
-    cells = np.zeros((rows * columns, height + gap, width + gap, channels), images.dtype)
+    white = 0 if channels == 1 else 1  # grey is drawn reversed
+    cells = np.full((rows * columns, height + gap, width + gap, channels), white, images.dtype)
     cells[:count, gap // 2 : gap // 2 + height, gap // 2 : gap // 2 + width] = images
     cells = cells.reshape(rows, columns, *cells.shape[1:])
     return cells.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
 
 
 def save_curves(history, path):
-    """Write one curve a column of `history`, a dict of equally long lists, over the epochs."""
-    figure = Figure((8, 5), DOTS_PER_INCH, layout="constrained")
-    axes = figure.add_subplot()
-    for name, values in history.items():
-        axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
-    axes.set_xlabel("epoch")
-    axes.set_xlim(0.5, max(map(len, history.values())) + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(alpha=0.3)
-    axes.legend()
+    """Write a curve for each list of `history`, a dict of equally long lists, over the epochs.
+
+    Where there are validation losses, `val_NAME` beside NAME, each loss has a panel with two
+    curves. Otherwise all share one.
+    """
+    validated = [name for name in history if f"val_{name}" in history]
+    panels = [[name, f"val_{name}"] for name in validated]
+    others = [name for name in history if name not in sum(panels, [])]
+    panels += [others] if others else []
+
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    size = (4.5 * columns, 3.2 * rows) if validated else (8, 5)
+    figure = Figure(size, DOTS_PER_INCH, layout="constrained")
+    for number, names in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, columns, number)
+        for name in names:
+            values = history[name]
+            axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
+        axes.set_xlabel("epoch")
+        axes.set_xlim(0.5, max(map(len, history.values())) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+        axes.legend()
     save_figure(figure, path)
 
 

@@ -13,20 +13,21 @@ from common import UserError
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 MOST_BYTES_OF_CONFIG = 1 << 22
-# What the generators of these scripts are made of.
+# What the generators and encoders of these scripts are made of.
 STOCK = {
     "keras.src.models.functional": {"Functional"},
     "keras": {"DTypePolicy"},
-    "keras.initializers": {"GlorotUniform", "Ones", "RandomNormal", "Zeros"},
+    "keras.initializers": {"GlorotNormal", "GlorotUniform", "Ones", "RandomNormal", "Zeros"},
     "keras.layers": {
         *("Activation", "BatchNormalization", "Concatenate", "Conv2D", "Conv2DTranspose"),
-        *("Cropping2D", "Dense", "Embedding", "InputLayer", "LeakyReLU", "Reshape"),
-        *("UpSampling2D",),
+        *("Cropping2D", "Dense", "Embedding", "Flatten", "GroupNormalization", "InputLayer"),
+        *("LeakyReLU", "Reshape", "UpSampling2D"),
     },
-    "keras.src.ops.numpy": {"Less", "Where"},
+    "keras.src.ops.image": {"Resize"},
+    "keras.src.ops.numpy": {"Add", "Less", "Multiply", "Where"},
     None: {"__keras_tensor__"},
 }
-MOST_WITHIN = 256  # the numbers in a layer's output, as a multiple of those in the model's output
+MOST_WITHIN = 256  # the numbers in a layer's output, as a multiple of those that go in or come out
 MOST_ACROSS = 64  # the size, stride, dilation and the like of a layer
 
 
@@ -116,12 +117,16 @@ def _check_size(config, size):
         if n_bytes > size:
             raise ValueError(f"its weights would be {n_bytes} bytes, more than the file holds")
         for layer in model.layers:
-            for name in ("kernel_size", "strides", "dilation_rate", "size", "cropping", "groups"):
+            names = ["kernel_size", "strides", "dilation_rate", "size", "cropping", "groups"]
+            if isinstance(layer, keras.layers.GroupNormalization):
+                names.remove("groups")  # one for each channel
+            for name in names:
                 if max(keras.tree.flatten(getattr(layer, name, 1))) > MOST_ACROSS:
                     raise ValueError(f"{layer.name} has {name} {getattr(layer, name)}")
-        tensors = keras.tree.flatten([layer.output for layer in model.layers])
+        tensors = keras.tree.flatten([operation.output for operation in model.operations])
         most = max(math.prod(tensor.shape[1:]) for tensor in tensors)
-        if most > MOST_WITHIN * math.prod(model.output_shape[1:]):
+        outside = max(math.prod(tensor.shape[1:]) for tensor in (*model.inputs, *model.outputs))
+        if most > MOST_WITHIN * outside:
             raise ValueError(f"a layer of it makes {most} numbers of one image")
     except Exception:
         # Keras would provide for the weights later, with whatever is built next.
@@ -137,7 +142,7 @@ def _try(model):
         raise ValueError("there are weights that are NaN or infinite")
     inputs = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
     output = model(inputs if len(inputs) > 1 else inputs[0])
-    if not bool(keras.ops.all(keras.ops.isfinite(output))):
+    if not all(bool(keras.ops.all(keras.ops.isfinite(o))) for o in keras.tree.flatten(output)):
         raise ValueError("what it draws is NaN or infinite")
 
 

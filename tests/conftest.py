@@ -15,6 +15,7 @@ os.environ["MPLBACKEND"] = "Agg"  # no windows
 PROJECT = Path(__file__).parent.parent
 WITH_DISCRIMINATOR = ("cgan_fashion", "cgan_mnist", "gan_fashion")
 SCRIPTS = (*WITH_DISCRIMINATOR, "wgan_gp_fashion")
+ALL_SCRIPTS = (*SCRIPTS, "gaugan_facades")  # that one takes other data, and has tests of its own
 TINY = ["--data", "sample", "--limit", "64", "--batch-size", "16", "--latent-dim", "6"]
 
 
@@ -35,7 +36,7 @@ class OneEpoch:
 
     def __init__(self):
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
-        self.logged = []
+        self.logged, self.logged_epochs = [], []
 
     def epochs(self, _draw_samples):
         yield 1
@@ -45,6 +46,9 @@ class OneEpoch:
 
     def log(self, **losses):
         self.logged.append(losses)
+
+    def log_epoch(self, **values):
+        self.logged_epochs.append(values)
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +82,21 @@ def run_script(tmp_path):
         return subprocess.run(command, timeout=120, **options)
 
     return run
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty folder in the place of Keras's cache, on a machine without internet."""
+
+    def get_file(name, origin, cache_subdir):
+        path = tmp_path / "cache" / cache_subdir / name
+        if not path.exists():
+            raise Exception(f"URL fetch failure on {origin}: None -- no internet in tests")
+        return str(path)
+
+    keras = importlib.import_module("keras")
+    monkeypatch.setattr(keras.utils, "get_file", get_file)
+    return tmp_path / "cache" / "datasets"
 
 
 def exit_status(function, *arguments):

@@ -16,7 +16,7 @@ def contents(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in ("run.json", "checkpoint.npz", "generator.keras")
+        if path.suffix in (".png", ".csv")
     }
 
 

@@ -32,20 +32,6 @@ def write_folder(folder, images, labels, compress=gzip.compress, part="train"):
     (folder / f"{part}-labels-idx1-ubyte{suffix}").write_bytes(compress(idx(labels)))
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """An empty folder in the place of Keras's cache, on a machine without internet."""
-
-    def get_file(name, origin, cache_subdir):
-        path = tmp_path / "cache" / cache_subdir / name
-        if not path.exists():
-            raise Exception(f"URL fetch failure on {origin}: None -- no internet in tests")
-        return str(path)
-
-    monkeypatch.setattr(keras.utils, "get_file", get_file)
-    return tmp_path / "cache" / "datasets"
-
-
 @pytest.mark.parametrize("load", [datasets.load_mnist, datasets.load_fashion_mnist])
 def test_embedded_samples(load):
     images, labels, class_names, source = load("sample")

@@ -40,7 +40,7 @@ def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
     replace = os.replace
     monkeypatch.setattr("os.replace", lambda *paths: (events.append("renamed"), replace(*paths)))
     write_text(tmp_path / "file.txt", "new")
-    assert events == ["flushed", "renamed"]
+    assert events == ["flushed", "renamed", "flushed"]  # the file; then the folder
 
 
 def test_check_writable(tmp_path):
@@ -85,6 +85,39 @@ def test_curves_are_of_the_history(monkeypatch, tmp_path):
     (axes,) = shown[0].axes
     curves = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
     assert curves == {"d_loss": [[1, 3], [2, 2]], "g_loss": [[1, 1], [2, 4]]}
+
+
+def test_losses_with_validation_have_a_panel_each(monkeypatch, tmp_path):
+    shown = []
+    monkeypatch.setattr(plotting, "save_figure", lambda figure, _path: shown.append(figure))
+    history = {"d_loss": [3.0, 2.0], "g_loss": [1.0, 4.0], "norm": [5.0, 6.0]}
+    history |= {"val_g_loss": [7.0, 8.0], "val_d_loss": [9.0, 1.0]}
+    plotting.save_curves(history, tmp_path / "losses.png")
+    panels = [
+        {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+        for axes in shown[0].axes
+    ]
+    assert panels == [
+        {"d_loss": [3, 2], "val_d_loss": [9, 1]},
+        {"g_loss": [1, 4], "val_g_loss": [7, 8]},
+        {"norm": [5, 6]},
+    ]
+
+
+def test_colours_are_drawn_as_they_are_on_white(tmp_path):
+    images = np.zeros((3, 64, 64, 3), "float32")
+    images[1] = (1, 0.2, 0)
+    plotting.save_grid(images, tmp_path / "plain.png", columns=2)
+    shown = imread(tmp_path / "plain.png")[..., :3]
+    assert shown.shape == (396, 396, 3)  # 64 pixels and a gap of 2, three dots each
+    assert np.all(shown[3:195, 3:195] == 0) and np.all(shown[:3] == 1)
+    np.testing.assert_allclose(shown[3:195, 201:393], np.broadcast_to((1, 0.2, 0), (192, 192, 3)))
+    assert np.all(shown[198:, 198:] == 1)
+
+
+def test_large_images_are_not_enlarged(tmp_path):
+    plotting.save_grid(np.zeros((2, 256, 256, 3), "float32"), tmp_path / "a.png", columns=2)
+    assert imread(tmp_path / "a.png").shape[:2] == (258, 516)
 
 
 def test_large_grids_stay_within_bounds(tmp_path):

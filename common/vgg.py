@@ -1,0 +1,70 @@
+"""VGG19's view of an image: the features that the perceptual loss compares."""
+
+import sys
+from pathlib import Path
+
+from common import UserError, downloads
+from common.backend import keras
+
+LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
+# Where keras.applications.vgg19 has them from, and keeps them.
+_WEIGHTS = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
+_DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
+
+
+def add_option(parser):
+    """Add --vgg, a source for `load`."""
+    parser.add_argument(
+        "--vgg",
+        default="auto",
+        metavar="WEIGHTS",
+        help="VGG19 for the perceptual loss: imagenet, from Keras's cache or a download; none; "
+        "a file of weights; auto: imagenet if it can be had, else none (default: auto)",
+    )
+
+
+def load(source, image_size):
+    """VGG19 without its classifier, as far as the last of `LAYERS`.
+
+    Args:
+        source: "imagenet", from Keras's cache or downloaded into it; "auto", the same where it can
+            be had, else "none" with a notice on stderr; "none"; or the path of a weights file for
+            Keras's VGG19(include_top=False).
+        image_size: pixels of a side, at least 32.
+
+    Returns the model and the source actually used, or None and "none". The model's input is
+    (n, size, size, 3) in [-1, 1], its outputs are the features of each layer.
+
+    Raises UserError if the weights cannot be had, or are not for VGG19.
+    """
+    if source == "none":
+        return None, source
+    path = Path(source)
+    if source in ("auto", "imagenet"):
+        try:
+            path = downloads.fetch(_WEIGHTS, _DOWNLOADS + _WEIGHTS, "models")
+        except UserError as problem:
+            if source == "imagenet":
+                raise UserError(f"--vgg imagenet: {problem}") from None
+            print(f"Training without the VGG loss: {problem}", file=sys.stderr)
+            return None, "none"
+        source = "imagenet"
+    return _define(path, image_size), source
+
+
+def _define(path, image_size):
+    vgg = keras.applications.VGG19(
+        include_top=False, weights=None, input_shape=(image_size, image_size, 3)
+    )
+    try:
+        if not path.is_file():
+            raise ValueError("no such file: give auto, imagenet, none or a file of weights")
+        vgg.load_weights(path)
+    except Exception as problem:  # h5py and Keras each have their own
+        raise UserError(f"cannot read {path}: {' '.join(str(problem).split())[:300]}") from None
+    features = keras.Model(vgg.input, [vgg.get_layer(name).output for name in LAYERS])
+
+    image = keras.Input((image_size, image_size, 3), name="image")
+    # To blue, green, red in 0 to 255, minus ImageNet's means: what VGG19 was trained on.
+    pixels = keras.applications.vgg19.preprocess_input(127.5 * (image + 1))
+    return keras.Model(image, features(pixels), name="vgg19_features")

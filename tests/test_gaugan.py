@@ -1,0 +1,504 @@
+"""GauGAN: sizes and formulas, who changes what, VGG19, and training runs of each data source."""
+
+import json
+import signal
+import zipfile
+
+import gaugan_facades as gaugan
+from common import UserError, downloads, drawn_facades, facades, vgg
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import OneEpoch, exit_status
+from PIL import Image
+from runs import assert_same_run
+
+SIZE, LATENT_DIM, WIDTH = 32, 6, 0.04
+TINY = ["--image-size", "64", "--width", "0.02", "--latent-dim", "6", "--vgg", "none"]
+LOSSES = ["d_loss", "g_loss", "feature_loss", "kl_loss"]
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Generator, encoder, discriminator and composite, small, trained by whoever likes to."""
+    keras.utils.set_random_seed(0)
+    g_model = gaugan.define_generator(SIZE, LATENT_DIM, WIDTH)
+    encoder = gaugan.define_encoder(SIZE, LATENT_DIM, WIDTH)
+    d_model = gaugan.define_discriminator(SIZE, WIDTH)
+    return g_model, encoder, d_model, gaugan.define_gan(g_model, encoder, d_model)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Four crops of drawn facades as the composite takes them: image, colours, layout, noise."""
+    drawn = facades.fit(facades.Facades(*drawn_facades.draw_all(4), "drawn"), SIZE)
+    inputs = gaugan.to_inputs(*facades.centre_crops(drawn, SIZE))
+    return [*inputs, gaugan.generate_latent_points(LATENT_DIM, 4, 5)]
+
+
+@pytest.fixture
+def eagerly():
+    """Without tracing, which takes longer than a few steps do."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def copies(model):
+    return [np.copy(variable.numpy()) for variable in model.variables]
+
+
+def same(before, model):
+    return all(map(np.array_equal, before, copies(model)))
+
+
+def targets(gan_model, count=4):
+    return gaugan.no_targets(gan_model, count)
+
+
+def patches(target, count=4):
+    return np.full((count, 1, 1, 1), target)
+
+
+def test_parameter_counts_at_256_pixels():
+    g_model = gaugan.define_generator()
+    assert sum(np.prod(v.shape) for v in g_model.trainable_variables) == 101_039_875
+    assert [(i.name, i.shape) for i in g_model.inputs] == [
+        ("latent", (None, 256)),
+        ("layout", (None, 256, 256, 12)),
+    ]
+    assert g_model.output_shape == (None, 256, 256, 3)
+    encoder = gaugan.define_encoder()
+    assert encoder.count_params() == 20_689_856
+    assert encoder.input_shape == (None, 256, 256, 3)
+    assert encoder.output_shape == [(None, 256), (None, 256)]
+    d_model = gaugan.define_discriminator()
+    assert d_model.count_params() == 2_768_641
+    assert [shape[1:] for shape in d_model.output_shape] == [
+        (128, 128, 64),
+        (64, 64, 128),
+        (32, 32, 256),
+        (32, 32, 512),
+        (29, 29, 1),
+    ]
+
+
+@pytest.mark.parametrize(("size", "first", "deepest"), [(64, 51, 13), (128, 51, 26)])
+def test_smaller_images_and_widths(size, first, deepest):
+    g_model = gaugan.define_generator(size, 8, 0.05)
+    assert g_model.output_shape == (None, size, size, 3)
+    kernels = [layer.kernel.shape for layer in g_model.layers if hasattr(layer, "kernel")]
+    assert kernels[0] == (8, 4 * 4 * first) and kernels[-1] == (4, 4, 6, 3)
+    assert (3, 3, 12, 6) in kernels  # of a SPADE: 0.05 * 128
+    encoder = gaugan.define_encoder(size, 8, 0.05)
+    assert encoder.get_layer("mean").kernel.shape == (8 * 8 * deepest, 8)
+    score = gaugan.define_discriminator(size, 0.05).output_shape[-1]
+    assert score == (None, size // 8 - 3, size // 8 - 3, 1)
+
+
+def test_optimizers(models):
+    *_, d_model, gan_model = models
+    for model, rate in ((d_model, 4e-4), (gan_model, 1e-4)):
+        assert isinstance(model.optimizer, keras.optimizers.Adam)
+        np.testing.assert_allclose(float(model.optimizer.learning_rate), rate, rtol=1e-6)
+        assert (model.optimizer.beta_1, model.optimizer.beta_2) == (0.0, 0.999)
+
+
+def test_spade_by_hand():
+    x, layout = keras.Input((2, 2, 3)), keras.Input((2, 2, 12))
+    model = keras.Model([x, layout], gaugan.spade(x, layout, spade_channels=4))
+    (normalisation,) = (layer for layer in model.layers if "normalization" in layer.name)
+    convolutions = [layer for layer in model.layers if "conv2d" in layer.name]
+    for layer in convolutions:
+        layer.kernel.assign(np.zeros(layer.kernel.shape))
+    _hidden, scale, shift = convolutions
+    scale.bias.assign([2, 3, 4])
+    shift.bias.assign([0, 10, 20])
+    mean, variance = np.array([1.0, 2.0, 3.0]), np.array([4.0, 1.0, 0.25])
+    normalisation.moving_mean.assign(mean)
+    normalisation.moving_variance.assign(variance)
+    assert normalisation.trainable_weights == []
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal((2, 2, 2, 3)), np.zeros((2, 2, 2, 12))]
+    expected = (inputs[0] - mean) / np.sqrt(variance + 1e-5) * [2, 3, 4] + [0, 10, 20]
+    np.testing.assert_allclose(model.predict_on_batch(inputs), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_kl_by_hand():
+    mean = np.array([[1.0, 0.0], [0.0, 0.0], [3.0, -2.0]], "float32")
+    log_variance = np.log(np.array([[1.0, 4.0], [1.0, 1.0], [0.5, 2.0]], "float32"))
+    expected = [
+        0.5 * (1 + 0) + 0.5 * (4 - 1 - np.log(4)),
+        0,
+        0.5 * (9 + 0.5 - 1 - np.log(0.5)) + 0.5 * (4 + 2 - 1 - np.log(2)),
+    ]
+    np.testing.assert_allclose(gaugan.kl_divergence(mean, log_variance), expected, rtol=1e-5)
+
+
+def test_latents_are_drawn_from_the_encoders_distribution():
+    mean, variance = np.array([[1.0, -2.0]]), np.array([[4.0, 0.25]])
+    latents = gaugan.draw_latent(mean, np.log(variance), np.array([[3.0, 1.0]]))
+    np.testing.assert_allclose(latents, [[1 + 2 * 3, -2 + 0.5 * 1]])
+
+
+def test_feature_distance_by_hand():
+    real = [np.zeros((2, 1, 1, 2)), np.zeros((2, 1, 2, 1))]
+    generated = [np.array([[1, -3], [5, 5]]).reshape(2, 1, 1, 2), np.full((2, 1, 2, 1), -4.0)]
+    distance = gaugan.feature_distance(real, generated, [1.0, 0.25])
+    np.testing.assert_allclose(distance, [2 + 1, 5 + 1])
+
+
+def test_losses_of_the_models_by_hand(models, batch):
+    g_model, encoder, d_model, gan_model = models
+    image, colours, layout, noise = batch
+    mean, log_variance = encoder.predict_on_batch(image)
+    painting = g_model.predict_on_batch([mean + np.exp(log_variance / 2) * noise, layout])
+    *real_features, real_score = d_model.predict_on_batch([colours, image])
+    *features, score = d_model.predict_on_batch([colours, painting])
+
+    hinge = d_model.test_on_batch([colours, image], patches(1))
+    np.testing.assert_allclose(hinge, np.maximum(0, 1 - real_score).mean(), rtol=1e-5)
+    hinge = d_model.test_on_batch([colours, painting], patches(-1))
+    np.testing.assert_allclose(hinge, np.maximum(0, 1 + score).mean(), rtol=1e-5)
+
+    losses = gan_model.test_on_batch(batch, targets(gan_model), return_dict=True)
+    expected = {
+        "g_loss": -score.mean(),
+        "feature_loss": sum(
+            np.abs(a - b).mean() for a, b in zip(real_features, features, strict=True)
+        ),
+        "kl_loss": np.mean(gaugan.kl_divergence(mean, log_variance)),
+    }
+    assert len(features) == 4 and losses.keys() == expected.keys() | {"loss"}
+    for name, value in expected.items():
+        np.testing.assert_allclose(losses[name], value, rtol=1e-4, atol=1e-6)
+    total = expected["g_loss"] + 10 * expected["feature_loss"] + 0.1 * expected["kl_loss"]
+    np.testing.assert_allclose(losses["loss"], total, rtol=1e-4)
+
+
+def test_every_loss_reaches_the_encoder(models, batch):
+    *_, encoder, _, gan_model = models
+    weights = encoder.trainable_variables
+    with tf.GradientTape(persistent=True) as tape:
+        losses = gan_model(batch, training=True)
+    for name, loss in losses.items():
+        gradients = tape.gradient(loss, weights)
+        assert all(np.abs(gradient).max() > 0 for gradient in gradients), name
+
+
+def test_each_call_changes_its_own_models_only(models, batch):
+    g_model, encoder, d_model, gan_model = models
+    image, colours, *_ = batch
+    for call in "dggdd":
+        of_d, of_g, of_e = copies(d_model), copies(g_model), copies(encoder)
+        if call == "d":
+            d_model.train_on_batch([colours, image], patches(1))
+        else:
+            gan_model.train_on_batch(batch, targets(gan_model))
+        assert same(of_d, d_model) == (call == "g")
+        assert same(of_g, g_model) == same(of_e, encoder) == (call == "d")
+    before = encoder.get_weights()
+    gan_model.train_on_batch(batch, targets(gan_model))
+    assert not any(map(np.array_equal, before, encoder.get_weights()))
+
+
+def test_composite_owns_encoder_and_generator_and_nothing_else(models):
+    g_model, encoder, _, gan_model = models
+    owned = [*encoder.variables, *g_model.variables]
+    assert {id(v) for v in gan_model.variables} == {id(v) for v in owned}
+
+
+def test_the_encoder_learns(models, batch):
+    *_, gan_model = models
+    first, *_, last = (
+        gan_model.train_on_batch(batch, targets(gan_model), return_dict=True)["kl_loss"]
+        for _ in range(40)
+    )
+    assert last < 0.7 * first
+
+
+def test_which_batch_statistics_are_used_and_updated(models, batch):
+    g_model, encoder, _, gan_model = models
+    image, _, layout, noise = batch
+    gan_model.train_on_batch(batch, targets(gan_model))
+    of_g, of_e = copies(g_model), copies(encoder)
+    painter = gaugan.define_painter(g_model, encoder, training=True)
+    for_inference = gaugan.define_painter(g_model, encoder, training=False)
+    by_batch = painter.predict_on_batch([image, layout, noise])
+    together = for_inference.predict_on_batch([image, layout, noise])
+    assert same(of_g, g_model) and same(of_e, encoder)
+
+    # A painting does not depend on what else is painted, but for the discriminator's training.
+    alone = [array[:1] for array in (image, layout, noise)]
+    np.testing.assert_allclose(for_inference.predict_on_batch(alone), together[:1], atol=1e-5)
+    assert np.abs(painter.predict_on_batch(alone) - by_batch[:1]).max() > 1e-3
+
+    moving = [v.numpy() for v in g_model.non_trainable_variables]
+    gan_model.train_on_batch(batch, targets(gan_model))
+    assert not any(
+        map(np.array_equal, moving, [v.numpy() for v in g_model.non_trainable_variables])
+    )
+
+
+def test_a_layout_alone_and_among_four_gives_the_same_picture(models, batch):
+    g_model, *_ = models
+    _, _, layout, noise = batch
+    four = g_model.predict_on_batch([noise, layout])
+    for i in range(4):
+        one = g_model.predict_on_batch([noise[i : i + 1], layout[i : i + 1]])
+        np.testing.assert_allclose(one[0], four[i], atol=1e-5)
+    assert np.abs(four[0] - four[1]).max() > 1e-3
+
+
+def test_saved_models_need_no_code_of_their_own(models, batch, tmp_path):
+    g_model, encoder, *_ = models
+    image, _, layout, noise = batch
+    for model, inputs in ((g_model, [noise, layout]), (encoder, image)):
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+        parts = [*loaded.layers, *loaded.operations]
+        assert all(type(part).__module__.startswith("keras.") for part in parts)
+        for one, other in zip(
+            keras.tree.flatten(loaded.predict_on_batch(inputs)),
+            keras.tree.flatten(model.predict_on_batch(inputs)),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models):
+    g_model, encoder, d_model, gan_model = models
+    drawn = facades.fit(facades.Facades(*drawn_facades.draw_all(10), "drawn"), SIZE)
+    crops = facades.centre_crops(drawn, SIZE)
+    noise = gaugan.generate_latent_points(LATENT_DIM, 10, 0)
+    painter = gaugan.define_painter(g_model, encoder, training=False)
+    before = [copies(model) for model in models]
+    losses = gaugan.validation_losses(d_model, gan_model, painter, *crops, noise, 4)
+    assert all(map(same, before, models))
+    assert list(losses) == [f"val_{name}" for name in LOSSES]
+
+    single = [
+        gaugan.validation_losses(
+            d_model, gan_model, painter, *(a[i : i + 4] for a in (*crops, noise)), 4
+        )
+        for i in (0, 4)
+    ]
+    for name, loss in losses.items():
+        np.testing.assert_allclose(loss, np.mean([part[name] for part in single]), rtol=1e-5)
+    image, colours, layout = gaugan.to_inputs(*(array[:4] for array in crops))
+    painting = painter.predict_on_batch([image, layout, noise[:4]])
+    real = np.maximum(0, 1 - d_model.predict_on_batch([colours, image])[-1]).mean()
+    fake = np.maximum(0, 1 + d_model.predict_on_batch([colours, painting])[-1]).mean()
+    np.testing.assert_allclose(single[0]["val_d_loss"], (real + fake) / 2, rtol=1e-5)
+
+
+def test_inputs_are_scaled_and_encoded():
+    photos = np.array([0, 255, 51], "uint8").reshape(1, 1, 1, 3)
+    images, colours, layouts = gaugan.to_inputs(photos, np.array([[[11]]], "uint8"))
+    np.testing.assert_allclose(images.ravel(), [-1, 1, -0.6], rtol=1e-6)
+    assert layouts.tolist() == [[[[0.0] * 11 + [1.0]]]]
+    expected = facades.colours(np.array([11])).ravel() / 127.5 - 1
+    np.testing.assert_allclose(colours.ravel(), expected, rtol=1e-5)
+    assert {array.dtype.name for array in (images, colours, layouts)} == {"float32"}
+
+
+def test_a_step_is_two_half_batches_and_one_batch(models, monkeypatch):
+    g_model, encoder, d_model, gan_model = models
+    calls = []
+
+    def of_d(inputs, target):
+        calls.append(("d", {len(array) for array in inputs}, set(target.ravel().tolist())))
+        return 2.0 + target.mean()
+
+    def of_gan(inputs, _nothing, return_dict):
+        calls.append(("gan", {len(array) for array in inputs}, return_dict))
+        return {"kl_loss": 4.0, "loss": 9.0, "feature_loss": 3.0, "g_loss": 5.0}
+
+    monkeypatch.setattr(d_model, "train_on_batch", of_d)
+    monkeypatch.setattr(gan_model, "train_on_batch", of_gan)
+    monkeypatch.setattr(gaugan, "validation_losses", lambda *_: {"val_d_loss": 1.0})
+    drawn = facades.fit(facades.Facades(*drawn_facades.draw_all(14), "drawn"), SIZE)
+    run = OneEpoch()
+    gaugan.train(g_model, encoder, d_model, gan_model, drawn.first(13), drawn.first(3), 6, run)
+    assert calls == [("d", {3}, {1}), ("d", {3}, {-1}), ("gan", {6}, True)] * 2
+    logged = {"d_loss": 2.0, "g_loss": 5.0, "feature_loss": 3.0, "kl_loss": 4.0}
+    assert [list(losses.items()) for losses in run.logged] == [list(logged.items())] * 2
+    assert run.logged_epochs == [{"val_d_loss": 1.0}]
+
+
+# VGG19
+
+
+@pytest.fixture(scope="module")
+def weights_file(tmp_path_factory):
+    """Weights of a VGG19 that has learned nothing."""
+    path = tmp_path_factory.mktemp("vgg") / "vgg19.weights.h5"
+    keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
+    return path
+
+
+def test_vgg_features_and_loss(models, batch, weights_file):
+    g_model, encoder, d_model, _ = models
+    features, source = vgg.load(str(weights_file), SIZE)
+    assert source == str(weights_file)
+    whole = keras.applications.VGG19(
+        include_top=False, weights=str(weights_file), input_shape=(SIZE, SIZE, 3)
+    )
+    names = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1")
+    reference = keras.Model(whole.input, [whole.get_layer(name).output for name in names])
+
+    image, _, layout, noise = batch
+    pixels = (image + 1) * 127.5
+    assert pixels.min() >= 0 and pixels.max() > 200
+    expected = reference.predict_on_batch(pixels[..., ::-1] - [103.939, 116.779, 123.68])
+    for one, other in zip(features.predict_on_batch(image), expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3)
+
+    gan_model = gaugan.define_gan(g_model, encoder, d_model, features)
+    assert len(gan_model.variables) == len(g_model.variables) + len(encoder.variables)
+    losses = gan_model.test_on_batch(batch, targets(gan_model), return_dict=True)
+    painter = gaugan.define_painter(g_model, encoder, training=False)
+    painted = features.predict_on_batch(painter.predict_on_batch([image, layout, noise]))
+    distances = [np.abs(one - other).mean() for one, other in zip(expected, painted, strict=True)]
+    by_hand = np.dot([1 / 32, 1 / 16, 1 / 8, 1 / 4, 1], distances)
+    np.testing.assert_allclose(losses["vgg_loss"], by_hand, rtol=1e-3)
+    total = losses["g_loss"] + 10 * losses["feature_loss"] + 0.1 * losses["kl_loss"]
+    np.testing.assert_allclose(losses["loss"], total + 0.1 * by_hand, rtol=1e-3)
+    assert list(gaugan.step_losses(1, 1, losses)) == [*LOSSES[:3], "vgg_loss", "kl_loss"]
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def fetch(name, *_):
+        raise UserError(f"{name} is not in Keras's cache and cannot be downloaded")
+
+    monkeypatch.setattr(downloads, "fetch", fetch)
+
+
+def test_vgg_that_cannot_be_had(no_network, capsys, tmp_path):
+    assert vgg.load("none", 64) == (None, "none")
+    assert capsys.readouterr().err == ""
+    assert vgg.load("auto", 64) == (None, "none")
+    error = capsys.readouterr().err
+    assert error.startswith("Training without the VGG loss: ") and error.count("\n") == 1
+    with pytest.raises(UserError, match="--vgg imagenet: .* cannot be downloaded"):
+        vgg.load("imagenet", 64)
+    (tmp_path / "other.weights.h5").write_bytes(b"no weights")
+    for name in ("missing.h5", "other.weights.h5"):
+        with pytest.raises(UserError, match=f"cannot read .*{name}"):
+            vgg.load(str(tmp_path / name), 64)
+
+
+def test_imagenet_weights_come_from_the_cache(monkeypatch, weights_file):
+    monkeypatch.setattr(downloads, "fetch", lambda *_: weights_file)
+    for source in ("auto", "imagenet"):
+        features, used = vgg.load(source, 64)
+        assert used == "imagenet" and len(features.outputs) == 5
+
+
+# Training runs
+
+
+def write_facades(folder, count, photo, label, first):
+    """Drawn facades as files; `photo` and `label` are the file names, with a number to fill in."""
+    folder.mkdir()
+    for number, (pixels, layout, _) in enumerate(zip(*drawn_facades.draw_all(count), strict=True)):
+        Image.fromarray(pixels).save(folder / photo.format(number))
+        Image.fromarray(layout + np.uint8(first)).save(folder / label.format(number))
+    return folder
+
+
+def source_of(kind, folder):
+    """What --data is given for each kind of source: seven facades, or eight drawn ones."""
+    if kind == "drawn":
+        return "drawn"
+    if kind == "document":
+        return write_facades(
+            folder / "data", 7, "{}_images.jpg", "{}_segmentation_labels.bmp", first=0
+        )
+    base = write_facades(folder / "base", 7, "cmp_b{:04d}.jpg", "cmp_b{:04d}.png", first=1)
+    if kind == "folder":
+        return base
+    with zipfile.ZipFile(folder / "facades.zip", "w") as archive:
+        for path in base.iterdir():
+            archive.write(path, f"base/{path.name}")
+    return folder / "facades.zip"
+
+
+@pytest.mark.parametrize("kind", ["drawn", "zip", "document"])  # and a folder: below
+def test_a_training_run_of_each_data_source(kind, eagerly, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(drawn_facades, "COUNT", 8)
+    source = source_of(kind, tmp_path)
+    run = tmp_path / "run"
+    gaugan.main([*TINY, "--epochs", "1", "--data", str(source), "--out", str(run)])
+    lines = capsys.readouterr()
+    assert lines.err == ""
+    assert {path.name for path in run.iterdir()} == {
+        *("run.json", "checkpoint.npz", "generator.keras", "encoder.keras"),
+        *("losses.csv", "losses.png", "samples"),
+    }
+    header, row = (run / "losses.csv").read_text().splitlines()
+    assert header.split(",") == ["epoch", *LOSSES, *(f"val_{name}" for name in LOSSES)]
+    assert np.isfinite(list(map(float, row.split(",")))).all()
+    assert [path.name for path in (run / "samples").iterdir()] == ["epoch_0001.png"]
+    record = json.loads((run / "run.json").read_text())
+    assert record["data"]["source"] == str(source) and record["arguments"]["vgg"] == "none"
+
+
+def test_stopped_and_resumed_equals_uninterrupted(eagerly, monkeypatch, tmp_path):
+    """Stopped by Ctrl-C in the first of two steps, and resumed from there."""
+    source = source_of("folder", tmp_path)
+    arguments = [*TINY, "--data", str(source), "--limit", "5", "--batch-size", "2", "--epochs", "1"]
+    gaugan.main([*arguments, "--out", str(tmp_path / "whole")])
+    original = gaugan.generate_fake_samples
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        return original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gaugan, "generate_fake_samples", interrupted)
+        assert exit_status(gaugan.main, [*arguments, "--out", str(tmp_path / "parts")]) == 130
+    gaugan.main(["--resume", "--out", str(tmp_path / "parts")])
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    one, other = (
+        keras.saving.load_model(tmp_path / run / "encoder.keras") for run in ("whole", "parts")
+    )
+    assert all(map(np.array_equal, one.get_weights(), other.get_weights()))
+
+
+def test_resume_keeps_to_the_vgg_that_auto_has_found(no_network, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(gaugan, "train", lambda *_: None)
+    source, run = source_of("folder", tmp_path), str(tmp_path / "run")
+    tiny = TINY[: TINY.index("--vgg")]
+    gaugan.main([*tiny, "--epochs", "1", "--data", str(source), "--out", run])
+    assert capsys.readouterr().err.startswith("Training without the VGG loss: vgg19_weights")
+    monkeypatch.setattr(downloads, "fetch", None)
+    gaugan.main(["--resume", "--out", run])
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--image-size", "100"], "--image-size: invalid choice: 100"),
+        (["--width", "0"], "--width: 0 is not between 0.01 and"),
+        (["--sample-every", "0"], "--sample-every: 0 is not between 1 and"),
+        (["--batch-size", "3"], "--batch-size 3 is odd"),
+        (["--batch-size", "8"], "of 8 facades from drawn, 6 are for training"),
+        (
+            ["--vgg", "imagenet"],
+            "--vgg imagenet: vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        ),
+        (["--vgg", "nowhere.h5"], "cannot read nowhere.h5: no such file"),
+        (["--data", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_arguments(no_network, monkeypatch, tmp_path, error_of, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(drawn_facades, "COUNT", 8)
+    error = error_of(gaugan.main, *TINY, "--data", "drawn", *arguments)
+    assert error.startswith("gaugan_facades.py: error: ") and words in error
+    assert not list(tmp_path.iterdir())
