@@ -13,12 +13,13 @@ import zipfile
 
 import cgan_fashion
 import generate
-from common import UserError, datasets
+from common import UserError, datasets, facades
 
 import h5py
 import numpy as np
 import pytest
 from conftest import SCRIPTS
+from test_facades import cmp_files, keras_io_files
 
 try:
     import resource
@@ -369,6 +370,49 @@ def test_fuzzed_data(tmp_path):
             outcomes.append("read")
     assert set(outcomes) == {"refused", "read"}
     assert time.monotonic() - started < 60 and memory_peak() - before < BYTES
+
+
+@pytest.mark.slow
+def test_fuzzed_facades(tmp_path):
+    """Archives, folders and single pictures: .zip, .jpg, .png and .bmp."""
+    random = np.random.default_rng(1)
+    before = memory_peak()
+    outcomes = []
+    for trial in range(240):
+        change = (truncated, bits_flipped)[trial % 2]
+        files = (cmp_files, keras_io_files)[trial % 4 // 2](2)
+        name = list(files)[random.integers(len(files))]
+        started = time.monotonic()
+        try:
+            if trial % 3 == 0:
+                path = tmp_path / "facades.zip"
+                path.write_bytes(change(repacked(files, zipfile.ZIP_DEFLATED), random))
+                found = facades.load_facades(path).layouts
+            elif trial % 3 == 1:  # with checksums that are right
+                path = tmp_path / "facades.zip"
+                path.write_bytes(repacked(files | {name: change(files[name], random)}))
+                found = facades.load_facades(path).layouts
+            else:
+                path = tmp_path / name.rpartition("/")[2]
+                path.write_bytes(change(files[name], random))
+                reads_layout = path.suffix != ".jpg"
+                found = [(facades.read_layout if reads_layout else facades.read_photo)(path)]
+        except UserError as problem:
+            assert str(path) in str(problem) and "\n" not in str(problem)
+            outcomes.append("refused")
+        else:
+            assert all(array.dtype == np.uint8 and array.size for array in found)
+            assert trial % 3 == 2 or max(map(np.max, found)) <= 11
+            outcomes.append("read")
+        assert time.monotonic() - started < SECONDS
+    assert set(outcomes) == {"refused", "read"} and memory_peak() - before < BYTES
+    assert {found.suffix for found in tmp_path.iterdir()} <= {
+        ".zip",
+        ".jpg",
+        ".png",
+        ".bmp",
+        ".xml",
+    }
 
 
 @pytest.mark.parametrize(
