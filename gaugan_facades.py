@@ -20,6 +20,7 @@ import sys
 from common import facades, plotting, training, vgg
 from common.arguments import training_parser
 from common.freezing import Frozen
+from common.optimizers import Adam
 
 import keras
 import numpy as np
@@ -144,7 +145,7 @@ def scaled(channels, width):
 
 def adam(learning_rate):
     """A new optimizer: each model has its own. Two learning rates: Heusel et al. 2017 (TTUR)."""
-    return keras.optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.999)
+    return Adam(learning_rate, beta_1=0.0, beta_2=0.999)
 
 
 def draw_latent(mean, log_variance, noise):

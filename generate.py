@@ -248,8 +248,9 @@ def main(argv=None):
         print(arguments.out)
         if arguments.save_arrays:
             arrays = {"images": images} if labels is None else {"images": images, "labels": labels}
-            with replacing(arguments.save_arrays) as beside:
-                np.savez(beside, **arrays)
+            # An open file, since numpy would add .npz to a name that ends otherwise, as in .NPZ.
+            with replacing(arguments.save_arrays) as beside, open(beside, "wb") as file:
+                np.savez(file, **arrays)
             print(arguments.save_arrays)
         if arguments.show:
             from common import plotting
@@ -257,6 +258,8 @@ def main(argv=None):
             plotting.show(arguments.out)
     except UserError as problem:
         parser.error(problem)
+    except MemoryError as problem:
+        parser.error(f"not enough memory: {problem}")
     except OSError as problem:
         parser.error(f"{problem.filename or 'standard output'}: {problem.strerror}")
     except KeyboardInterrupt:

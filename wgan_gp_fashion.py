@@ -16,6 +16,7 @@ import sys
 from common import datasets, plotting, training
 from common.arguments import training_parser
 from common.freezing import Frozen
+from common.optimizers import Adam
 
 import keras
 import numpy as np
@@ -103,7 +104,7 @@ class GradientNorm(layers.Layer):
 
 def adam():
     """A new optimizer: each model has its own."""
-    return keras.optimizers.Adam(learning_rate=2e-4, beta_1=0.5, beta_2=0.9)
+    return Adam(learning_rate=2e-4, beta_1=0.5, beta_2=0.9)
 
 
 def wasserstein(sign, score):

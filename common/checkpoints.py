@@ -28,10 +28,11 @@ def save(path, models, state):
         np.savez(beside, state=np.frombuffer(text.encode(), np.uint8), **arrays)
 
 
-def read(path, models):
+def read(path, models, check_state):
     """Read what was saved for equally defined models: the arrays of their variables, the state.
 
-    Raises UserError if the file is damaged or was saved for other models.
+    `check_state` is called with the state before anything else is read. Raises UserError if the
+    file is damaged or was saved for other models, or if `check_state` does.
     """
     expected = _variables(models)
     try:
@@ -39,16 +40,17 @@ def read(path, models):
             state = json.loads(read_array(archive, "state", MOST_BYTES_OF_STATE).tobytes())
             if not isinstance(state, dict) or state.get("format") != FORMAT:
                 found = state.get("format") if isinstance(state, dict) else None
-                raise UserError(f"{path} is a checkpoint of format {found}, not of {FORMAT}")
+                raise UserError(f"is a checkpoint of format {found}, not of {FORMAT}")
+            check_state(state)
             found = {name.removesuffix(".npy") for name in archive.namelist()} - {"state"}
             if odd := sorted(expected.keys() ^ found):
                 where = "missing" if odd[0] in expected else "there, but nothing is expected"
-                raise UserError(f"{path} is of other models: {odd[0]} is {where}")
+                raise UserError(f"is of other models: {odd[0]} is {where}")
             arrays = {}
             for key, variable in expected.items():
                 arrays[key] = read_array(archive, key, variable.numpy().nbytes)
-    except UserError:
-        raise
+    except UserError as problem:
+        raise UserError(f"{path} {problem}") from None
     except Exception as problem:  # zipfile, zlib, numpy and json each have their own
         raise UserError(f"{path} is damaged or of other models: {problem}") from None
     for key, variable in expected.items():

@@ -7,7 +7,7 @@ A source is one of
     auto      the CMP base set from Keras's cache, or downloaded into it, or else drawn facades
               with a notice
     full      the CMP base set from Keras's cache, or downloaded into it, or else an error
-    drawn     facades drawn by common/drawn_facades.py; never the network
+    drawn     facades drawn by common/drawn_facades; never the network
     a path    the CMP archive, a folder of it, or a folder in the layout of the keras.io document
               on GauGAN (common/facade_files.py)
 

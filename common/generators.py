@@ -7,6 +7,8 @@ from common import UserError, saved_models
 from common.datasets import CLOTHES, DIGITS
 from common.facades import CLASS_NAMES as FACADE_CLASSES
 
+MOST_LATENT = 10_000  # as --latent-dim
+
 
 class Kind(NamedTuple):
     """What the generator of a script draws."""
@@ -112,16 +114,18 @@ def _paints(inputs, output):
     if list(inputs) != ["latent", "layout"]:
         return False
     latent, layout = inputs.values()
-    if len(latent) != 2 or len(layout) != 4 or None in (latent[1], layout[1]):
+    if len(latent) != 2 or not 1 <= (latent[1] or 0) <= MOST_LATENT:
         return False
-    size = layout[1]
+    size = layout[1] if len(layout) == 4 else None
+    if size is None:
+        return False
     return layout == (None, size, size, len(FACADE_CLASSES)) and output == (None, size, size, 3)
 
 
 def _draws(generator, inputs, output, n_classes):
     """Whether a model makes grey images of latents, and of labels if there are classes."""
     latent, label = inputs.pop("latent", ()), inputs.pop("label", None)
-    if inputs or len(latent) != 2 or latent[1] is None:
+    if inputs or len(latent) != 2 or not 1 <= (latent[1] or 0) <= MOST_LATENT:
         return False
     if output != (None, 28, 28, 1):
         return False

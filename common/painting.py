@@ -53,12 +53,9 @@ def check_options(arguments):
     """Fill in the defaults. Raises UserError for options that do not go together."""
     if arguments.interpolate_latent and arguments.style:
         raise UserError("--interpolate-latent walks between random latents: leave out --style")
-    if arguments.count is None:
-        if arguments.layout:
-            arguments.count = 1 if arguments.style else OF_ONE_LAYOUT
-        else:
-            arguments.count = LAYOUTS * _each(arguments)
-    if arguments.count > MOST:
+    if arguments.count is None and arguments.layout:
+        arguments.count = 1 if arguments.style else OF_ONE_LAYOUT
+    if (arguments.count or 0) > MOST:
         raise UserError(f"--count {arguments.count} is more than the {MOST} that GauGAN paints")
     if arguments.latent_scale is None:
         arguments.latent_scale = 1.0
@@ -80,6 +77,8 @@ def find_subject(model_path, arguments):
         return Subject(own, True, style)
 
     validation = _validation_facades(model_path.with_name("run.json"))
+    if arguments.count is None:
+        arguments.count = min(LAYOUTS, len(validation.layouts)) * _each(arguments)
     n_layouts = 1 if arguments.interpolate_latent else math.ceil(arguments.count / _each(arguments))
     if n_layouts > len(validation.layouts):
         raise UserError(

@@ -30,10 +30,10 @@ class Progress:
                 float(stored["seconds"]),
             )
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise UserError(f"its progress is damaged: {problem}") from None
+            raise UserError(f"its progress: {problem}") from None
         complete = all(len(row) == progress.epochs for row in progress.history.values())
         if not complete or min(progress.epochs, progress.steps) < 0:
-            raise UserError("its progress is damaged: the numbers do not fit together")
+            raise UserError("its progress: the numbers do not fit together")
         return progress
 
     def add(self, losses):
@@ -68,12 +68,17 @@ class Progress:
         return _counted(self.epochs, "epoch") + steps
 
 
+def is_terminal():
+    """Whether somebody looks at what is printed."""
+    return bool(sys.stdout) and sys.stdout.isatty()
+
+
 class Bar:
     """A line for the steps of an epoch that a terminal redraws; nothing at all when piped."""
 
     def __init__(self, progress, epochs, count):
         self._count, self._bar = count, None
-        if sys.stdout.isatty():
+        if is_terminal():
             left = f", {progress.time_left(epochs)} left" if progress.epochs else ""
             print(f"Epoch {progress.epochs + 1}/{epochs}{left}")
             self._bar = keras.utils.Progbar(count, width=5)

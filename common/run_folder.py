@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
@@ -35,6 +36,8 @@ def check(folder, may_hold_a_run):
         raise UserError(f"--out {folder} cannot be a folder: {nearest} is a file")
     if not os.access(nearest, os.W_OK):
         raise UserError(f"--out {folder}: no permission to write in {nearest}")
+    if (folder / "samples").exists() and not (folder / "samples").is_dir():
+        raise UserError(f"{folder / 'samples'} is no folder: move it away")
     if not may_hold_a_run and any((folder / name).exists() for name in FILES):
         go_on = "--resume goes on with it, " if (folder / "run.json").exists() else ""
         raise UserError(
@@ -66,10 +69,11 @@ def locked(folder):
     file of it that could be left over. Windows has no such lock, and neither have some network
     file systems: there it is for the user to take care.
 
-    Raises UserError if another process has it.
+    Yields a function that raises OSError once the folder is not the same any more.
+    Raises UserError if another process has the lock.
     """
     if fcntl is None:
-        yield
+        yield lambda: None
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -82,7 +86,12 @@ def locked(folder):
             ) from None
         except OSError:
             pass
-        yield
+
+        def check_still_there():
+            if not os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+                raise FileNotFoundError(errno.ENOENT, "another folder has taken its place", folder)
+
+        yield check_still_there
     finally:
         os.close(descriptor)
 
@@ -96,11 +105,11 @@ def origin(script):
 def check_origin(record, script):
     """Raise UserError for a record of another script or another Keras than this one."""
     if record["script"] != script:
-        raise UserError(f"it is of a run of {record['script']}.py, not of {script}.py")
+        raise UserError(f"is of a run of {record['script']}.py, not of {script}.py")
     found = record["versions"]["keras"]
     if found != keras.__version__:
         raise UserError(
-            f"it was saved with Keras {found}, and this is {keras.__version__}: "
+            f"was saved with Keras {found}, and this is {keras.__version__}: "
             f"to go on with it, pip install keras=={found}"
         )
 
@@ -115,7 +124,7 @@ def read_record(folder, script):
     except FileNotFoundError:
         raise UserError(f"{folder} holds no run to resume") from None
     except UserError as problem:
-        raise UserError(f"{path}: {problem}") from None
+        raise UserError(f"{path} {problem}") from None
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
         raise UserError(f"{path} is damaged: {problem}") from None
     return record

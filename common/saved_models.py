@@ -29,6 +29,8 @@ STOCK = {
 }
 MOST_WITHIN = 256  # the numbers in a layer's output, as a multiple of those that go in or come out
 MOST_ACROSS = 64  # the size, stride, dilation and the like of a layer
+MOST_OUTSIDE = 1 << 20  # the numbers of one image, or of what it is drawn from
+MOST_LAYERS = 1000
 
 
 def read_config(path):
@@ -42,13 +44,14 @@ def read_config(path):
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path.stat().st_size)
             config = json.loads(archive.read("config.json"))
-        config["config"]["name"].strip()
+        if len(config["config"]["name"].strip()) > 100:
+            raise ValueError("its name is too long")
         _check_classes(config)
         return config
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
     except UserError as problem:
-        raise UserError(f"{path} {problem}") from None
+        raise UserError(f"{path} {one_line(problem)}") from None
     except Exception as problem:  # zipfile, zlib and json each have their own
         raise UserError(f"{path} is not a Keras model: {one_line(problem)}") from None
 
@@ -96,7 +99,14 @@ def _check_classes(config):
         if isinstance(part, dict) and "class_name" in part:
             name, module = part["class_name"], part.get("module")
             if name not in STOCK.get(module, ()) or part.get("registered_name") not in (None, name):
-                raise UserError(f"holds {module}.{name}, which no generator of these scripts does")
+                raise UserError(
+                    f"holds {f'{module}.{name}'!r:.99}, which no generator of these scripts does"
+                )
+        # A layer that is called again and again takes time for which no weights are in the file.
+        if isinstance(part, dict) and len(part.get("inbound_nodes", ())) > 1:
+            raise UserError("calls a layer twice, which no generator of these scripts does")
+    if len(config["config"]["layers"]) > MOST_LAYERS:
+        raise UserError(f"has more than {MOST_LAYERS} layers")
 
 
 def _parts(part):
@@ -126,6 +136,8 @@ def _check_size(config, size):
         tensors = keras.tree.flatten([operation.output for operation in model.operations])
         most = max(math.prod(tensor.shape[1:]) for tensor in tensors)
         outside = max(math.prod(tensor.shape[1:]) for tensor in (*model.inputs, *model.outputs))
+        if outside > MOST_OUTSIDE:
+            raise ValueError(f"it takes or makes {outside} numbers for one image")
         if most > MOST_WITHIN * outside:
             raise ValueError(f"a layer of it makes {most} numbers of one image")
     except Exception:

@@ -24,7 +24,7 @@ from common import UserError, checkpoints, plotting, run_folder
 from common.arguments import check_training
 from common.backend import keras, tensorflow
 from common.files import replacing
-from common.progress import Bar, Progress
+from common.progress import Bar, Progress, is_terminal
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class Run:
         """
         self._models = models
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._leaving.enter_context(run_folder.locked(self.folder))
+        self._check_still_there = self._leaving.enter_context(run_folder.locked(self.folder))
         self._check_folder()
         if self.arguments.resume:
             self._restore()
@@ -131,13 +131,14 @@ class Run:
         """
         progress, epochs = self._progress, self.arguments.epochs
         if progress.epochs >= epochs:
+            self._save_results()  # should a file have gone since
             print("There is nothing left to do; --resume --epochs N goes on to epoch N.")
         while progress.epochs < epochs:
             self._clock = self._last_checkpoint = time.monotonic()
             yield progress.epochs + 1
             self._count_time()
             self._save_epoch(draw_samples)
-            if not sys.stdout.isatty():
+            if not is_terminal():
                 print(progress.summary(epochs), flush=True)
             if self._stop and progress.epochs < epochs:
                 raise KeyboardInterrupt
@@ -225,6 +226,9 @@ class Run:
         again = [text.removesuffix("=True") for text in again if not text.endswith("=False")]
         began = vars(self._parser.parse_args(again))
         now = self._parser.parse_args(again + list(sys.argv[1:] if argv is None else argv))
+        for key, value in vars(now).items():
+            if value == "auto":  # what it found when the run began
+                setattr(now, key, began[key])
         differing = [
             f"--{key.replace('_', '-')} {value} (it began with {began[key]})"
             for key, value in vars(now).items()
@@ -237,17 +241,32 @@ class Run:
             )
         return now
 
+    def _identity(self):
+        """What two runs have in common if one can go on from a checkpoint of the other."""
+        arguments = {k: v for k, v in vars(self.arguments).items() if k not in MAY_CHANGE}
+        return arguments | {"data": self._data["sha256"]}
+
+    def _check_state(self, state):
+        """Raise UserError unless a checkpoint is of this script, this Keras and this very run."""
+        run_folder.check_origin(state, self.name)
+        found, expected = state["run"], self._identity()
+        for name in expected:
+            if found[name] != expected[name]:
+                raise UserError(
+                    f"is of another run: its {name.replace('_', '-')} is {found[name]}, "
+                    f"that of {self.folder / 'run.json'} is {expected[name]}"
+                )
+
     def _restore(self):
         path = self.folder / "checkpoint.npz"
         if not path.exists():  # stopped within the first epoch
             return
-        arrays, state = checkpoints.read(path, self._models)
+        arrays, state = checkpoints.read(path, self._models, self._check_state)
         try:
-            run_folder.check_origin(state, self.name)
             self._progress = Progress.from_json(state["progress"])
             self.rng.bit_generator.state = state["rng"]
         except UserError as problem:
-            raise UserError(f"{path}: {problem}") from None
+            raise UserError(f"{path} is damaged: {problem}") from None
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise UserError(f"{path} is damaged: {problem}") from None
         checkpoints.restore(self._models, arrays)
@@ -257,22 +276,28 @@ class Run:
     def _save_epoch(self, draw_samples):
         """Save a finished epoch. The checkpoint comes last: --resume goes by it alone."""
         self._check_models()
+        self._check_still_there()
         progress = self._progress
         progress.end_epoch(progress.means() | self._values)
         every = getattr(self.arguments, "sample_every", 1)
         if progress.epochs % every == 0 or progress.epochs == self.arguments.epochs:
             draw_samples(self.folder / "samples" / f"epoch_{progress.epochs:04d}.png")
+        self._save_results()
+        self._save_checkpoint()
+        self._write_record()
+
+    def _save_results(self):
         for name in SAVED_MODELS:
             if name in self._models:
                 with replacing(self.folder / f"{name}.keras") as beside:
                     self._models[name].save(beside)
-        run_folder.write_losses(self.folder, progress.history)
-        plotting.save_curves(progress.history, self.folder / "losses.png")
-        self._save_checkpoint()
-        self._write_record()
+        run_folder.write_losses(self.folder, self._progress.history)
+        plotting.save_curves(self._progress.history, self.folder / "losses.png")
 
     def _save_checkpoint(self):
+        self._check_still_there()
         state = run_folder.origin(self.name) | {
+            "run": self._identity(),
             "progress": vars(self._progress),
             "rng": self.rng.bit_generator.state,
         }

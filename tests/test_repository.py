@@ -1,14 +1,16 @@
 """The promises of the README and the rules of the house."""
 
 import ast
+import importlib
 import re
+import sys
 
 import generate
 from common import generators
 from common.arguments import training_parser
 
 import pytest
-from conftest import ALL_SCRIPTS, PROJECT
+from conftest import ALL_SCRIPTS, PROJECT, exit_status
 
 EXTRA_OPTIONS = {
     "cgan_fashion": {"--embedding-dim"},
@@ -40,11 +42,10 @@ def test_the_readme_lists_every_option_and_no_other():
 
 
 @pytest.mark.parametrize("name", ALL_SCRIPTS)
-def test_the_command_line_is_the_same_everywhere(name, run_script):
-    shown = run_script(f"{name}.py", "--help")
-    assert shown.returncode == 0 and shown.stderr == ""
+def test_the_command_line_is_the_same_everywhere(name, capsys):
+    assert exit_status(importlib.import_module(name).main, ["--help"]) == 0
     parser = training_parser(name, "", epochs=1, batch_size=2, latent_dim=1)
-    listed = set(re.findall(r"^  (--[a-z-]+)", shown.stdout, re.MULTILINE))
+    listed = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, re.MULTILINE))
     assert listed == options(parser) | EXTRA_OPTIONS.get(name, set())
 
 
@@ -76,8 +77,6 @@ def test_imports_run_downhill():
 def test_nothing_but_the_four_packages_is_needed_to_run():
     listed = re.findall(r"^([a-z]+)", (PROJECT / "requirements.txt").read_text(), re.MULTILINE)
     assert listed == ["keras", "matplotlib", "numpy", "tensorflow"]
-    import sys
-
     # matplotlib brings Pillow, and Keras h5py.
     allowed = {*listed, "PIL", "h5py", "common", *sys.stdlib_module_names}
     for path in [*PROJECT.glob("*.py"), *PROJECT.glob("common/**/*.py")]:

@@ -15,15 +15,24 @@ from conftest import TINY, exit_status
 from runs import assert_same_run, change_state, contents, interrupt_after
 
 
-def test_resume_is_exact_and_the_seed_decides(any_script, trained, tmp_path):
-    """One epoch and then another give the same bits as two in one go."""
+def test_resume_is_exact(any_script, trained, tmp_path, monkeypatch):
+    """An epoch, a crash inside the next, and the rest give the same bits as two in one go."""
     first = trained / "runs" / any_script.__name__
-    shutil.copytree(first, tmp_path / "resumed")
-    any_script.main(["--resume", "--epochs", "2", "--out", str(tmp_path / "resumed")])
-    any_script.main([*TINY, "--epochs", "2", "--out", str(tmp_path / "in one go")])
-    assert_same_run(tmp_path / "resumed", tmp_path / "in one go")
+    resumed, in_one_go = tmp_path / "resumed", tmp_path / "in one go"
+    shutil.copytree(first, resumed)
+    resume = ["--resume", "--epochs", "2", "--out", str(resumed)]
+    with monkeypatch.context() as patch:
+        interrupt_after(3, patch, any_script, RuntimeError("the power is gone"))
+        with pytest.raises(RuntimeError):
+            any_script.main([*resume, "--checkpoint-minutes", "0"])
+    with np.load(resumed / "checkpoint.npz") as archive:
+        state = json.loads(archive["state"].tobytes())
+    assert (state["progress"]["epochs"], state["progress"]["steps"]) == (1, 2)
+    any_script.main(resume)
+    any_script.main([*TINY, "--epochs", "2", "--out", str(in_one_go)])
+    assert_same_run(resumed, in_one_go)
     picture = "samples/epoch_0001.png"
-    assert (tmp_path / "in one go" / picture).read_bytes() == (first / picture).read_bytes()
+    assert (in_one_go / picture).read_bytes() == (first / picture).read_bytes()
 
 
 def test_resuming_a_finished_run_changes_nothing(trained, tmp_path, capsys):
@@ -80,7 +89,7 @@ def test_resume_takes_what_auto_found_when_the_run_began(trained, tmp_path, monk
 
 def test_resume_refuses_a_run_of_another_script(old_run, error_of):
     main = importlib.import_module("cgan_mnist").main
-    assert "it is of a run of cgan_fashion.py" in error_of(main, "--resume", "--out", str(old_run))
+    assert "is of a run of cgan_fashion.py" in error_of(main, "--resume", "--out", str(old_run))
 
 
 def test_resume_needs_a_run(tmp_path, error_of):
@@ -100,7 +109,11 @@ def test_resume_refuses_a_damaged_checkpoint(trained, tmp_path, error_of):
     checkpoint = tmp_path / "run/checkpoint.npz"
     good = checkpoint.read_bytes()
     other = (trained / "runs/gan_fashion/checkpoint.npz").read_bytes()
-    for content, words in ((good[:9999], "is damaged"), (b"", "is damaged"), (other, "of other")):
+    for content, words in (
+        (good[:9999], "is damaged"),
+        (b"", "is damaged"),
+        (other, "is of a run of gan_fashion.py"),
+    ):
         checkpoint.write_bytes(content)
         error = error_of(cgan_fashion.main, "--resume", "--epochs", "2", "--out", f"{tmp_path}/run")
         assert words in error and "checkpoint.npz" in error
@@ -117,11 +130,12 @@ GOOD = {"epochs": 1, "steps": 0, "sums": {}, "history": {"g_loss": [0.5]}, "seco
         ({"format": None}, "is a checkpoint of format None"),
         ({"rng": {}}, "is damaged"),
         ({"progress": None}, "is damaged"),
-        ({"progress": GOOD | {"epochs": []}}, "its progress is damaged"),
-        ({"progress": GOOD | {"history": []}}, "its progress is damaged"),
-        ({"progress": GOOD | {"seconds": "x"}}, "its progress is damaged"),
+        ({"progress": GOOD | {"epochs": []}}, "its progress"),
+        ({"progress": GOOD | {"history": []}}, "its progress"),
+        ({"progress": GOOD | {"seconds": "x"}}, "its progress"),
         ({"progress": GOOD | {"epochs": 2}}, "the numbers do not fit together"),
         ({"progress": GOOD | {"steps": -1}}, "the numbers do not fit together"),
+        ({"run": None}, "is damaged"),
         ({"script": "cgan_mnist"}, "a run of cgan_mnist.py, not of gan_fashion.py"),
         ({"versions": {"keras": "3.0.1"}}, f"Keras 3.0.1, and this is {keras.__version__}"),
     ],
@@ -167,21 +181,14 @@ def test_resume_does_not_train_again_what_was_finished(trained, tmp_path, error_
     assert "has no checkpoint.npz of its 1 epoch" in error
 
 
-def test_interrupted_and_resumed_equals_uninterrupted(any_script, trained, tmp_path, monkeypatch):
-    """Stopped by Ctrl-C in one step and by a crash two steps later, and resumed from there."""
-    arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path)]
+def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch):
+    """Stopped by Ctrl-C in the first epoch."""
     with monkeypatch.context() as patch:
-        interrupt_after(1, patch, any_script)
-        assert exit_status(any_script.main, arguments) == 130
-    with monkeypatch.context() as patch:
-        interrupt_after(3, patch, any_script, RuntimeError("the power is gone"))
-        with pytest.raises(RuntimeError):
-            any_script.main(["--resume", "--checkpoint-minutes", "0", "--out", str(tmp_path)])
-    with np.load(tmp_path / "checkpoint.npz") as archive:
-        state = json.loads(archive["state"].tobytes())
-    assert state["progress"]["steps"] == 3 and state["progress"]["epochs"] == 0
-    any_script.main(["--resume", "--out", str(tmp_path)])
-    assert_same_run(tmp_path, trained / "runs" / any_script.__name__)
+        interrupt_after(1, patch)
+        arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path)]
+        assert exit_status(cgan_fashion.main, arguments) == 130
+    cgan_fashion.main(["--resume", "--out", str(tmp_path)])
+    assert_same_run(tmp_path, trained / "runs/cgan_fashion")
 
 
 def test_a_checkpoint_inside_an_epoch_every_so_many_minutes(tmp_path, monkeypatch):
@@ -200,3 +207,20 @@ def test_a_checkpoint_inside_an_epoch_every_so_many_minutes(tmp_path, monkeypatc
 
     cgan_fashion.main([*TINY, "--epochs", "1", "--out", str(tmp_path)])
     assert saved == [3, 6, 0]
+
+
+def test_resume_refuses_a_checkpoint_of_another_run(old_gan_run, error_of, tmp_path):
+    """The models are the same, but not the latents of the pictures, nor the order of the images."""
+    main = importlib.import_module("gan_fashion").main
+    main([*TINY, "--seed", "1", "--epochs", "1", "--out", str(tmp_path / "other")])
+    shutil.copy(tmp_path / "other/checkpoint.npz", old_gan_run)
+    error = error_of(main, "--resume", "--epochs", "2", "--out", str(old_gan_run))
+    assert "is of another run: its seed is 1, that of" in error
+
+
+def test_resuming_a_finished_run_brings_back_what_has_gone(trained, tmp_path):
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    for name in ("generator.keras", "losses.csv"):
+        (tmp_path / "run" / name).unlink()
+    cgan_fashion.main(["--resume", "--out", str(tmp_path / "run")])
+    assert_same_run(tmp_path / "run", trained / "runs/cgan_fashion")
