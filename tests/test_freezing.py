@@ -30,7 +30,7 @@ def composite_step(script, g_model, gan_model, n, rng):
 
 
 # d: the discriminator's own step; g: the composite's. The order decides what is traced first.
-@pytest.mark.parametrize("order", ["dgdg", "ggdd", "gdgd", "ddgg"])
+@pytest.mark.parametrize("order", ["dgdg", "ggdd"])
 def test_each_call_changes_its_own_model_only(script, order):
     d_model, g_model = script.define_discriminator(), script.define_generator(latent_dim=6)
     gan_model = script.define_gan(g_model, d_model)

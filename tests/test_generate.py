@@ -266,9 +266,14 @@ def test_a_generator_of_another_script(here, trained, error_of):
     assert "holds the model 'gan_fashion_generator', not a generator of cgan_fashion.py" in error
 
 
+def test_the_ending_of_a_name_may_be_in_capitals(here):
+    generate.main(["--model", "gan", "--count", "1", "--save-arrays", "a.NPZ", "--out", "a.PNG"])
+    assert {path.name for path in here.iterdir()} == {"runs", "a.PNG", "a.NPZ"}
+
+
 def test_an_output_that_cannot_be_written(here, error_of, monkeypatch):
-    def no_space(path, **_arrays):
-        path.write_bytes(b"the beginning")
+    def no_space(file, **_arrays):
+        file.write(b"the beginning")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", no_space)

@@ -145,7 +145,7 @@ def test_optimizers():
         assert (optimizer.beta_1, optimizer.beta_2) == (0.5, 0.9)
 
 
-@pytest.mark.parametrize("order", ["cgcg", "ggcc"])
+@pytest.mark.parametrize("order", ["gcgc"])
 def test_each_call_changes_its_own_model_only(order):
     critic, g_model = wgan.define_critic(), wgan.define_generator(latent_dim=6)
     trainer, gan_model = wgan.define_critic_trainer(critic), wgan.define_gan(g_model, critic)
