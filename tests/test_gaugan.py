@@ -447,6 +447,7 @@ def test_a_training_run_of_each_data_source(kind, eagerly, monkeypatch, tmp_path
     assert record["data"]["source"] == str(source) and record["arguments"]["vgg"] == "none"
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_equals_uninterrupted(eagerly, monkeypatch, tmp_path):
     """Stopped by Ctrl-C in the first of two steps, and resumed from there."""
     source = source_of("folder", tmp_path)

@@ -15,6 +15,7 @@ from conftest import TINY, exit_status
 from runs import assert_same_run, change_state, contents, interrupt_after
 
 
+@pytest.mark.slow
 def test_resume_is_exact(any_script, trained, tmp_path, monkeypatch):
     """An epoch, a crash inside the next, and the rest give the same bits as two in one go."""
     first = trained / "runs" / any_script.__name__

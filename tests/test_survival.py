@@ -45,6 +45,7 @@ def test_interrupt_saves_and_says_how_to_go_on(
     assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_two_processes_never_train_in_one_folder(tmp_path, error_of, run_script):
     first = run_script("gan_fashion.py", *TINY, "--epochs", "100000", wait=False)
     next(line for line in first.stdout if line.startswith("epoch 1/"))
@@ -93,6 +94,7 @@ def test_diverged_training_stops_and_keeps_the_last_generator(
     assert (tmp_path / "run/generator.keras").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "minutes"), [(4, "10"), (2, "0")])
 def test_weights_that_are_nan_are_never_saved(
     trained, tmp_path, monkeypatch, capsys, step, minutes
@@ -110,6 +112,7 @@ def test_weights_that_are_nan_are_never_saved(
     assert np.isfinite(weights(run)["generator/000"]).all()
 
 
+@pytest.mark.slow
 def test_a_failed_save_leaves_the_files_of_the_last_epoch(trained, tmp_path, monkeypatch, capsys):
     """Each file in turn cannot be written to its end, and what was there stays whole."""
     shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
@@ -142,6 +145,7 @@ def test_the_checkpoint_is_saved_after_all_that_it_stands_for(tmp_path, monkeypa
     assert "stopped with 0 epochs saved" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch, capsys):
     def no_space(path, *_arguments):
         raise OSError(28, "No space left on device", str(path))
@@ -227,6 +231,7 @@ def test_killed_at_any_moment(run_script, tmp_path):
     assert_same_run(folder, in_one_go)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(resource is None, reason="this system has no limits on the size of a file")
 @pytest.mark.parametrize(
     ("most_bytes", "failing"),
@@ -256,6 +261,7 @@ def test_no_room_for_a_file(trained, tmp_path, capsys, most_bytes, failing):
         main(["--resume", "--epochs", "2", "--out", str(run)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("becomes", ["nothing", "a file"])
 def test_the_folder_vanishes(tmp_path, monkeypatch, capsys, becomes):
     run, original = tmp_path / "run", cgan_fashion.generate_fake_samples
@@ -275,6 +281,7 @@ def test_the_folder_vanishes(tmp_path, monkeypatch, capsys, becomes):
     assert error == f"cgan_fashion.py: error: {run}: {problem}\n"
 
 
+@pytest.mark.slow
 def test_deterministic(run_script):
     """The option has TensorFlow refuse whatever would not repeat, and training goes through."""
     program = (
@@ -285,6 +292,7 @@ def test_deterministic(run_script):
     assert done.stdout.splitlines()[-1] == "True", done.stderr
 
 
+@pytest.mark.slow
 def test_the_folder_is_replaced_by_another(tmp_path, monkeypatch, capsys):
     """Moved away, and perhaps the folder of another training by now: nothing is written there."""
     run, original = tmp_path / "run", cgan_fashion.generate_fake_samples
