@@ -15,6 +15,8 @@ from conftest import OneEpoch, exit_status
 from PIL import Image
 from runs import assert_same_run
 
+pytestmark = pytest.mark.slow
+
 SIZE, LATENT_DIM, WIDTH = 32, 6, 0.04
 TINY = ["--image-size", "64", "--width", "0.02", "--latent-dim", "6", "--vgg", "none"]
 LOSSES = ["d_loss", "g_loss", "feature_loss", "kl_loss"]
@@ -447,7 +449,6 @@ def test_a_training_run_of_each_data_source(kind, eagerly, monkeypatch, tmp_path
     assert record["data"]["source"] == str(source) and record["arguments"]["vgg"] == "none"
 
 
-@pytest.mark.slow
 def test_stopped_and_resumed_equals_uninterrupted(eagerly, monkeypatch, tmp_path):
     """Stopped by Ctrl-C in the first of two steps, and resumed from there."""
     source = source_of("folder", tmp_path)
