@@ -45,7 +45,8 @@ def define_discriminator():
         x = layers.Conv2D(filters, 3, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
     x = layers.GlobalMaxPooling2D()(x)
-    logit = layers.Dense(1)(x)
+    # float32 even with --mixed-precision: 16 bits are too coarse for the losses.
+    logit = layers.Dense(1, dtype="float32")(x)
 
     model = keras.Model([image, label], logit, name="cgan_mnist_discriminator")
     # Above 0, a logit means a probability above one half.
@@ -70,7 +71,7 @@ def define_generator(latent_dim=LATENT_DIM):
     for _ in range(2):  # 7 → 14 → 28
         x = layers.Conv2DTranspose(128, 4, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
-    image = layers.Conv2D(1, 7, padding="same", activation="sigmoid")(x)
+    image = layers.Conv2D(1, 7, padding="same", activation="sigmoid", dtype="float32")(x)
     return keras.Model([latent, label], image, name="cgan_mnist_generator")
 
 

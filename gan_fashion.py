@@ -37,7 +37,8 @@ def define_discriminator():
         x = layers.LeakyReLU(0.2)(x)
     x = layers.Flatten()(x)
     x = layers.Dropout(0.4)(x)
-    probability = layers.Dense(1, activation="sigmoid")(x)
+    # float32 even with --mixed-precision: 16 bits are too coarse for the losses.
+    probability = layers.Dense(1, activation="sigmoid", dtype="float32")(x)
 
     model = keras.Model(image, probability, name="gan_fashion_discriminator")
     model.compile(loss="binary_crossentropy", optimizer=adam(), metrics=["accuracy"])
@@ -56,7 +57,7 @@ def define_generator(latent_dim=LATENT_DIM):
     for _ in range(2):  # 7 → 14 → 28
         x = layers.Conv2DTranspose(128, 4, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
-    image = layers.Conv2D(1, 7, padding="same", activation="tanh")(x)
+    image = layers.Conv2D(1, 7, padding="same", activation="tanh", dtype="float32")(x)
     return keras.Model(latent, image, name="gan_fashion_generator")
 
 

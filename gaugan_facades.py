@@ -57,7 +57,8 @@ def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
         x = spade_residual_block(x, layout, filters, spade_channels)
         x = layers.UpSampling2D()(x)
     x = layers.LeakyReLU(0.2)(x)
-    image = layers.Conv2D(3, 4, padding="same", activation="tanh")(x)
+    # float32 even with --mixed-precision: 16 bits are too coarse for the losses.
+    image = layers.Conv2D(3, 4, padding="same", activation="tanh", dtype="float32")(x)
 
     return keras.Model([latent, layout], image, name="gaugan_facades_generator")
 
@@ -100,8 +101,8 @@ def define_encoder(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
     for block, filters in enumerate(scaled(ENCODER_CHANNELS[:n_blocks], width)):  # size → … → 8
         x = downsample(x, filters, kernel_size=3, normalise=block > 0)
     x = layers.Flatten()(x)
-    mean = layers.Dense(latent_dim, name="mean")(x)
-    log_variance = layers.Dense(latent_dim, name="log_variance")(x)
+    mean = layers.Dense(latent_dim, dtype="float32", name="mean")(x)
+    log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(x)
     return keras.Model(image, [mean, log_variance], name="gaugan_facades_encoder")
 
 
@@ -120,7 +121,7 @@ def define_discriminator(image_size=IMAGE_SIZE, width=1.0):
         strides = 1 if block == len(DISCRIMINATOR_CHANNELS) - 1 else 2
         x = downsample(x, filters, kernel_size=4, strides=strides, normalise=block > 0)
         features.append(x)
-    score = layers.Conv2D(1, 4)(x)
+    score = layers.Conv2D(1, 4, dtype="float32")(x)
 
     outputs = [*features, score]
     model = keras.Model([colours, image], outputs, name="gaugan_facades_discriminator")
@@ -168,7 +169,7 @@ def kl_divergence(mean, log_variance):
 def feature_distance(real, generated, weights):
     """Weighted sum over the layers of the mean absolute difference: lists of features to (n,)."""
     return sum(
-        weight * ops.mean(ops.abs(ops.stop_gradient(one) - other), axis=(1, 2, 3))
+        weight * ops.mean(ops.cast(ops.abs(ops.stop_gradient(one) - other), "float32"), (1, 2, 3))
         for weight, one, other in zip(weights, real, generated, strict=True)
     )
 
@@ -355,6 +356,8 @@ def main(argv=None):
     with training.Run(parser, argv) as run:
         arguments = run.arguments
         image_size, width, n_batch = arguments.image_size, arguments.width, arguments.batch_size
+        if arguments.limit is not None:  # to be found before the facades are read
+            facades.check_count(arguments.limit, n_batch, f"--limit {arguments.limit} facades")
         dataset = run.load(facades.load_facades)
         parts = facades.split(dataset, arguments.seed, n_batch)
         training_set, validation_set = (facades.fit(part, image_size) for part in parts)

@@ -94,6 +94,16 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         action="store_true",
         help="same pictures on a GPU as well, where that costs speed; a CPU needs no telling",
     )
+    parser.add_argument(
+        "--mixed-precision",
+        action="store_true",
+        help="compute in 16 bits where that is safe: for GPUs with tensor cores; slow on a CPU",
+    )
+    parser.add_argument(
+        "--jit",
+        action="store_true",
+        help="compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
+    )
     parser.add_number(
         "--checkpoint-minutes", 0, 1e6, 10, "save inside an epoch, too; 0 for after every step"
     )
@@ -115,7 +125,9 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
 
 
 def check_training(arguments):
-    """Raise UserError for numbers that do not go together."""
+    """Raise UserError for options that do not go together."""
+    if arguments.jit and arguments.deterministic:
+        raise UserError("Keras compiles nothing with --deterministic: leave out that or --jit")
     if arguments.batch_size % 2:
         raise UserError(
             f"--batch-size {arguments.batch_size} is odd: half a batch is real, half generated"

@@ -80,7 +80,8 @@ def _variables(models):
     for name, model in models.items():
         variables = list(model.variables)
         if model.compiled:
-            model.optimizer.build(model.trainable_variables)
+            if not model.optimizer.built:  # a second build would give it a second loss scale
+                model.optimizer.build(model.trainable_variables)
             variables += model.optimizer.variables
         for number, variable in enumerate(variables):
             if id(variable) not in seen:

@@ -117,14 +117,19 @@ def split(facades, seed, n_batch=1):
     Returns two `Facades`. Raises UserError if those for training do not fill a batch.
     """
     count = len(facades.images)
-    if count * 4 // 5 < n_batch:
-        raise UserError(
-            f"of {count} facades from {facades.source}, {count * 4 // 5} are for training: that "
-            f"does not fill one batch of {n_batch}; give a smaller --batch-size"
-        )
+    check_count(count, n_batch, f"{count} facades from {facades.source}")
     shuffled = np.random.default_rng(seed).permutation(count)
     in_training, in_validation = np.split(shuffled, [count * 4 // 5])
     return _select(facades, np.sort(in_training)), _select(facades, np.sort(in_validation))
+
+
+def check_count(count, n_batch, what):
+    """Raise UserError, which calls them `what`, unless four fifths of the facades fill a batch."""
+    if count * 4 // 5 < n_batch:
+        raise UserError(
+            f"of {what}, {count * 4 // 5} are for training: that does not fill one batch of "
+            f"{n_batch}; give a smaller --batch-size"
+        )
 
 
 def _select(facades, chosen):

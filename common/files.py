@@ -18,7 +18,7 @@ def replacing(path):
         OSError: the file cannot be written or renamed; its `filename` is `path`.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.stem}.writing{path.suffix}")
+    beside = _beside(path)
     try:
         yield beside
         with open(beside, "rb+") as file:
@@ -31,6 +31,10 @@ def replacing(path):
         if cause := _os_error_behind(problem):
             raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from problem
         raise
+
+
+def _beside(path):
+    return path.with_name(f".{path.stem}.writing{path.suffix}")
 
 
 def _flush_folder(folder):
@@ -67,7 +71,7 @@ def default_path(name):
 
 
 def check_writable(path, suffix):
-    """Raise UserError where a file could not be written, before slow work is done for it."""
+    """Raise UserError or OSError if a file cannot be written, before slow work is done for it."""
     if path.suffix.lower() != suffix:
         raise UserError(f"{path} must end in {suffix}")
     if path.is_dir():
@@ -76,3 +80,4 @@ def check_writable(path, suffix):
         raise UserError(f"cannot write {path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"cannot write {path}: no permission in the folder {path.parent}")
+    _beside(path).exists()  # raises OSError if that name is too long

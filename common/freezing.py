@@ -32,7 +32,7 @@ class Frozen(keras.layers.Layer):
     """
 
     def __init__(self, model, training=None, **options):
-        super().__init__(**options)
+        super().__init__(autocast=False, **options)
         self._mode = training
         # Keras adopts every model that is an attribute, but does not look inside a function.
         self._get_model = lambda: model

@@ -75,6 +75,23 @@ def load(path):
     return model
 
 
+def in_float32(model):
+    """The model itself, or a float32 one with the same weights if it computes in 16 bits.
+
+    With --mixed-precision only the computing is in 16 bits; the weights always have 32.
+    """
+    from common.backend import keras
+
+    description = model.to_json()
+    if "mixed_float16" not in description:
+        return model
+    for name in ("mixed_float16", "float16"):
+        description = description.replace(f'"{name}"', '"float32"')
+    copy = keras.models.model_from_json(description)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def one_line(problem):
     """What an exception says, on one line and not too long."""
     return " ".join(str(problem).split())[:300]

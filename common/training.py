@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import UserError, checkpoints, plotting, run_folder
+from common import UserError, checkpoints, plotting, run_folder, saved_models
 from common.arguments import check_training
 from common.backend import keras, tensorflow
 from common.files import replacing
@@ -104,6 +104,9 @@ class Run:
         On --resume, puts models, optimizers and random numbers where the checkpoint left them.
         """
         self._models = models
+        for model in models.values():
+            if model.compiled:  # by itself Keras takes XLA where there is a GPU
+                model.jit_compile = self.arguments.jit
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_still_there = self._leaving.enter_context(run_folder.locked(self.folder))
         self._check_folder()
@@ -180,6 +183,9 @@ class Run:
         self._values = values
 
     def __enter__(self):
+        policy = "mixed_float16" if self.arguments.mixed_precision else "float32"
+        self._leaving.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
+        keras.config.set_dtype_policy(policy)
         return self
 
     def __exit__(self, kind, problem, _traceback):
@@ -290,7 +296,7 @@ class Run:
         for name in SAVED_MODELS:
             if name in self._models:
                 with replacing(self.folder / f"{name}.keras") as beside:
-                    self._models[name].save(beside)
+                    saved_models.in_float32(self._models[name]).save(beside)
         run_folder.write_losses(self.folder, self._progress.history)
         plotting.save_curves(self._progress.history, self.folder / "losses.png")
 

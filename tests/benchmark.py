@@ -1,180 +1,181 @@
 """How fast a training step is, beside the recipe of the document that a script comes from.
 
-    python tests/benchmark.py                      # all scripts
-    python tests/benchmark.py wgan_gp_fashion      # or some of them
-    python tests/benchmark.py --quick              # fewer steps
+    python tests/benchmark.py                      # all scripts, some 15 minutes on two cores
+    python tests/benchmark.py cgan_fashion         # or some of them
+    python tests/benchmark.py --quick              # fewer steps, some of them smaller: 3 minutes
 
-Ours and the document's are timed in turn, A B A B, each time in a process of its own, and the
-medians compared: what a noisy machine does to one of them, it does to the other, too.
+Each recipe runs in a process of its own and takes turns with the others, A B C A B C; medians are
+compared, so that what a noisy machine does to one of them it does to the others, too.
+
+document   tests/reference_recipes.py; the ratio is its time by ours. Ours has half-batches where
+           some documents have whole ones, so "per image" compares the time for each image that
+           discriminator or critic learn from.
+fused      the same mathematics as ours in one tf.function: the rest is what train_on_batch costs.
+GFLOP      of convolutions and matrix products in a step, and how fast they are done, as a share of
+           what this machine reaches on matrix products of 2048 x 2048, measured in the same run.
+MB         the most memory of our process, with as many images as the full data set has.
+
+`recipe` is cgan_fashion with next to nothing in its layers, two images to the batch: what is left
+is the cost of the recipe itself.
 """
 
-import importlib
+import contextlib
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from common.arguments import ArgumentParser
 
-WARM_UP = 3
-# Batch size; images that discriminator or critic learn from in a step, ours and the document's.
-# A recipe without half-batches has them see twice as many.
-SCRIPTS = {
-    "cgan_fashion": (128, 128, 128),
-    "gan_fashion": (128, 128, 128),
-    "cgan_mnist": (64, 64, 128),
-    "wgan_gp_fashion": (512, 3 * 512, 3 * 1024),
-}
+WARM_UP = 2
+SCRIPTS = ("cgan_fashion", "gan_fashion", "cgan_mnist", "wgan_gp_fashion", "gaugan_facades")
+SCRIPTS += ("recipe",)
+# Steps of a turn, where ten are too many or too few.
+STEPS = {"wgan_gp_fashion": 3, "recipe": 60}
+RECIPES = ("ours", "document", "fused")
+# What TensorFlow looks for before it turns oneDNN on by itself (tsl/util/onednn_env_vars.cc).
+ONEDNN_FLAGS = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"}
 
 
-class TimedRun:
-    """Stands for a `training.Run` of one endless epoch, and takes the time of each step."""
+class Worker:
+    """A process of its own that times the steps of one recipe when it is asked to."""
 
-    def __init__(self, count):
-        import numpy as np
+    def __init__(self, *arguments, onednn):
+        command = [sys.executable, str(Path(__file__).with_name("benchmark_worker.py")), *arguments]
+        environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "01"[onednn]}
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
 
-        self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
-        self.count, self.seconds = count, []
+    def median(self, count):
+        """Median seconds of the next `count` steps."""
+        print(count, file=self._process.stdin, flush=True)
+        return statistics.median(self._answer())
 
-    def epochs(self, _draw_samples):
-        yield 1
+    def facts(self):
+        """End the process; returns what it knows of itself, a dict."""
+        self._process.stdin.close()
+        facts = self._answer()
+        self._process.wait()
+        return facts
 
-    def steps(self, _count):
-        for step in range(self.count):
-            started = time.perf_counter()
-            yield step
-            self.seconds.append(time.perf_counter() - started)
+    def stop(self):
+        self._process.kill()
+        self._process.wait()
 
-    def log(self, **_losses):
-        pass
-
-
-def time_ours(script, dataset, batch_size, count):
-    """Seconds of each of `count` steps of a script's own `train`."""
-    module, run = importlib.import_module(script), TimedRun(count)
-    g_model = module.define_generator()
-    if script == "wgan_gp_fashion":
-        critic = module.define_critic()
-        models = (g_model, module.define_critic_trainer(critic), module.define_gan(g_model, critic))
-        more = (module.CRITIC_STEPS, run)
-    else:
-        d_model = module.define_discriminator()
-        models = (g_model, d_model, module.define_gan(g_model, d_model))
-        more = (run,)
-    module.train(*models, dataset, module.LATENT_DIM, batch_size, *more)
-    return run.seconds
+    def _answer(self):
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"a process of the benchmark has failed: {self._process.args}")
+        return json.loads(line)
 
 
-def time_document(script, dataset, batch_size, count):
-    """The same of the document's recipe."""
-    import reference_recipes
-
-    if script == "cgan_mnist":
-        return reference_recipes.time_conditional_gan_fit(dataset, batch_size, count)
-    if script == "wgan_gp_fashion":
-        step = reference_recipes.wgan_gp_train_step(dataset, batch_size)
-    else:
-        module = importlib.import_module(script)
-        step = reference_recipes.machine_learning_mastery_loop(module, dataset, batch_size)
-    seconds = []
-    for _ in range(count):
-        started = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - started)
-    return seconds
-
-
-def measure(script, whose, count):
-    """Median seconds of a step, from `count` steps in a process of its own."""
-    command = [sys.executable, __file__, script, "--worker", whose, "--steps", str(count)]
-    # On, unless somebody has set it, for both of them: importing `common` has seen to it.
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return statistics.median(json.loads(done.stdout.splitlines()[-1])[WARM_UP:])
-
-
-def work(script, whose, count):
-    """What a worker process does: time the steps and print them."""
-    from common import datasets
-
-    load = datasets.load_mnist if script == "cgan_mnist" else datasets.load_fashion_mnist
-    timed = time_ours if whose == "ours" else time_document
-    print(json.dumps(timed(script, load("sample"), SCRIPTS[script][0], count + WARM_UP)))
-
-
-def compare(script, rounds, count):
-    """Time both recipes `rounds` times in turn; return a row of the table, a dict."""
-    batch_size, seen_ours, seen_document = SCRIPTS[script]
-    pairs = [
-        tuple(measure(script, whose, count) for whose in ("ours", "document"))
-        for _ in range(rounds)
-    ]
-    ours, document = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
-    more = seen_document / seen_ours
-    ratios = sorted(theirs / mine for mine, theirs in pairs)
+def compare(script, rounds, steps, quick, document_onednn):
+    """Time all recipes of a script `rounds` times in turn; return a row of the table, a dict."""
+    with contextlib.ExitStack() as stack:
+        workers = {}
+        for recipe in RECIPES:
+            onednn = document_onednn if recipe == "document" else True
+            arguments = [script, recipe, *["quick"] * quick]
+            workers[recipe] = Worker(*arguments, onednn=onednn)
+            stack.callback(workers[recipe].stop)
+        for worker in workers.values():
+            worker.median(WARM_UP)
+        turns = [{name: workers[name].median(steps) for name in RECIPES} for _ in range(rounds)]
+        facts = {name: worker.facts() for name, worker in workers.items()}
+    seconds = {name: statistics.median(turn[name] for turn in turns) for name in RECIPES}
+    ratios = sorted(turn["document"] / turn["ours"] for turn in turns)
+    size, seen = facts["ours"]["batch_size"], facts["document"]["seen"] / facts["ours"]["seen"]
     return {
         "script": script,
-        "ms_ours": 1000 * ours,
-        "ms_document": 1000 * document,
-        "images_per_second_ours": batch_size / ours,
-        "images_per_second_document": batch_size / document,
+        "setting": facts["ours"]["setting"],
+        "batch_size": size,
+        "ms": {name: 1000 * value for name, value in seconds.items()},
+        "images_per_second": {name: size / value for name, value in seconds.items()},
         "ratio": statistics.median(ratios),
         "ratio_range": (ratios[0], ratios[-1]),
-        "seen_per_second_ours": seen_ours / ours,
-        "seen_per_second_document": seen_document / document,
-        "ratio_per_seen": statistics.median(ratios) / more,
+        "ratio_per_image": statistics.median(ratios) / seen,
+        "fused_ratio": statistics.median(turn["fused"] / turn["ours"] for turn in turns),
+        "gigaflop": facts["fused"]["gigaflop"],
+        "gigaflop_per_second": facts["fused"]["gigaflop"] / seconds["ours"],
+        "peak_mb": facts["ours"]["peak_mb"],
     }
+
+
+HEADS = (
+    f"{'ours : document : fused':22}{'ms a step':>22}{'images/s':>20}{'document by ours':>21}"
+    f"{'per image':>11}{'fused':>7}{'GFLOP':>8}{'GFLOP/s':>9}{'share':>7}{'MB':>7}"
+)
+
+
+def line(row, matmul):
+    """A row of the table, as text."""
+    ms, images = row["ms"].values(), row["images_per_second"].values()
+    low, high = row["ratio_range"]
+    return (
+        f"{row['script']:16}{row['setting']:>6}"
+        f"{' : '.join(f'{value:.{0 if value > 99 else 1}f}' for value in ms):>22}"
+        f"{' : '.join(f'{value:.0f}' for value in images):>20}"
+        f"{row['ratio']:7.2f} ({low:.2f}-{high:.2f})".ljust(83)
+        + f"{row['ratio_per_image']:11.2f}{row['fused_ratio']:7.2f}{row['gigaflop']:8.1f}"
+        f"{row['gigaflop_per_second']:9.0f}{row['gigaflop_per_second'] / matmul:7.2f}"
+        f"{row['peak_mb']:7.0f}"
+    )
 
 
 def main(argv=None):
     parser = ArgumentParser(prog="benchmark.py", description=__doc__)
     parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=", ".join(SCRIPTS))
-    parser.add_argument("--quick", action="store_true", help="two rounds of few steps")
+    parser.add_argument("--quick", action="store_true", help="fewer steps, and smaller ones")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
-    parser.add_integer("--steps", 1, 10_000, None, "steps in a round (default: 20, quick: 5)")
-    parser.add_argument("--worker", choices=("ours", "document"), help="only time one recipe")
+    parser.add_argument(
+        "--document-onednn",
+        choices=("default", "on", "off"),
+        default="default",
+        help="oneDNN for the documents' recipes; default: as TensorFlow has it on this CPU; "
+        "ours always has it",
+    )
     arguments = parser.parse_args(argv)
     for script in arguments.scripts:
         if script not in SCRIPTS:
             parser.error(f"unknown script {script!r}: known are {', '.join(SCRIPTS)}")
-    count = arguments.steps or (5 if arguments.quick else 20)
-    if arguments.worker:
-        work(arguments.scripts[0], arguments.worker, count)
-        return
+    name, by_default = processor()
+    onednn = by_default if arguments.document_onednn == "default" else arguments.document_onednn
+    onednn = onednn in (True, "on")
     rounds = 2 if arguments.quick else 5
-    print(f"{processor()}, {os.cpu_count()} cores; {rounds} rounds of {count} steps each, medians")
-    heads = "ms a step", "images/s", "ratio (range)", "learnt from/s", "ratio"
-    print("{:16}{:>18}{:>16}{:>20}{:>17}{:>8}".format("ours : document", *heads))
+
+    matmul = Worker("matmul", "ours", onednn=True).facts()["gigaflop_per_second"]
+    print(
+        f"{name}, {os.cpu_count()} cores, {matmul:.0f} GFLOP/s in matrix products; TensorFlow has "
+        f"oneDNN {('off', 'on')[by_default]} here by default, the documents' recipes run with it "
+        f"{('off', 'on')[onednn]}, ours always with it; {rounds} turns each\n{HEADS}",
+        flush=True,
+    )
     rows = []
     for script in arguments.scripts or SCRIPTS:
-        row = compare(script, rounds, count)
-        rows.append(row)
-        low, high = row["ratio_range"]
-        print(
-            f"{script:16}{row['ms_ours']:8.0f} : {row['ms_document']:<7.0f}"
-            f"{row['images_per_second_ours']:7.0f} : {row['images_per_second_document']:<6.0f}"
-            f"{row['ratio']:6.2f} ({low:.2f} to {high:.2f})"
-            f"{row['seen_per_second_ours']:9.0f} : {row['seen_per_second_document']:<6.0f}"
-            f"{row['ratio_per_seen']:7.2f}",
-            flush=True,
-        )
+        steps = max(2, STEPS.get(script, 10) // (4 if arguments.quick else 1))
+        rows.append(compare(script, rounds, steps, arguments.quick, onednn))
+        print(line(rows[-1], matmul), flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+        machine = {"processor": name, "cores": os.cpu_count(), "onednn_by_default": by_default}
+        machine |= {"document_onednn": onednn, "matmul_gigaflop_per_second": matmul}
+        arguments.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
 
 
 def processor():
-    """The name of the CPU."""
+    """The name of the CPU, and whether TensorFlow turns oneDNN on there by itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return platform.processor() or platform.machine(), False
+    facts = dict(map(str.strip, text.split(":", 1)) for text in lines if ":" in text)
+    by_default = bool(ONEDNN_FLAGS & set(facts.get("flags", "").split()))
+    return facts.get("model name", platform.machine()), by_default
 
 
 if __name__ == "__main__":

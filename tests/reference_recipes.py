@@ -4,15 +4,19 @@ For benchmark.py.
 """
 
 import itertools
-import time
+from types import SimpleNamespace
+from unittest import mock
 
+import cgan_fashion
 import cgan_mnist
+import gaugan_facades
 import wgan_gp_fashion
+from common import facades
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
+from keras import layers, ops
 
 
 def machine_learning_mastery_loop(script, dataset, batch_size):
@@ -83,35 +87,33 @@ class ConditionalGAN(keras.Model):
         return {"d_loss": d_loss, "g_loss": g_loss}
 
 
-class StepTimes(keras.callbacks.Callback):
-    """Seconds of each step of `fit`."""
+class OnRequest(keras.callbacks.Callback):
+    """Lets `fit` take a step whenever an iterator yields, and ends it with the iterator."""
 
-    def __init__(self):
+    def __init__(self, steps):
         super().__init__()
-        self.seconds = []
+        self.waiting = iter(steps)
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.started = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.seconds.append(time.perf_counter() - self.started)
+        if next(self.waiting, None) is None:
+            self.model.stop_training = True
 
 
-def time_conditional_gan_fit(dataset, batch_size, count):
-    """Seconds of each of `count` steps of `fit`."""
+def fit_conditional_gan(dataset, batch_size, clock):
+    """`fit`, a step for each that `clock.steps()` yields."""
     images = dataset.images.astype("float32") / 255
     labels = keras.utils.to_categorical(dataset.labels, 10)
     data = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(1024).batch(batch_size)
-    model, times = ConditionalGAN(), StepTimes()
+    model = ConditionalGAN()
     model.compile()
-    model.fit(data.repeat(), steps_per_epoch=count, verbose=0, callbacks=[times])
-    return times.seconds
+    model.fit(data.repeat(), verbose=0, callbacks=[OnRequest(clock.steps())])
 
 
 def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0):
     """keras.io's "WGAN-GP": its `train_step` as one `tf.function`, on whole batches."""
-    critic, g_model = wgan_gp_fashion.define_critic(), wgan_gp_fashion.define_generator()
-    critic_optimizer, g_optimizer = wgan_gp_fashion.adam(), wgan_gp_fashion.adam()
+    with mock.patch.object(wgan_gp_fashion, "leaky_relu", layers.LeakyReLU(0.2)):
+        critic, g_model = wgan_gp_fashion.define_critic(), wgan_gp_fashion.define_generator()
+    critic_optimizer, g_optimizer = (keras.optimizers.Adam(2e-4, 0.5, 0.9) for _ in range(2))
     images = (dataset.images.astype("float32") - 127.5) / 127.5
     data = tf.data.Dataset.from_tensor_slices(images).shuffle(1024).batch(batch_size, True)
     batches = itertools.cycle(data.prefetch(2))
@@ -143,3 +145,75 @@ def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0)
         g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
 
     return lambda: train_step(next(batches))
+
+
+def gaugan_train_step(dataset, batch_size, sizes):
+    """keras.io's "GauGAN": its `train_step` as one `tf.function`, on whole batches, without VGG19.
+
+    The crops are cut beforehand; the document reads and cuts them as it goes.
+    """
+    encoder, g_model = (
+        gaugan_facades.define_encoder(**sizes),
+        gaugan_facades.define_generator(**sizes),
+    )
+    d_model = gaugan_facades.define_discriminator(**sizes)
+    g_optimizer, d_optimizer = (keras.optimizers.Adam(rate, 0.0, 0.999) for rate in (1e-4, 4e-4))
+    crops = facades.centre_crops(dataset, sizes["image_size"])
+    data = tf.data.Dataset.from_tensor_slices(gaugan_facades.to_inputs(*crops))
+    batches = iter(data.repeat().shuffle(100).batch(batch_size).prefetch(2))
+
+    @tf.function
+    def train_step(image, colours, layout):
+        mean, log_variance = encoder(image)
+        noise = tf.random.normal(tf.shape(mean))
+        latent = gaugan_facades.draw_latent(mean, log_variance, noise)
+
+        painting = g_model([latent, layout], training=True)
+        with tf.GradientTape() as tape:
+            d_loss = tf.reduce_mean(tf.nn.relu(1 + d_model([colours, painting])[-1])) / 2
+            d_loss += tf.reduce_mean(tf.nn.relu(1 - d_model([colours, image])[-1])) / 2
+        weights = d_model.trainable_weights
+        d_optimizer.apply_gradients(zip(tape.gradient(d_loss, weights), weights, strict=True))
+
+        *real_features, _ = d_model([colours, image])
+        with tf.GradientTape() as tape:
+            *features, score = d_model([colours, g_model([latent, layout], training=True)])
+            g_loss = -tf.reduce_mean(score)
+            g_loss += 0.1 * tf.reduce_sum(gaugan_facades.kl_divergence(mean, log_variance))
+            for real, generated in zip(real_features, features, strict=True):
+                g_loss += 10 * tf.reduce_mean(tf.abs(real - generated))
+        weights = g_model.trainable_weights
+        g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
+
+    return lambda: train_step(*next(batches))
+
+
+def shrunk_cgan():
+    """cgan_fashion with all its layers, and one filter or number in each: next to no computing."""
+
+    def define_discriminator():
+        label, image = keras.Input((1,), dtype="int32"), keras.Input((28, 28, 1))
+        plane = layers.Reshape((28, 28, 1))(layers.Dense(784)(cgan_fashion.embed(label, 1)))
+        x = layers.Concatenate()([image, plane])
+        for _ in range(2):
+            x = layers.LeakyReLU(0.2)(layers.Conv2D(1, 3, strides=2, padding="same")(x))
+        x = layers.Dropout(0.4)(layers.Flatten()(x))
+        model = keras.Model([image, label], layers.Dense(1, activation="sigmoid")(x))
+        model.compile(
+            loss="binary_crossentropy", optimizer=cgan_fashion.adam(), metrics=["accuracy"]
+        )
+        return model
+
+    def define_generator():
+        label, latent = keras.Input((1,), dtype="int32"), keras.Input((cgan_fashion.LATENT_DIM,))
+        plane = layers.Reshape((7, 7, 1))(layers.Dense(49)(cgan_fashion.embed(label, 1)))
+        x = layers.LeakyReLU(0.2)(layers.Dense(49)(latent))
+        x = layers.Concatenate()([layers.Reshape((7, 7, 1))(x), plane])
+        for _ in range(2):
+            x = layers.Conv2DTranspose(1, 4, strides=2, padding="same")(x)
+            x = layers.LeakyReLU(0.2)(x)
+        image = layers.Conv2D(1, 7, padding="same", activation="tanh")(x)
+        return keras.Model([latent, label], image)
+
+    changed = {"define_discriminator": define_discriminator, "define_generator": define_generator}
+    return SimpleNamespace(**vars(cgan_fashion) | changed)

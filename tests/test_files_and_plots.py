@@ -49,6 +49,8 @@ def test_check_writable(tmp_path):
     for path in ("a.txt", "folder.png", "none/a.png"):
         with pytest.raises(UserError, match=path):
             check_writable(tmp_path / path, ".png")
+    with pytest.raises(OSError, match="too long"):  # with what is added while it is written
+        check_writable(tmp_path / f"{'a' * 249}.png", ".png")
 
 
 def test_tiles_row_by_row():

@@ -1,0 +1,164 @@
+"""A process of benchmark.py: times the steps of one recipe, as many as each line on stdin asks for.
+
+python tests/benchmark_worker.py SCRIPT ours|document|fused [quick]
+"""
+
+import importlib
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from common import datasets, facades
+from common.backend import tensorflow as tf
+
+import fused_steps
+import numpy as np
+import reference_recipes
+
+
+class Clock:
+    """Stands for a `training.Run` of one epoch, which lasts until stdin ends."""
+
+    def __init__(self):
+        self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
+
+    def epochs(self, _draw_samples):
+        yield 1
+
+    def steps(self, _count=None):
+        """For each line on stdin yield as often as it says, and answer with the seconds taken."""
+        for line in sys.stdin:
+            seconds = []
+            for step in range(int(line)):
+                started = time.perf_counter()
+                yield step
+                seconds.append(time.perf_counter() - started)
+            print(json.dumps(seconds), flush=True)
+
+    def log(self, **_losses):
+        pass
+
+    log_epoch = log
+
+
+def setting(script, quick):
+    """Batch size and whatever else there is to choose; images that a discriminator learns from.
+
+    `seen` is for a step of ours, and for one of the document's, which may have whole batches.
+    """
+    if script == "recipe":
+        return SimpleNamespace(batch_size=2, text="", seen=(2, 2))
+    if script in ("cgan_fashion", "gan_fashion"):
+        return SimpleNamespace(batch_size=128, text="", seen=(128, 128))
+    if script == "cgan_mnist":
+        return SimpleNamespace(batch_size=64, text="", seen=(64, 128))
+    if script == "wgan_gp_fashion":
+        size = 128 if quick else 512
+        return SimpleNamespace(batch_size=size, text=f"n={size}", seen=(3 * size, 6 * size))
+    width = 0.25 if quick else 1.0
+    return SimpleNamespace(
+        batch_size=4, text=f"w={width:g}", seen=(4, 8), sizes={"image_size": 64, "width": width}
+    )
+
+
+def load(script, size):
+    """As much data as the full set has: the embedded sample again and again."""
+    if script == "gaugan_facades":
+        return facades.fit(facades.load_facades("drawn").first(40), size.sizes["image_size"])
+    if script == "cgan_mnist":
+        sample, count = datasets.load_mnist("sample"), 70_000
+    else:
+        sample, count = datasets.load_fashion_mnist("sample"), 60_000
+    again = np.arange(count) % len(sample.images)
+    return sample._replace(images=sample.images[again], labels=sample.labels[again])
+
+
+def define_models(script, module, size):
+    """All models of a script, in the order that its `train` takes them."""
+    if script == "gaugan_facades":
+        encoder = module.define_encoder(**size.sizes)
+        g_model, d_model = (
+            module.define_generator(**size.sizes),
+            module.define_discriminator(**size.sizes),
+        )
+        return g_model, encoder, d_model, module.define_gan(g_model, encoder, d_model)
+    g_model = module.define_generator()
+    if script == "wgan_gp_fashion":
+        critic = module.define_critic()
+        return g_model, module.define_critic_trainer(critic), module.define_gan(g_model, critic)
+    d_model = module.define_discriminator()
+    return g_model, d_model, module.define_gan(g_model, d_model)
+
+
+def train_ours(script, module, dataset, size, clock):
+    """A script's own `train`."""
+    models, n_batch = define_models(script, module, size), size.batch_size
+    if script == "gaugan_facades":
+        module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
+    elif script == "wgan_gp_fashion":
+        module.train(*models, dataset, module.LATENT_DIM, n_batch, module.CRITIC_STEPS, clock)
+    else:
+        module.train(*models, dataset, module.LATENT_DIM, n_batch, clock)
+
+
+def train_document(script, module, dataset, size, clock):
+    """The document's recipe."""
+    if script == "cgan_mnist":
+        reference_recipes.fit_conditional_gan(dataset, size.batch_size, clock)
+        return
+    if script == "wgan_gp_fashion":
+        step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size)
+    elif script == "gaugan_facades":
+        step = reference_recipes.gaugan_train_step(dataset, size.batch_size, size.sizes)
+    else:
+        step = reference_recipes.machine_learning_mastery_loop(module, dataset, size.batch_size)
+    for _ in clock.steps():
+        step()
+
+
+def train_fused(script, module, dataset, size, clock):
+    """Ours in one function. Returns the GFLOP of a step."""
+    models = define_models(script, module, size)
+    step, inputs = fused_steps.define(script, module, models, dataset, size.batch_size)
+    for _ in clock.steps():
+        step(*inputs)
+    return fused_steps.gigaflop(step.get_concrete_function(*inputs).graph)
+
+
+def matmul_rate(side=2048, seconds=3):
+    """GFLOP/s of the multiplication of square matrices: the best, since others only disturb it."""
+    factor = tf.random.normal((side, side))
+    multiply = tf.function(lambda: tf.reduce_sum(factor @ factor))
+    multiply()
+    fastest, ending = float("inf"), time.perf_counter() + seconds
+    while time.perf_counter() < ending:
+        started = time.perf_counter()
+        float(multiply())
+        fastest = min(fastest, time.perf_counter() - started)
+    return 2 * side**3 / fastest / 1e9
+
+
+def main(script, recipe, quick=""):
+    if script == "matmul":
+        print(json.dumps({"gigaflop_per_second": matmul_rate()}))
+        return
+    size, clock = setting(script, quick), Clock()
+    if script == "recipe":
+        module = reference_recipes.shrunk_cgan()
+    else:
+        module = importlib.import_module(script)
+    train = {"ours": train_ours, "document": train_document, "fused": train_fused}[recipe]
+    gigaflop = train(script, module, load(script, size), size, clock)
+    facts = {"batch_size": size.batch_size, "setting": size.text, "gigaflop": gigaflop}
+    facts["seen"] = size.seen[recipe == "document"]
+    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps(facts | {"peak_mb": kibibytes * 1024 / 1e6}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
