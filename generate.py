@@ -18,13 +18,13 @@ from pathlib import Path
 # TensorFlow takes seconds to import. What needs it is imported in the functions that use it, so
 # that help and errors come at once.
 from common import UserError, generators, painting
-from common.arguments import ArgumentParser
+from common.arguments import ArgumentParser, problems_in_one_line
 from common.files import check_writable, default_path, replacing
 
 import numpy as np
 
 MOST_DRAWN = 1000  # images in one picture; an arrays file takes any number
-BATCH = 250
+BATCH = 100
 
 
 def define_parser():
@@ -215,7 +215,7 @@ def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     count = arguments.count
-    try:
+    with problems_in_one_line(parser):
         path, script = generators.find(arguments.model)
         kind = generators.KINDS[script]
         check_options(arguments, script)
@@ -256,14 +256,6 @@ def main(argv=None):
             from common import plotting
 
             plotting.show(arguments.out)
-    except UserError as problem:
-        parser.error(problem)
-    except MemoryError as problem:
-        parser.error(f"not enough memory: {problem}")
-    except OSError as problem:
-        parser.error(f"{problem.filename or 'standard output'}: {problem.strerror}")
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

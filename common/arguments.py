@@ -1,6 +1,7 @@
 """Command lines: numbers have bounds, and an error is one line."""
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from common import UserError
@@ -52,6 +53,21 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
 
+@contextlib.contextmanager
+def problems_in_one_line(parser):
+    """Leave the program where the block cannot go on: status 2 with the reason, 130 for Ctrl-C."""
+    try:
+        yield
+    except UserError as problem:
+        parser.error(problem)
+    except MemoryError as problem:
+        parser.error(f"not enough memory: {problem}")
+    except OSError as problem:
+        parser.error(f"{problem.filename or 'standard output'}: {problem.strerror}")
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
 def bounded(kind, kind_name, low, high):
     """A type for argparse: a number of a kind, int or float, from `low` to `high`."""
 
@@ -76,6 +92,16 @@ DATASETS = (
 def add_data_option(parser, sources=DATASETS):
     """Add --data, a source of `common.datasets` or what else `sources` describes."""
     parser.add_argument("--data", default="auto", metavar="SOURCE", help=sources)
+
+
+def add_picture_option(parser, default):
+    """Add --out, the picture to write, for a module that is run by itself."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE.png",
+        help=f"the picture (default: {default} in generated/)",
+    )
 
 
 def training_parser(name, description, epochs, batch_size, latent_dim, sources=DATASETS):

@@ -20,7 +20,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError, downloads
-from common.arguments import ArgumentParser, add_data_option
+from common.arguments import (
+    ArgumentParser,
+    add_data_option,
+    add_picture_option,
+    problems_in_one_line,
+)
 from common.arrays import read_array
 from common.files import check_writable, default_path
 
@@ -197,14 +202,9 @@ def main(argv=None):
     parser = ArgumentParser(prog="python -m common.datasets", description=main.__doc__)
     parser.add_argument("name", choices=loaders)
     add_data_option(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE.png",
-        help="the picture (default: NAME_first_100.png in generated/)",
-    )
+    add_picture_option(parser, "NAME_first_100.png")
     arguments = parser.parse_args(argv)
-    try:
+    with problems_in_one_line(parser):
         if arguments.out:
             check_writable(arguments.out, ".png")
         images, labels, class_names, source = loaders[arguments.name](arguments.data)
@@ -217,10 +217,6 @@ def main(argv=None):
         out = arguments.out or default_path(f"{arguments.name}_first_100.png")
         plotting.save_grid(images[:100].astype("float32") / 255, out)
         print(out)
-    except UserError as problem:
-        parser.error(problem)
-    except OSError as problem:
-        parser.error(f"{problem.filename or 'standard output'}: {problem.strerror}")
 
 
 if __name__ == "__main__":

@@ -17,11 +17,10 @@ Objects with Regular Structure", GCPR 2013): 378 photos, straightened, up to 102
 
 import hashlib
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError, downloads, drawn_facades, facade_files
-from common.arguments import ArgumentParser
+from common.arguments import ArgumentParser, add_picture_option, problems_in_one_line
 from common.facade_files import MOST_PIXELS_TOGETHER, N_CLASSES
 from common.files import check_writable, default_path, replacing
 
@@ -243,14 +242,9 @@ def main(argv=None):
     parser = ArgumentParser(prog="python -m common.facades", description=main.__doc__)
     parser.add_argument("--data", default="auto", metavar="SOURCE", help=SOURCES)
     parser.add_integer("--count", 1, 100, 6, "facades in the picture")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE.png",
-        help="the picture (default: facades_first_6.png in generated/)",
-    )
+    add_picture_option(parser, "facades_first_6.png")
     arguments = parser.parse_args(argv)
-    try:
+    with problems_in_one_line(parser):
         if arguments.out:
             check_writable(arguments.out, ".png")
         facades = load_facades(arguments.data)
@@ -268,10 +262,6 @@ def main(argv=None):
         with replacing(out) as beside:
             Image.fromarray(side_by_side(shown)).save(beside)
         print(out)
-    except UserError as problem:
-        parser.error(problem)
-    except OSError as problem:
-        parser.error(f"{problem.filename or 'standard output'}: {problem.strerror}")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 DOTS_PER_INCH = 100
 
@@ -25,27 +26,32 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
         titles: a name for each column, or none.
         heading: one line above everything, or none.
     """
-    save_figure(grid_figure(images, columns, titles, heading), path)
-
-
-def grid_figure(images, columns=10, titles=(), heading=""):
-    """The matplotlib figure that `save_grid` writes; the same arguments."""
-    canvas = tile(images, columns)
+    canvas = np.rint(255 * tile(images, columns)).astype(np.uint8)
+    if canvas.shape[-1] == 1:
+        canvas = np.repeat(255 - canvas, 3, axis=2)
     # A whole number of dots for a pixel, so that no pixel is drawn wider than its neighbour.
     enlarged = max(1, min(3, 256 // max(images.shape[1:3]), 4000 // max(canvas.shape[:2])))
-    height, width = (side * enlarged for side in canvas.shape[:2])
-    top = (24 if titles else 0) + (30 if heading else 0)
+    canvas = canvas.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+    # matplotlib's imshow would take some 250 MB for a thousand images.
+    picture = np.concatenate([_text_above(canvas.shape[1], titles, heading), canvas])
+    with replacing(path) as beside:
+        Image.fromarray(picture).save(beside, format="png")
 
-    figure = Figure((width / DOTS_PER_INCH, (height + top) / DOTS_PER_INCH), DOTS_PER_INCH)
-    axes = figure.add_axes((0, 0, 1, height / (height + top)))
-    axes.imshow(canvas.squeeze(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
+
+def _text_above(width, titles, heading):
+    """A heading and a name for each column, black on white: uint8 (H, width, 3)."""
+    height = (24 if titles else 0) + (30 if heading else 0)
+    if not height:
+        return np.empty((0, width, 3), np.uint8)
+    dots = (width + 0.5, height + 0.5)  # to be rounded down
+    figure = Figure([side / DOTS_PER_INCH for side in dots], DOTS_PER_INCH)
     for column, title in enumerate(titles):
-        across = (column + 0.5) / len(titles)
-        figure.text(across, (height + 8) / (height + top), title, fontsize=8, ha="center")
+        figure.text((column + 0.5) / len(titles), 8 / height, title, fontsize=8, ha="center")
     if heading:
-        figure.text(0.5, 1 - 20 / (height + top), heading, fontsize=10, ha="center")
-    return figure
+        figure.text(0.5, 1 - 20 / height, heading, fontsize=10, ha="center")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def tile(images, columns, gap=2):

@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from common import UserError, checkpoints, plotting, run_folder, saved_models
+from common import UserError, checkpoints, plotting, resuming, run_folder, saved_models
 from common.arguments import check_training
 from common.backend import keras, tensorflow
 from common.files import replacing
@@ -28,8 +28,6 @@ from common.progress import Bar, Progress, is_terminal
 
 import numpy as np
 
-# On --resume these may differ from the run's own arguments.
-MAY_CHANGE = ("epochs", "data", "checkpoint_minutes", "out", "resume", "overwrite")
 SAVED_MODELS = ("generator", "encoder")  # what draws pictures later, each in a file of its own
 
 
@@ -65,7 +63,8 @@ class Run:
         self._leaving = contextlib.ExitStack()
         try:
             if self.arguments.resume:
-                self.arguments = self._arguments_of_the_run(argv)
+                argv = sys.argv[1:] if argv is None else list(argv)
+                self.arguments, self._data = resuming.read_arguments(self.folder, parser, argv)
             check_training(self.arguments)
             self._check_folder()
             if self.folder.exists():
@@ -219,55 +218,18 @@ class Run:
             "try another --seed or a larger --batch-size"
         )
 
-    def _arguments_of_the_run(self, argv):
-        """The arguments that the run in the folder began with, but for what may differ."""
-        record = run_folder.read_record(self.folder, self.name)
-        finished = Progress(epochs=record["epochs_finished"])
-        if finished.epochs and not (self.folder / "checkpoint.npz").exists():
-            raise UserError(f"{self.folder} has no checkpoint.npz of its {finished}")
-        self._data = record["data"]
-        # What "auto" found then, so that going on does not depend on what it finds now.
-        stored = record["arguments"] | {"data": record["data"]["source"]}
-        again = [f"--{name}={value}" for name, value in stored.items() if value is not None]
-        again = [text.removesuffix("=True") for text in again if not text.endswith("=False")]
-        began = vars(self._parser.parse_args(again))
-        now = self._parser.parse_args(again + list(sys.argv[1:] if argv is None else argv))
-        for key, value in vars(now).items():
-            if value == "auto":  # what it found when the run began
-                setattr(now, key, began[key])
-        differing = [
-            f"--{key.replace('_', '-')} {value} (it began with {began[key]})"
-            for key, value in vars(now).items()
-            if value != began[key] and key not in MAY_CHANGE
-        ]
-        if differing:
-            raise UserError(
-                f"the run in {self.folder} cannot go on with {', '.join(differing)}; "
-                "--epochs, --checkpoint-minutes and the place of the --data may change"
-            )
-        return now
-
     def _identity(self):
-        """What two runs have in common if one can go on from a checkpoint of the other."""
-        arguments = {k: v for k, v in vars(self.arguments).items() if k not in MAY_CHANGE}
-        return arguments | {"data": self._data["sha256"]}
-
-    def _check_state(self, state):
-        """Raise UserError unless a checkpoint is of this script, this Keras and this very run."""
-        run_folder.check_origin(state, self.name)
-        found, expected = state["run"], self._identity()
-        for name in expected:
-            if found[name] != expected[name]:
-                raise UserError(
-                    f"is of another run: its {name.replace('_', '-')} is {found[name]}, "
-                    f"that of {self.folder / 'run.json'} is {expected[name]}"
-                )
+        return resuming.identity(self.arguments, self._data)
 
     def _restore(self):
         path = self.folder / "checkpoint.npz"
         if not path.exists():  # stopped within the first epoch
             return
-        arrays, state = checkpoints.read(path, self._models, self._check_state)
+
+        def check_state(state):
+            resuming.check_state(state, self.name, self._identity(), self.folder)
+
+        arrays, state = checkpoints.read(path, self._models, check_state)
         try:
             self._progress = Progress.from_json(state["progress"])
             self.rng.bit_generator.state = state["rng"]
