@@ -107,24 +107,34 @@ def compare(script, rounds, steps, quick, document_onednn):
     }
 
 
-HEADS = (
-    f"{'ours : document : fused':22}{'ms a step':>22}{'images/s':>20}{'document by ours':>21}"
-    f"{'per image':>11}{'fused':>7}{'GFLOP':>8}{'GFLOP/s':>9}{'share':>7}{'MB':>7}"
-)
+HEADS = "ours : document : fused", "ms a step", "images/s", "document by ours", "per image"
+HEADS += "fused", "GFLOP", "GFLOP/s", "share", "MB"
+WIDTHS = 24, 22, 18, 20, 10, 7, 7, 9, 7, 6
+
+
+def in_columns(cells):
+    """A line of text, the first cell to the left and the others to the right."""
+    first, *others = (f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True))
+    return first.strip().ljust(WIDTHS[0]) + "".join(others)
 
 
 def line(row, matmul):
     """A row of the table, as text."""
     ms, images = row["ms"].values(), row["images_per_second"].values()
     low, high = row["ratio_range"]
-    return (
-        f"{row['script']:16}{row['setting']:>6}"
-        f"{' : '.join(f'{value:.{0 if value > 99 else 1}f}' for value in ms):>22}"
-        f"{' : '.join(f'{value:.0f}' for value in images):>20}"
-        f"{row['ratio']:7.2f} ({low:.2f}-{high:.2f})".ljust(83)
-        + f"{row['ratio_per_image']:11.2f}{row['fused_ratio']:7.2f}{row['gigaflop']:8.1f}"
-        f"{row['gigaflop_per_second']:9.0f}{row['gigaflop_per_second'] / matmul:7.2f}"
-        f"{row['peak_mb']:7.0f}"
+    return in_columns(
+        [
+            f"{row['script']} {row['setting']}",
+            " : ".join(f"{value:.{0 if value > 99 else 1}f}" for value in ms),
+            " : ".join(f"{value:.0f}" for value in images),
+            f"{row['ratio']:.2f} ({low:.2f}-{high:.2f})",
+            f"{row['ratio_per_image']:.2f}",
+            f"{row['fused_ratio']:.2f}",
+            f"{row['gigaflop']:.1f}",
+            f"{row['gigaflop_per_second']:.0f}",
+            f"{row['gigaflop_per_second'] / matmul:.2f}",
+            f"{row['peak_mb']:.0f}",
+        ]
     )
 
 
@@ -153,7 +163,7 @@ def main(argv=None):
     print(
         f"{name}, {os.cpu_count()} cores, {matmul:.0f} GFLOP/s in matrix products; TensorFlow has "
         f"oneDNN {('off', 'on')[by_default]} here by default, the documents' recipes run with it "
-        f"{('off', 'on')[onednn]}, ours always with it; {rounds} turns each\n{HEADS}",
+        f"{('off', 'on')[onednn]}, ours always with it; {rounds} turns each\n{in_columns(HEADS)}",
         flush=True,
     )
     rows = []
