@@ -146,7 +146,7 @@ def test_fuzzed_generators(trained, tmp_path, capsys, script):
     changes = (truncated, bits_flipped, description_changed, number_changed, weights_changed)
     before = memory_peak()
     refused = 0
-    for trial in range(40):
+    for trial in range(25):
         content = changes[trial % len(changes)](good, random)
         refused += not draws(content, tmp_path, capsys)
     assert refused >= 20

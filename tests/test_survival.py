@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 import signal
+import subprocess
 import time
 
 import cgan_fashion
@@ -205,9 +206,17 @@ def test_killed_at_any_moment(run_script, tmp_path):
     """SIGKILL at 20 random moments, most of them while a file is being written."""
     moments = np.random.default_rng(0)
     folder = tmp_path / "runs/gan_fashion"
-    every_step = ["--checkpoint-minutes", "0"]
-    process = run_script("gan_fashion.py", *TINY, "--epochs", "1000", *every_step, wait=False)
+
+    def prepare(*arguments):
+        """A process that has imported everything and begins when it reads a line."""
+        begin = "import sys, gan_fashion; sys.stdin.readline(); gan_fashion.main()"
+        arguments = [*arguments, "--checkpoint-minutes", "0"]
+        return run_script("-c", begin, *arguments, wait=False, stdin=subprocess.PIPE)
+
+    process = prepare(*TINY, "--epochs", "1000")
     for _trial in range(20):
+        following = prepare("--resume")
+        print(file=process.stdin, flush=True)
         assert wait_for(process, "gan_fashion: 64 images"), process.stderr.read()
         time.sleep(moments.uniform(0, 3))
         process.kill()
@@ -218,7 +227,8 @@ def test_killed_at_any_moment(run_script, tmp_path):
             assert np.isfinite(generator.predict_on_batch(np.zeros((1, 6), "float32"))).all()
         half_written = [path.name for path in folder.rglob("*.writing.*")]
         assert len(half_written) <= 1, half_written
-        process = run_script("gan_fashion.py", "--resume", *every_step, wait=False)
+        process = following
+    print(file=process.stdin, flush=True)
     assert wait_for(process, "epoch "), process.stderr.read()
     process.send_signal(signal.SIGINT)
     process.communicate()
