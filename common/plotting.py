@@ -26,7 +26,7 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
         titles: a name for each column, or none.
         heading: one line above everything, or none.
     """
-    canvas = np.rint(255 * tile(images, columns)).astype(np.uint8)
+    canvas = np.rint(255 * tile(images, columns).clip(0, 1)).astype(np.uint8)
     if canvas.shape[-1] == 1:
         canvas = np.repeat(255 - canvas, 3, axis=2)
     # A whole number of dots for a pixel, so that no pixel is drawn wider than its neighbour.

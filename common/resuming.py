@@ -19,8 +19,11 @@ def read_arguments(folder, parser, argv):
         raise UserError(f"{folder} has no checkpoint.npz of its {finished}")
     # What "auto" found then, so that going on does not depend on what it finds now.
     stored = record["arguments"] | {"data": record["data"]["source"]}
-    again = [f"--{name}={value}" for name, value in stored.items() if value is not None]
-    again = [text.removesuffix("=True") for text in again if not text.endswith("=False")]
+    again = [
+        f"--{name}" if value is True else f"--{name}={value}"
+        for name, value in stored.items()
+        if value is not None and value is not False
+    ]
     began = vars(parser.parse_args(again))
     now = parser.parse_args(again + argv)
     for key, value in vars(now).items():

@@ -104,8 +104,7 @@ class Run:
         """
         self._models = models
         for model in models.values():
-            if model.compiled:  # by itself Keras takes XLA where there is a GPU
-                model.jit_compile = self.arguments.jit
+            model.jit_compile = self.arguments.jit  # not "auto", which is XLA on a GPU
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_still_there = self._leaving.enter_context(run_folder.locked(self.folder))
         self._check_folder()

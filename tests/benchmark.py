@@ -1,6 +1,6 @@
 """How fast a training step is, beside the recipe of the document that a script comes from.
 
-    python tests/benchmark.py                      # all scripts, some 15 minutes on two cores
+    python tests/benchmark.py                      # all scripts, some 10 minutes on two cores
     python tests/benchmark.py cgan_fashion         # or some of them
     python tests/benchmark.py --quick              # fewer steps, some of them smaller: 3 minutes
 
@@ -10,10 +10,12 @@ compared, so that what a noisy machine does to one of them it does to the others
 document   tests/reference_recipes.py; the ratio is its time by ours. Ours has half-batches where
            some documents have whole ones, so "per image" compares the time for each image that
            discriminator or critic learn from.
-fused      the same mathematics as ours in one tf.function: the rest is what train_on_batch costs.
+fused      the same mathematics as ours in one tf.function, with inputs drawn once: the rest is what
+           train_on_batch, predict_on_batch and drawing the inputs cost.
 GFLOP      of convolutions and matrix products in a step, and how fast they are done, as a share of
            what this machine reaches on matrix products of 2048 x 2048, measured in the same run.
-MB         the most memory of our process, with as many images as the full data set has.
+MB         the most memory of our process, with as many images as the full data set has
+           (GauGAN: the drawn facades).
 
 `recipe` is cgan_fashion with next to nothing in its layers, two images to the batch: what is left
 is the cost of the recipe itself.
@@ -35,7 +37,7 @@ from common.arguments import ArgumentParser
 WARM_UP = 2
 SCRIPTS = ("cgan_fashion", "gan_fashion", "cgan_mnist", "wgan_gp_fashion", "gaugan_facades")
 SCRIPTS += ("recipe",)
-# Steps of a turn, where ten are too many or too few.
+# Steps of a turn, where eight are too many or too few.
 STEPS = {"wgan_gp_fashion": 3, "recipe": 60}
 RECIPES = ("ours", "document", "fused")
 # What TensorFlow looks for before it turns oneDNN on by itself (tsl/util/onednn_env_vars.cc).
@@ -54,7 +56,8 @@ class Worker:
 
     def median(self, count):
         """Median seconds of the next `count` steps."""
-        print(count, file=self._process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # it has failed, as its answer will show
+            print(count, file=self._process.stdin, flush=True)
         return statistics.median(self._answer())
 
     def facts(self):
@@ -157,7 +160,7 @@ def main(argv=None):
     name, by_default = processor()
     onednn = by_default if arguments.document_onednn == "default" else arguments.document_onednn
     onednn = onednn in (True, "on")
-    rounds = 2 if arguments.quick else 5
+    rounds = 2 if arguments.quick else 3
 
     matmul = Worker("matmul", "ours", onednn=True).facts()["gigaflop_per_second"]
     print(
@@ -168,7 +171,7 @@ def main(argv=None):
     )
     rows = []
     for script in arguments.scripts or SCRIPTS:
-        steps = max(2, STEPS.get(script, 10) // (4 if arguments.quick else 1))
+        steps = max(2, STEPS.get(script, 8) // (4 if arguments.quick else 1))
         rows.append(compare(script, rounds, steps, arguments.quick, onednn))
         print(line(rows[-1], matmul), flush=True)
     if arguments.json:

@@ -1,4 +1,4 @@
-"""How the source documents train, in a few lines each, with the networks of our scripts.
+"""How the source documents train, in a few lines each, with networks as the documents have them.
 
 For benchmark.py.
 """
@@ -19,12 +19,24 @@ import tensorflow as tf
 from keras import layers, ops
 
 
+def documents_layers(script):
+    """While this lasts, a script's generator ends in a Conv2D, as the documents' do."""
+
+    def convolution(filters, *arguments, **options):
+        kind = layers.Conv2D if filters == 1 else layers.Conv2DTranspose
+        return kind(filters, *arguments, **options)
+
+    theirs = SimpleNamespace(**vars(layers) | {"Conv2DTranspose": convolution})
+    return mock.patch.object(script, "layers", theirs, create=True)
+
+
 def machine_learning_mastery_loop(script, dataset, batch_size):
     """The loop of the tutorial: float images in memory, `predict` for the generated ones.
 
     Its freeze does nothing on Keras 3 but stop the discriminator; here it is ours.
     """
-    d_model, g_model = script.define_discriminator(), script.define_generator()
+    with documents_layers(script):
+        d_model, g_model = script.define_discriminator(), script.define_generator()
     gan_model = script.define_gan(g_model, d_model)
     images = (dataset.images.astype("float32") - 127.5) / 127.5
     half, labelled = batch_size // 2, len(g_model.inputs) == 2
@@ -54,10 +66,9 @@ class ConditionalGAN(keras.Model):
 
     def __init__(self):
         super().__init__()
-        self.d_model, self.g_model = (
-            cgan_mnist.define_discriminator(),
-            cgan_mnist.define_generator(),
-        )
+        self.d_model = cgan_mnist.define_discriminator()
+        with documents_layers(cgan_mnist):
+            self.g_model = cgan_mnist.define_generator()
         self.seeds = keras.random.SeedGenerator(0)
 
     def compile(self):
@@ -159,7 +170,7 @@ def gaugan_train_step(dataset, batch_size, sizes):
     d_model = gaugan_facades.define_discriminator(**sizes)
     g_optimizer, d_optimizer = (keras.optimizers.Adam(rate, 0.0, 0.999) for rate in (1e-4, 4e-4))
     crops = facades.centre_crops(dataset, sizes["image_size"])
-    data = tf.data.Dataset.from_tensor_slices(gaugan_facades.to_inputs(*crops))
+    data = tf.data.Dataset.from_tensor_slices(tuple(gaugan_facades.to_inputs(*crops)))
     batches = iter(data.repeat().shuffle(100).batch(batch_size).prefetch(2))
 
     @tf.function

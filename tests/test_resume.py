@@ -127,7 +127,7 @@ GOOD = {"epochs": 1, "steps": 0, "sums": {}, "history": {"g_loss": [0.5]}, "seco
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 0}, "checkpoint.npz is a checkpoint of format 0, not of 2"),
+        ({"format": 0}, "checkpoint.npz is a checkpoint of format 0, not of 3"),
         ({"format": None}, "is a checkpoint of format None"),
         ({"rng": {}}, "is damaged"),
         ({"progress": None}, "is damaged"),
