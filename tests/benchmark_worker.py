@@ -57,7 +57,7 @@ def setting(script, quick):
         return SimpleNamespace(batch_size=128, text="", seen=(128, 128))
     if script == "cgan_mnist":
         return SimpleNamespace(batch_size=64, text="", seen=(64, 128))
-    if script == "wgan_gp_fashion":
+    if script.startswith("wgan_gp"):
         size = 128 if quick else 512
         return SimpleNamespace(batch_size=size, text=f"n={size}", seen=(3 * size, 6 * size))
     width = 0.25 if quick else 1.0
@@ -88,9 +88,12 @@ def define_models(script, module, size):
         )
         return g_model, encoder, d_model, module.define_gan(g_model, encoder, d_model)
     g_model = module.define_generator()
-    if script == "wgan_gp_fashion":
+    if script.startswith("wgan_gp"):
         critic = module.define_critic()
-        return g_model, module.define_critic_trainer(critic), module.define_gan(g_model, critic)
+        gan_model = module.define_gan(g_model, critic)
+        if script == "wgan_gp_critic":
+            gan_model.train_on_batch = lambda *_inputs: 0.0
+        return g_model, module.define_critic_trainer(critic), gan_model
     d_model = module.define_discriminator()
     return g_model, d_model, module.define_gan(g_model, d_model)
 
@@ -100,7 +103,7 @@ def train_ours(script, module, dataset, size, clock):
     models, n_batch = define_models(script, module, size), size.batch_size
     if script == "gaugan_facades":
         module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
-    elif script == "wgan_gp_fashion":
+    elif script.startswith("wgan_gp"):
         module.train(*models, dataset, module.LATENT_DIM, n_batch, module.CRITIC_STEPS, clock)
     else:
         module.train(*models, dataset, module.LATENT_DIM, n_batch, clock)
@@ -111,8 +114,9 @@ def train_document(script, module, dataset, size, clock):
     if script == "cgan_mnist":
         reference_recipes.fit_conditional_gan(dataset, size.batch_size, clock)
         return
-    if script == "wgan_gp_fashion":
-        step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size)
+    if script.startswith("wgan_gp"):
+        whole = script == "wgan_gp_fashion"
+        step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size, whole=whole)
     elif script == "gaugan_facades":
         step = reference_recipes.gaugan_train_step(dataset, size.batch_size, size.sizes)
     else:
@@ -151,7 +155,7 @@ def main(script, recipe, quick=""):
     if script == "recipe":
         module = reference_recipes.shrunk_cgan()
     else:
-        module = importlib.import_module(script)
+        module = importlib.import_module(script.replace("_critic", "_fashion"))
     train = {"ours": train_ours, "document": train_document, "fused": train_fused}[recipe]
     gigaflop = train(script, module, load(script, size), size, clock)
     facts = {"batch_size": size.batch_size, "setting": size.text, "gigaflop": gigaflop}

@@ -15,8 +15,8 @@ def define(script, module, models, dataset, n_batch):
     rng, half_batch = np.random.default_rng(0), n_batch // 2
     if script == "gaugan_facades":
         return _gaugan(module, *models, dataset, n_batch, rng)
-    if script == "wgan_gp_fashion":
-        return _wgan_gp(module, *models, dataset, n_batch, rng)
+    if script.startswith("wgan_gp"):
+        return _wgan_gp(script, module, *models, dataset, n_batch, rng)
     g_model, d_model, gan_model = models
     latents = [
         module.generate_latent_points(module.LATENT_DIM, n, rng) for n in (half_batch, n_batch)
@@ -39,7 +39,7 @@ def define(script, module, models, dataset, n_batch):
     return step, _tensors([real, *latents])
 
 
-def _wgan_gp(module, g_model, critic_trainer, gan_model, dataset, n_batch, rng):
+def _wgan_gp(script, module, g_model, critic_trainer, gan_model, dataset, n_batch, rng):
     half_batch = n_batch // 2
     real = module.generate_real_samples(dataset, half_batch, rng)
     share = rng.random((half_batch, 1, 1, 1), dtype="float32")
@@ -57,7 +57,8 @@ def _wgan_gp(module, g_model, critic_trainer, gan_model, dataset, n_batch, rng):
     def step(real, share, half, whole):
         for _ in range(module.CRITIC_STEPS):
             critic_trainer.train_step(([real, fake_source(half), share], targets))
-        gan_model.train_step((whole, whole_target))
+        if script == "wgan_gp_fashion":
+            gan_model.train_step((whole, whole_target))
 
     return step, _tensors([real, share, half, whole])
 

@@ -214,10 +214,12 @@ def enlarge(factor):
 
 
 def convolution(**options):
-    """Another last layer."""
+    """Another last layer: a plain convolution."""
 
     def change(config):
-        last = [inner for inner in config["layers"] if inner["class_name"] == "Conv2D"][-1]
+        last = config["layers"][-1]
+        last["class_name"] = last["registered_name"] = "Conv2D"
+        last["config"].pop("output_padding")
         last["config"].update(options)
 
     return change
