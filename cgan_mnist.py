@@ -72,7 +72,7 @@ def define_generator(latent_dim=LATENT_DIM):
         x = layers.Conv2DTranspose(128, 4, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
     # The documents have a Conv2D here, which is the same but for the order of its weights. On a
-    # CPU the gradient of the transposed kind is ten times faster, a seventh of a training step.
+    # CPU the gradient of the transposed kind is ten times faster.
     image = layers.Conv2DTranspose(1, 7, padding="same", activation="sigmoid", dtype="float32")(x)
     return keras.Model([latent, label], image, name="cgan_mnist_generator")
 

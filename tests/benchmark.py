@@ -2,7 +2,7 @@
 
     python tests/benchmark.py                      # all scripts, some 10 minutes on two cores
     python tests/benchmark.py cgan_fashion         # or some of them
-    python tests/benchmark.py --quick              # fewer steps, some of them smaller: 3 minutes
+    python tests/benchmark.py --quick              # fewer steps, of the training scripts: 3 minutes
 
 Each recipe runs in a process of its own and takes turns with the others, A B C A B C; medians are
 compared, so that what a noisy machine does to one of them it does to the others, too.
@@ -24,7 +24,9 @@ is the cost of the recipe itself.
 """
 
 import contextlib
+import itertools
 import json
+import math
 import os
 import platform
 import statistics
@@ -37,10 +39,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from common.arguments import ArgumentParser
 
 WARM_UP = 2
-SCRIPTS = ("cgan_fashion", "gan_fashion", "cgan_mnist", "wgan_gp_fashion", "gaugan_facades")
-SCRIPTS += ("wgan_gp_critic", "recipe")
+TRAINING_SCRIPTS = (
+    "cgan_fashion",
+    "gan_fashion",
+    "cgan_mnist",
+    "wgan_gp_fashion",
+    "gaugan_facades",
+)
+SCRIPTS = (*TRAINING_SCRIPTS, "wgan_gp_critic", "recipe")
 # Steps of a turn, where eight are too many or too few.
-STEPS = {"wgan_gp_fashion": 3, "wgan_gp_critic": 3, "recipe": 60}
+STEPS = {"wgan_gp_fashion": 3, "wgan_gp_critic": 3, "gaugan_facades": 4, "recipe": 60}
 RECIPES = ("ours", "document", "fused")
 # What TensorFlow looks for before it turns oneDNN on by itself (tsl/util/onednn_env_vars.cc).
 ONEDNN_FLAGS = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"}
@@ -56,10 +64,13 @@ class Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def median(self, count):
-        """Median seconds of the next `count` steps."""
+    def ask(self, count):
+        """Have the next `count` steps timed."""
         with contextlib.suppress(BrokenPipeError):  # it has failed, as its answer will show
             print(count, file=self._process.stdin, flush=True)
+
+    def median(self):
+        """Median seconds of the steps that were asked for."""
         return statistics.median(self._answer())
 
     def facts(self):
@@ -90,8 +101,13 @@ def compare(script, rounds, steps, quick, document_onednn):
             workers[recipe] = Worker(*arguments, onednn=onednn)
             stack.callback(workers[recipe].stop)
         for worker in workers.values():
-            worker.median(WARM_UP)
-        turns = [{name: workers[name].median(steps) for name in RECIPES} for _ in range(rounds)]
+            worker.ask(1 if quick else WARM_UP)
+        for worker in workers.values():
+            worker.median()
+        turns = [{} for _ in range(rounds)]
+        for turn, name in itertools.product(turns, RECIPES):
+            workers[name].ask(steps)
+            turn[name] = workers[name].median()
         facts = {name: worker.facts() for name, worker in workers.items()}
     seconds = {name: statistics.median(turn[name] for turn in turns) for name in RECIPES}
     ratios = sorted(turn["document"] / turn["ours"] for turn in turns)
@@ -172,8 +188,9 @@ def main(argv=None):
         flush=True,
     )
     rows = []
-    for script in arguments.scripts or SCRIPTS:
-        steps = max(2, STEPS.get(script, 8) // (4 if arguments.quick else 1))
+    for script in arguments.scripts or (TRAINING_SCRIPTS if arguments.quick else SCRIPTS):
+        steps = STEPS.get(script, 8)
+        steps = math.ceil(steps / 4) if arguments.quick else steps
         rows.append(compare(script, rounds, steps, arguments.quick, onednn))
         print(line(rows[-1], matmul), flush=True)
     if arguments.json:
