@@ -54,7 +54,8 @@ def test_the_readme_has_one_command_to_run_and_one_to_test():
     assert README.count(install) == 2
     assert f"{install}.txt && .venv/bin/python cgan_fashion.py\n" in README
     assert f"{install}-dev.txt && .venv/bin/python -m pytest\n" in README
-    assert "python -m pytest\n" in (PROJECT / ".ci/run").read_text()
+    checks = (PROJECT / ".ci/run").read_text()
+    assert "\npython -m pytest >" in checks and "\npython -m pytest -m slow " in checks
 
 
 def test_what_the_readme_points_to_is_there():
