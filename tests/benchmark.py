@@ -1,6 +1,6 @@
 """How fast a training step is, beside the recipe of the document that a script comes from.
 
-    python tests/benchmark.py                      # all scripts, some 10 minutes on two cores
+    python tests/benchmark.py                      # all, some 15 minutes on two cores
     python tests/benchmark.py cgan_fashion         # or some of them
     python tests/benchmark.py --quick              # fewer steps, of the training scripts: 3 minutes
 

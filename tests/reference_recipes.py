@@ -117,7 +117,7 @@ def fit_conditional_gan(dataset, batch_size, clock):
     data = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(1024).batch(batch_size)
     model = ConditionalGAN()
     model.compile()
-    model.fit(data.repeat(), verbose=0, callbacks=[OnRequest(clock.steps())])
+    model.fit(data.repeat(), verbose=0, shuffle=False, callbacks=[OnRequest(clock.steps())])
 
 
 def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0, whole=True):

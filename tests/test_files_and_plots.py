@@ -125,3 +125,11 @@ def test_large_images_are_not_enlarged(tmp_path):
 def test_large_grids_stay_within_bounds(tmp_path):
     plotting.save_grid(np.zeros((1000, 28, 28, 1), "float32"), tmp_path / "a.png", columns=40)
     assert max(imread(tmp_path / "a.png").shape) <= 4000
+
+
+def test_what_is_out_of_range_is_drawn_as_the_nearest(tmp_path):
+    images = np.full((2, 28, 28, 1), -0.01, "float32")
+    images[1] = 1.01
+    plotting.save_grid(images, tmp_path / "a.png", columns=2)
+    shown = imread(tmp_path / "a.png")[..., 0]
+    assert np.all(shown[3:87, 3:87] == 1) and np.all(shown[3:87, 93:177] == 0)

@@ -7,6 +7,7 @@ import gan_fashion
 import keras
 import numpy as np
 import pytest
+import reference_recipes
 
 PARAMETERS = {
     "cgan_fashion": (196_773, 1_169_336),
@@ -203,3 +204,18 @@ def test_a_mixture_of_digits_is_a_legal_label():
     latents = np.tile(np.linspace(-1, 1, 6, dtype="float32"), (3, 1))
     images = g_model.predict_on_batch([latents, np.stack([two, (two + six) / 2, six])])
     assert np.abs(images[0] - images[1]).max() > 1e-4 and np.abs(images[1] - images[2]).max() > 1e-4
+
+
+def test_the_last_layer_is_the_convolution_of_the_documents(script):
+    """With its kernel turned around and its channels exchanged it makes the same images."""
+    ours = script.define_generator()
+    with reference_recipes.documents_layers(script):
+        theirs = script.define_generator()
+    assert isinstance(theirs.layers[-1], keras.layers.Conv2D)
+    assert isinstance(ours.layers[-1], keras.layers.Conv2DTranspose)
+    *others, kernel, bias = ours.get_weights()
+    theirs.set_weights([*others, kernel[::-1, ::-1].transpose(0, 1, 3, 2), bias])
+    inputs = script.generate_latent_points(script.LATENT_DIM, 3, 0)
+    images = ours.predict_on_batch(inputs)
+    assert images.std() > 0
+    np.testing.assert_allclose(theirs.predict_on_batch(inputs), images, atol=1e-6)

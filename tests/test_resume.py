@@ -6,7 +6,8 @@ import shutil
 from types import SimpleNamespace
 
 import cgan_fashion
-from common import datasets
+from common import datasets, resuming
+from common.arguments import training_parser
 
 import keras
 import numpy as np
@@ -225,3 +226,13 @@ def test_resuming_a_finished_run_brings_back_what_has_gone(trained, tmp_path):
         (tmp_path / "run" / name).unlink()
     cgan_fashion.main(["--resume", "--out", str(tmp_path / "run")])
     assert_same_run(tmp_path / "run", trained / "runs/cgan_fashion")
+
+
+@pytest.mark.parametrize("name", ["set=True", "set=False"])
+def test_resume_goes_by_data_of_any_name(trained, tmp_path, name):
+    record = json.loads((trained / "runs/gan_fashion/run.json").read_text())
+    record |= {"epochs_finished": 0, "data": record["data"] | {"source": name}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    parser = training_parser("gan_fashion", "", epochs=1, batch_size=2, latent_dim=1)
+    arguments, _data = resuming.read_arguments(tmp_path, parser, [])
+    assert arguments.data == name and not arguments.jit

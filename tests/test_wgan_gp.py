@@ -217,3 +217,9 @@ def test_bad_numbers(error_of, tmp_path):
         (["--penalty-weight", "much"], "'much' is not a number"),
     ):
         assert words in error_of(wgan.main, *option, *TINY, "--out", str(tmp_path / "run"))
+
+
+def test_leaky_relu_is_the_layer():
+    x = np.linspace(-3, 3, 13, dtype="float32")  # zero among them
+    expected = keras.layers.LeakyReLU(0.2)(x)
+    np.testing.assert_allclose(wgan.leaky_relu(tf.constant(x)), expected, rtol=1e-6)
