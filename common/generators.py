@@ -75,6 +75,8 @@ def load(path, script):
 
     Raises UserError if the file is damaged, wants code of its own, or is no such generator.
     """
+    from common.quick import quicken
+
     kind = KINDS[script]
     generator, inputs, output = _load(path)
     draws = (
@@ -84,6 +86,7 @@ def load(path, script):
     )
     if not draws:
         raise UserError(f"{path} is no generator of {script}.py: it makes {output} of {inputs}")
+    quicken(generator)
     return generator
 
 

@@ -25,6 +25,7 @@ from common.arguments import check_training
 from common.backend import keras, tensorflow
 from common.files import replacing
 from common.progress import Bar, Progress, is_terminal
+from common.quick import quicken
 
 import numpy as np
 
@@ -105,6 +106,7 @@ class Run:
         self._models = models
         for model in models.values():
             model.jit_compile = self.arguments.jit  # not "auto", which is XLA on a GPU
+        quicken(*models.values())
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_still_there = self._leaving.enter_context(run_folder.locked(self.folder))
         self._check_folder()

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from common import datasets, facades
 from common.backend import tensorflow as tf
+from common.quick import quicken
 
 import fused_steps
 import numpy as np
@@ -52,7 +53,7 @@ def setting(script, quick):
     `seen` is for a step of ours, and for one of the document's, which may have whole batches.
     """
     if script == "recipe":
-        return SimpleNamespace(batch_size=2, text="", seen=(2, 2))
+        return SimpleNamespace(batch_size=2, text="no oneDNN", seen=(2, 2))
     if script in ("cgan_fashion", "gan_fashion"):
         return SimpleNamespace(batch_size=128, text="", seen=(128, 128))
     if script == "cgan_mnist":
@@ -74,7 +75,9 @@ def load(script, size):
     else:
         sample, count = datasets.load_fashion_mnist("sample"), 60_000
     again = np.arange(count) % len(sample.images)
-    return sample._replace(images=sample.images[again], labels=sample.labels[again])
+    side = 4 if script == "recipe" else 28
+    images = sample.images[again, :side, :side]
+    return sample._replace(images=images, labels=sample.labels[again])
 
 
 def define_models(script, module, size):
@@ -100,6 +103,7 @@ def define_models(script, module, size):
 def train_ours(script, module, dataset, size, clock):
     """A script's own `train`."""
     models, n_batch = define_models(script, module, size), size.batch_size
+    quicken(*models)
     if script == "gaugan_facades":
         module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
     elif script.startswith("wgan_gp"):
@@ -127,6 +131,7 @@ def train_document(script, module, dataset, size, clock):
 def train_fused(script, module, dataset, size, clock):
     """Ours in one function. Returns the GFLOP of a step."""
     models = define_models(script, module, size)
+    quicken(*models)
     step, inputs = fused_steps.define(script, module, models, dataset, size.batch_size)
     for _ in clock.steps():
         step(*inputs)

@@ -1,12 +1,16 @@
 """What benchmark.py computes rather than measures."""
 
+import importlib
+
 import cgan_fashion
 from common import datasets
+from common.quick import quicken
 
 import benchmark
 import fused_steps
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from conftest import exit_status
 
@@ -25,6 +29,19 @@ def test_operations_are_counted_by_hand():
     graph = step.get_concrete_function(*map(tf.ones, shapes)).graph
     convolution = 2 * (4 * 4 * 4 * 7) * (5 * 5 * 3)
     assert fused_steps.gigaflop(graph) * 1e9 == 3 * convolution + 2 * 2 * 13 * 11
+
+
+@pytest.mark.parametrize("name", ["cgan_fashion", "gan_fashion", "cgan_mnist"])
+def test_operations_of_a_quick_generator_are_those_of_its_layers(name):
+    script, counts = importlib.import_module(name), []
+    for quick in (False, True):
+        generator = script.define_generator(latent_dim=6)
+        if quick:
+            quicken(generator)
+        inputs = script.generate_latent_points(6, 3, 0)
+        graph = tf.function(generator.call).get_concrete_function(inputs).graph
+        counts.append(fused_steps.gigaflop(graph))
+    assert counts[0] == counts[1] > 0.01
 
 
 def test_the_fused_step_is_the_same_step():
