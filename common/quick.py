@@ -11,7 +11,7 @@ BLOCK = 4  # pixels a side: 4 × 4 are as many as AVX-512 has lanes
 
 
 def quicken(*models):
-    """Make calls of built models with a batch quicker, and return None.
+    """Make calls of built models with a batch quicker.
 
     - `train_on_batch`, `test_on_batch` and `predict_on_batch` spend less time on what is not
       computing, until the model is compiled anew.
@@ -26,11 +26,14 @@ def quicken(*models):
             model.reset_metrics = calls.reset_metrics
             model.train_function = calls.train_function
             model.test_function = calls.of(model.test_step)
+            if not model.optimizer.built:  # or each step is traced twice
+                model.optimizer.build(model.trainable_variables)
             optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
             if isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad:
                 optimizer.update_step = _in_one_operation(optimizer)
         for layer in model.layers:
-            if _is_slow(layer) and not tf.config.list_physical_devices("GPU"):
+            already = "call" in vars(layer)  # as a layer of generator and composite alike
+            if _is_slow(layer) and not already and not tf.config.list_physical_devices("GPU"):
                 layer.call = _in_blocks(layer)
 
 
@@ -62,21 +65,25 @@ class _Calls:
             tensors = [tf.constant(array) for array in keras.tree.flatten(batch)]
             kind = (self._metrics_to_zero, *[(tensor.shape, tensor.dtype) for tensor in tensors])
             if kind not in graphs:
-                graphs[kind] = self._trace(step, batch, tensors)
+                metrics = ()
+                if self._metrics_to_zero:
+                    # Keras makes the metrics when it first traces a step.
+                    self._trace(self._model.test_step, batch, tensors)
+                    metrics = self._model.metrics
+                graphs[kind] = self._trace(step, batch, tensors, metrics)
             self._metrics_to_zero = False
             return graphs[kind](*tensors)
 
         return take_step
 
-    def _trace(self, step, batch, tensors):
-        metrics = self._model.metrics if self._metrics_to_zero else []
-
+    def _trace(self, step, batch, tensors, metrics=()):
         def graph(*tensors):
             for metric in metrics:
                 metric.reset_state()
             return step(tuple(keras.tree.pack_sequence_as(batch, tensors)))
 
-        function = tf.function(graph, jit_compile=self._model.jit_compile)
+        jit = self._model.jit_compile
+        function = tf.function(graph, autograph=False, jit_compile=jit)
         return function.get_concrete_function(*tensors)
 
 

@@ -99,7 +99,7 @@ class Run:
         return dataset
 
     def begin(self, **models):
-        """Take the models of the run, one of them `generator`, and make the folder ready.
+        """Take the models of the run, one of them `generator`; make them quick, the folder ready.
 
         On --resume, puts models, optimizers and random numbers where the checkpoint left them.
         """
