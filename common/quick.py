@@ -38,11 +38,11 @@ def quicken(*models):
 
 
 class _Calls:
-    """The steps of a model as graphs, in which is settled what else is settled before each call.
+    """The steps of a model as graphs, which need nothing settled before each call.
 
-    Keras sets the metrics to zero, each number by itself; here the step begins with it. And
-    `tf.function` takes its arguments apart, which might be anything; here they are arrays, of
-    which at most the shapes change from call to call.
+    Keras sets the metrics to zero, number by number, before it takes a step; here that is part of
+    the step. `tf.function` takes its arguments apart, which might be anything; here they are
+    arrays, and only their shapes can change from call to call.
     """
 
     def __init__(self, model):
@@ -93,8 +93,8 @@ def _in_one_operation(adam):
 
     def update_step(gradient, variable, learning_rate):
         if isinstance(gradient, tf.IndexedSlices):
-            # Of an embedding. Keras squares the gradient of each label apart, where four labels of
-            # a class ask for the same: such a row moves twice as far as Adam's formula says.
+            # An embedding's. Keras squares what each label asks for by itself: a row that four
+            # labels pull the same way moves twice as far as by Adam's formula. That stays so.
             return usual_step(gradient, variable, learning_rate)
         index = adam._get_variable_index(variable)
         step = tf.cast(adam.iterations + 1, tf.float32)
@@ -129,8 +129,8 @@ def _in_blocks(layer):
 
     oneDNN has a lane of the processor for each channel, so one channel leaves 15 of 16 idle. The
     pixels of a block all come from the same window of the input, each by the kernel in another
-    place of it: by 16 kernels as large as the window, mostly zeros. That takes twice as many
-    multiplications in a tenth of the time. The gradients are quick as they are.
+    place of it: by 16 kernels as large as the window, mostly zeros. For 7 × 7 that takes twice as
+    many multiplications in a sixth of the time. The gradients are quick as they are.
     """
     usual_call = layer.call
     border = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
