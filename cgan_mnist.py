@@ -146,11 +146,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     fixed_latents, _ = generate_latent_points(latent_dim, 100, run.sample_rng)
     one_column_per_class = one_hot(np.tile(np.arange(N_CLASSES), 10))
 
-    def draw_samples(path):
-        images = g_model.predict_on_batch([fixed_latents, one_column_per_class])
-        plotting.save_grid(images, path, columns=N_CLASSES, titles=dataset.class_names)
-
-    for _epoch in run.epochs(draw_samples):
+    for _epoch in run.epochs():
         for _step in run.steps(len(dataset.images) // n_batch):
             inputs, targets = generate_real_samples(dataset, half_batch, run.rng)
             d_loss_real, d_accuracy_real = d_model.train_on_batch(inputs, targets)
@@ -162,6 +158,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
             inputs = generate_latent_points(latent_dim, n_batch, run.rng)
             g_loss = gan_model.train_on_batch(inputs, np.full((n_batch, 1), REAL, "float32"))
 
+            run.average.update()
             run.log(
                 d_loss_real=d_loss_real,
                 d_loss_fake=d_loss_fake,
@@ -169,6 +166,11 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
                 d_accuracy_real=d_accuracy_real,
                 d_accuracy_fake=d_accuracy_fake,
             )
+
+        # What is sampled and saved is the averaged generator (common/averaging.py says why).
+        images = run.average.of(g_model).predict_on_batch([fixed_latents, one_column_per_class])
+        plotting.save_grid(images, run.sample_path(), columns=N_CLASSES, titles=dataset.class_names)
+        run.save_epoch()
 
 
 def main(argv=None):

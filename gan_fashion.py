@@ -119,11 +119,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     half_batch = n_batch // 2
     fixed_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
 
-    def draw_samples(path):
-        images = g_model.predict_on_batch(fixed_latents)
-        plotting.save_grid((images + 1) / 2, path)
-
-    for _epoch in run.epochs(draw_samples):
+    for _epoch in run.epochs():
         for _step in run.steps(len(dataset.images) // n_batch):
             images, real = generate_real_samples(dataset, half_batch, run.rng)
             d_loss_real, d_accuracy_real = d_model.train_on_batch(images, real)
@@ -136,6 +132,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
             latents = generate_latent_points(latent_dim, n_batch, run.rng)
             g_loss = gan_model.train_on_batch(latents, np.ones((n_batch, 1), "float32"))
 
+            run.average.update()
             run.log(
                 d_loss_real=d_loss_real,
                 d_loss_fake=d_loss_fake,
@@ -143,6 +140,11 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
                 d_accuracy_real=d_accuracy_real,
                 d_accuracy_fake=d_accuracy_fake,
             )
+
+        # What is sampled and saved is the averaged generator (common/averaging.py says why).
+        images = run.average.of(g_model).predict_on_batch(fixed_latents)
+        plotting.save_grid((images + 1) / 2, run.sample_path())
+        run.save_epoch()
 
 
 def main(argv=None):

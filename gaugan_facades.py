@@ -303,6 +303,15 @@ def validation_losses(d_model, gan_model, painter, photos, layouts, noise, n_bat
     return {f"val_{name}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
+def draw_samples(g_model, facades, latents, path):
+    """Write rows of layout, photo and painting; `facades` is what `to_inputs` returns."""
+    images, colours, layouts = facades
+    paintings = g_model.predict_on_batch([latents, layouts])
+    rows = np.stack([colours, images, paintings], axis=1).reshape(-1, *images.shape[1:])
+    titles = ("layout", "photo", "painting")
+    plotting.save_grid((rows + 1) / 2, path, columns=3, titles=titles)
+
+
 def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_batch, run):
     """Alternate: the discriminator on two half-batches, then generator and encoder on one batch.
 
@@ -310,6 +319,7 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
     `training.Run`) counts the epochs, shows the progress, and saves after every epoch.
     """
     half_batch, size, rng = n_batch // 2, g_model.output_shape[1], run.rng
+    sample_every = run.arguments.sample_every
     latent_dim = g_model.input_shape[0][1]
     real = np.ones((half_batch, 1, 1, 1), "float32")
     nothing = no_targets(gan_model, n_batch)
@@ -321,14 +331,7 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
     fixed = to_inputs(*(array[:N_PICTURES] for array in crops))
     fixed_latents = generate_latent_points(latent_dim, len(fixed[0]), run.sample_rng)
 
-    def draw_samples(path):
-        images, colours, layouts = fixed
-        paintings = g_model.predict_on_batch([fixed_latents, layouts])
-        rows = np.stack([colours, images, paintings], axis=1).reshape(-1, *images.shape[1:])
-        titles = ("layout", "photo", "painting")
-        plotting.save_grid((rows + 1) / 2, path, columns=3, titles=titles)
-
-    for _epoch in run.epochs(draw_samples):
+    for epoch in run.epochs():
         for _step in run.steps(len(training_set.images) // n_batch):
             images, colours, _ = generate_real_samples(training_set, half_batch, size, rng)
             d_loss_real = d_model.train_on_batch([colours, images], real)
@@ -340,10 +343,13 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
             noise = generate_latent_points(latent_dim, n_batch, rng)
             inputs = [images, colours, layouts, noise]
             losses = gan_model.train_on_batch(inputs, nothing, return_dict=True)
+            run.average.update()
             run.log(**step_losses(d_loss_real, d_loss_fake, losses))
 
         losses = validation_losses(d_model, gan_model, val_painter, *crops, val_noise, n_batch)
-        run.log_epoch(**losses)
+        if epoch % sample_every == 0 or epoch == run.arguments.epochs:
+            draw_samples(run.average.of(g_model), fixed, fixed_latents, run.sample_path())
+        run.save_epoch(**losses)
 
 
 def main(argv=None):

@@ -209,11 +209,7 @@ def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, crit
     fake_source = define_fake_source(g_model)
     fixed_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
 
-    def draw_samples(path):
-        images = g_model.predict_on_batch(fixed_latents)
-        plotting.save_grid((images + 1) / 2, path)
-
-    for _epoch in run.epochs(draw_samples):
+    for _epoch in run.epochs():
         for _step in run.steps(len(dataset.images) // n_batch):
             for _critic_step in range(critic_steps):
                 real = generate_real_samples(dataset, half_batch, run.rng)
@@ -226,12 +222,18 @@ def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, crit
             latents = generate_latent_points(latent_dim, n_batch, run.rng)
             g_loss = gan_model.train_on_batch(latents, -np.ones((n_batch, 1), "float32"))
 
+            run.average.update()
             run.log(
                 wasserstein=-critic["real_score_loss"] - critic["generated_score_loss"],
                 gradient_penalty=critic["gradient_norm_loss"],
                 gradient_norm=critic["gradient_norm_mean_norm"],
                 g_loss=g_loss,
             )
+
+        # What is sampled and saved is the averaged generator (common/averaging.py says why).
+        images = run.average.of(g_model).predict_on_batch(fixed_latents)
+        plotting.save_grid((images + 1) / 2, run.sample_path())
+        run.save_epoch()
 
 
 def main(argv=None):

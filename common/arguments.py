@@ -123,12 +123,21 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
     parser.add_argument(
         "--mixed-precision",
         action="store_true",
-        help="compute in 16 bits where that is safe: for GPUs with tensor cores; slow on a CPU",
+        help="compute in 16 bits where that is safe: for GPUs with tensor cores, and CPUs with "
+        "AVX512_BF16 or AMX; slow on others",
     )
     parser.add_argument(
         "--jit",
         action="store_true",
         help="compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
+    )
+    parser.add_number(
+        "--average-decay",
+        0,
+        0.999999,
+        0.999,
+        "of the moving average of the generator's weights, which is what is sampled and saved; "
+        "0 for the weights as they are",
     )
     parser.add_number(
         "--checkpoint-minutes", 0, 1e6, 10, "save inside an epoch, too; 0 for after every step"

@@ -37,4 +37,18 @@ with _without_messages():
 # The other way round, which a user's keras.json may ask for, does not run on a CPU.
 keras.config.set_image_data_format("channels_last")
 
-__all__ = ["keras", "tensorflow"]
+
+def mixed_precision():
+    """The name of the dtype policy that computes in 16 bits and keeps weights in 32.
+
+    bfloat16 has the range of float32, so gradients need no scaling. GPUs compute in it since
+    compute capability 8.0 (Ampere); for older ones it is float16, with Keras's loss scaling.
+    """
+    for gpu in tensorflow.config.list_physical_devices("GPU"):
+        details = tensorflow.config.experimental.get_device_details(gpu)
+        if details.get("compute_capability", (0, 0)) < (8, 0):
+            return "mixed_float16"
+    return "mixed_bfloat16"
+
+
+__all__ = ["keras", "mixed_precision", "tensorflow"]

@@ -13,7 +13,7 @@ from common.files import replacing
 
 import numpy as np
 
-FORMAT = 3
+FORMAT = 4
 MOST_BYTES_OF_STATE = 1 << 26
 
 

@@ -83,9 +83,9 @@ def in_float32(model):
     from common.backend import keras
 
     description = model.to_json()
-    if "mixed_float16" not in description:
+    if '"mixed_' not in description:
         return model
-    for name in ("mixed_float16", "float16"):
+    for name in ("mixed_bfloat16", "bfloat16", "mixed_float16", "float16"):
         description = description.replace(f'"{name}"', '"float32"')
     copy = keras.models.model_from_json(description)
     copy.set_weights(model.get_weights())

@@ -8,8 +8,15 @@ A script's `main` reads
         run.begin(generator=g_model, discriminator=d_model, gan=gan_model)
         train(...)
 
-and its `train` loops over `run.epochs(draw_samples)` and `run.steps(n)`, draws all random numbers
-from `run.rng`, and hands the losses of each step to `run.log`.
+and its `train` reads
+
+    for _epoch in run.epochs():
+        for _step in run.steps(n):
+            ...                               # random numbers all from run.rng
+            run.average.update()
+            run.log(d_loss=d_loss, g_loss=g_loss)
+        plotting.save_grid(..., run.sample_path())
+        run.save_epoch()
 """
 
 import contextlib
@@ -22,7 +29,8 @@ from pathlib import Path
 
 from common import UserError, checkpoints, plotting, resuming, run_folder, saved_models
 from common.arguments import check_training
-from common.backend import keras, tensorflow
+from common.averaging import MovingAverage
+from common.backend import keras, mixed_precision, tensorflow
 from common.files import replacing
 from common.progress import Bar, Progress, is_terminal
 from common.quick import quicken
@@ -47,6 +55,7 @@ class Run:
         arguments: what the command line said; on --resume, what it said when the run began.
         rng: the numpy Generator of all random numbers of the training, seeded from --seed.
         sample_rng: another one, for the latents of the sample pictures.
+        average: the `MovingAverage` of the models that are saved, from `begin` on.
     """
 
     def __init__(self, parser, argv=None):
@@ -58,7 +67,6 @@ class Run:
         self._data = {}  # what run.json says of it
         self._progress = Progress()
         self._saved = str(self._progress)
-        self._values = {}  # of this epoch, from `log_epoch`
         self._clock = self._last_checkpoint = 0.0
         self._stop = False  # after Ctrl-C
         self._leaving = contextlib.ExitStack()
@@ -106,7 +114,12 @@ class Run:
         self._models = models
         for model in models.values():
             model.jit_compile = self.arguments.jit  # not "auto", which is XLA on a GPU
+        self.average = MovingAverage(
+            *[models[name] for name in SAVED_MODELS if name in models],
+            decay=self.arguments.average_decay,
+        )
         quicken(*models.values())
+        quicken(*[self.average.of(models[name]) for name in SAVED_MODELS if name in models])
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_still_there = self._leaving.enter_context(run_folder.locked(self.folder))
         self._check_folder()
@@ -127,20 +140,18 @@ class Run:
         usual_handler = signal.signal(signal.SIGINT, self._on_interrupt)
         self._leaving.callback(signal.signal, signal.SIGINT, usual_handler)
 
-    def epochs(self, draw_samples):
-        """Yield the number of each epoch still to do, from 1, and save everything after it.
-
-        `draw_samples(path)` writes the sample picture of an epoch.
-        """
+    def epochs(self):
+        """Yield the number of each epoch still to do, from 1. Each must end with `save_epoch`."""
         progress, epochs = self._progress, self.arguments.epochs
         if progress.epochs >= epochs:
             self._save_results()  # should a file have gone since
             print("There is nothing left to do; --resume --epochs N goes on to epoch N.")
         while progress.epochs < epochs:
             self._clock = self._last_checkpoint = time.monotonic()
-            yield progress.epochs + 1
-            self._count_time()
-            self._save_epoch(draw_samples)
+            epoch = progress.epochs + 1
+            yield epoch
+            if progress.epochs < epoch:
+                raise RuntimeError("an epoch ended without run.save_epoch()")
             if not is_terminal():
                 print(progress.summary(epochs), flush=True)
             if self._stop and progress.epochs < epochs:
@@ -171,19 +182,33 @@ class Run:
                     self._save_checkpoint()
                 if self._stop:
                     raise KeyboardInterrupt
+        self._check_models()
 
     def log(self, **losses):
         """Take the losses and accuracies of a step, plain numbers. Raises Diverged for NaN."""
         self._check_finite(losses, f"step {self._progress.steps + 1} of ")
         self._progress.add(losses)
 
-    def log_epoch(self, **values):
-        """Take what is measured once in an epoch, after its steps, plain numbers."""
+    def sample_path(self):
+        """Where the sample picture of the epoch that has just been trained belongs."""
+        return self.folder / "samples" / f"epoch_{self._progress.epochs + 1:04d}.png"
+
+    def save_epoch(self, **values):
+        """Save the averaged models, the losses, and all that --resume needs.
+
+        `values` are what is measured once in an epoch, plain numbers; they join the losses.
+        """
         self._check_finite(values, "the end of ")
-        self._values = values
+        self._count_time()
+        self._check_still_there()
+        progress = self._progress
+        progress.end_epoch(progress.means() | values)
+        self._save_results()
+        self._save_checkpoint()  # the last: --resume goes by it alone
+        self._write_record()
 
     def __enter__(self):
-        policy = "mixed_float16" if self.arguments.mixed_precision else "float32"
+        policy = mixed_precision() if self.arguments.mixed_precision else "float32"
         self._leaving.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
         keras.config.set_dtype_policy(policy)
         return self
@@ -219,6 +244,9 @@ class Run:
             "try another --seed or a larger --batch-size"
         )
 
+    def _with_average(self):
+        return self._models | {"average": self.average}
+
     def _identity(self):
         return resuming.identity(self.arguments, self._data)
 
@@ -230,7 +258,7 @@ class Run:
         def check_state(state):
             resuming.check_state(state, self.name, self._identity(), self.folder)
 
-        arrays, state = checkpoints.read(path, self._models, check_state)
+        arrays, state = checkpoints.read(path, self._with_average(), check_state)
         try:
             self._progress = Progress.from_json(state["progress"])
             self.rng.bit_generator.state = state["rng"]
@@ -238,28 +266,16 @@ class Run:
             raise UserError(f"{path} is damaged: {problem}") from None
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise UserError(f"{path} is damaged: {problem}") from None
-        checkpoints.restore(self._models, arrays)
+        checkpoints.restore(self._with_average(), arrays)
         self._saved = str(self._progress)
         self.arguments.epochs = max(self.arguments.epochs, self._progress.epochs)
-
-    def _save_epoch(self, draw_samples):
-        """Save a finished epoch. The checkpoint comes last: --resume goes by it alone."""
-        self._check_models()
-        self._check_still_there()
-        progress = self._progress
-        progress.end_epoch(progress.means() | self._values)
-        every = getattr(self.arguments, "sample_every", 1)
-        if progress.epochs % every == 0 or progress.epochs == self.arguments.epochs:
-            draw_samples(self.folder / "samples" / f"epoch_{progress.epochs:04d}.png")
-        self._save_results()
-        self._save_checkpoint()
-        self._write_record()
 
     def _save_results(self):
         for name in SAVED_MODELS:
             if name in self._models:
                 with replacing(self.folder / f"{name}.keras") as beside:
-                    saved_models.in_float32(self._models[name]).save(beside)
+                    averaged = self.average.of(self._models[name])
+                    saved_models.in_float32(averaged).save(beside)
         run_folder.write_losses(self.folder, self._progress.history)
         plotting.save_curves(self._progress.history, self.folder / "losses.png")
 
@@ -270,7 +286,7 @@ class Run:
             "progress": vars(self._progress),
             "rng": self.rng.bit_generator.state,
         }
-        checkpoints.save(self.folder / "checkpoint.npz", self._models, state)
+        checkpoints.save(self.folder / "checkpoint.npz", self._with_average(), state)
         self._saved = str(self._progress)
         self._last_checkpoint = time.monotonic()
 

@@ -28,7 +28,7 @@ class Clock:
     def __init__(self):
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
 
-    def epochs(self, _draw_samples):
+    def epochs(self):
         yield 1
 
     def steps(self, _count=None):
@@ -44,7 +44,7 @@ class Clock:
     def log(self, **_losses):
         pass
 
-    log_epoch = log
+    save_epoch = log
 
 
 def setting(script, quick):

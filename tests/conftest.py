@@ -38,7 +38,7 @@ class OneEpoch:
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
         self.logged, self.logged_epochs = [], []
 
-    def epochs(self, _draw_samples):
+    def epochs(self):
         yield 1
 
     def steps(self, count):
@@ -47,7 +47,7 @@ class OneEpoch:
     def log(self, **losses):
         self.logged.append(losses)
 
-    def log_epoch(self, **values):
+    def save_epoch(self, **values):
         self.logged_epochs.append(values)
 
 
