@@ -13,9 +13,11 @@ same with a class to ask for.
 import sys
 
 # common comes first: it settles what TensorFlow reads from the environment at import.
-from common import datasets, plotting, training
+from common import plotting
 from common.arguments import training_parser
-from common.freezing import Frozen
+from common.data import datasets
+from common.models.freezing import Frozen
+from common.training.run import Run
 
 import keras
 import numpy as np
@@ -57,8 +59,8 @@ def define_generator(latent_dim=LATENT_DIM):
     for _ in range(2):  # 7 → 14 → 28
         x = layers.Conv2DTranspose(128, 4, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
-    # The documents have a Conv2D here, which is the same but for the order of its weights; of this
-    # kind the gradients are quick on a CPU, and `run.begin` makes the rest so (common/quick.py).
+    # The tutorial has a Conv2D here. With stride 1 a Conv2DTranspose is the same function with the
+    # kernel rotated by 180 degrees, and its gradient is faster on a CPU (common/models/steps.py).
     image = layers.Conv2DTranspose(1, 7, padding="same", activation="tanh", dtype="float32")(x)
     return keras.Model(latent, image, name="gan_fashion_generator")
 
@@ -72,7 +74,7 @@ def define_gan(g_model, d_model):
     """Compiled composite model: generator, then the frozen discriminator.
 
     `Frozen` calls the discriminator without adopting its weights; why `trainable = False` no
-    longer serves for this on Keras 3 is told in common/freezing.py.
+    longer serves for this on Keras 3 is told in common/models/freezing.py.
 
     Input: the generator's. Output: the discriminator's (n, 1).
     """
@@ -114,7 +116,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     Real and generated images go to the discriminator apart, half a batch each, so that it learns
     from as many of the one kind as of the other and reports a loss for each.
 
-    `run` (a `training.Run`) counts the epochs, shows the progress, and saves after every epoch.
+    `run` (a `Run`) counts the epochs, shows the progress, and saves after every epoch.
     """
     half_batch = n_batch // 2
     fixed_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
@@ -141,7 +143,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
                 d_accuracy_fake=d_accuracy_fake,
             )
 
-        # What is sampled and saved is the averaged generator (common/averaging.py says why).
+        # What is sampled and saved is the averaged generator (common/models/averaging.py says why).
         images = run.average.of(g_model).predict_on_batch(fixed_latents)
         plotting.save_grid((images + 1) / 2, run.sample_path())
         run.save_epoch()
@@ -151,7 +153,7 @@ def main(argv=None):
     parser = training_parser(
         "gan_fashion", __doc__, epochs=100, batch_size=128, latent_dim=LATENT_DIM
     )
-    with training.Run(parser, argv) as run:
+    with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
         dataset = run.load(datasets.load_fashion_mnist)
         d_model = define_discriminator()

@@ -17,10 +17,13 @@ import math
 import sys
 
 # common comes first: it settles what TensorFlow reads from the environment at import.
-from common import facades, plotting, training, vgg
+from common import plotting
 from common.arguments import training_parser
-from common.freezing import Frozen
-from common.optimizers import Adam
+from common.data import facades
+from common.models import vgg
+from common.models.freezing import Frozen
+from common.models.optimizers import Adam
+from common.training.run import Run
 
 import keras
 import numpy as np
@@ -188,7 +191,7 @@ def define_gan(g_model, encoder, d_model, vgg_model=None):
     """Compiled composite model: encoder and generator, judged by the frozen discriminator.
 
     The encoder is part of it, so the gradients of all losses reach it. `Frozen` keeps the weights
-    of the discriminator and of VGG19 out (common/freezing.py).
+    of the discriminator and of VGG19 out (common/models/freezing.py).
 
     Inputs: `image` and `colours` (n, size, size, 3) in [-1, 1], `layout` one-hot, `noise`
     (n, latent_dim) from N(0, 1). Outputs: a dict of the losses of each image, (n,): `g`, minus the
@@ -316,7 +319,7 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
     """Alternate: the discriminator on two half-batches, then generator and encoder on one batch.
 
     `training_set` and `validation_set` are `Facades` that fit the image size. `run` (a
-    `training.Run`) counts the epochs, shows the progress, and saves after every epoch.
+    `Run`) counts the epochs, shows the progress, and saves after every epoch.
     """
     half_batch, size, rng = n_batch // 2, g_model.output_shape[1], run.rng
     sample_every = run.arguments.sample_every
@@ -359,7 +362,7 @@ def main(argv=None):
     parser.add_number("--width", 0.01, 4, 1.0, "multiplies the channels of all networks")
     parser.add_integer("--sample-every", 1, 1_000_000, 5, "epochs from one picture to the next")
     vgg.add_option(parser)
-    with training.Run(parser, argv) as run:
+    with Run(parser, argv) as run:
         arguments = run.arguments
         image_size, width, n_batch = arguments.image_size, arguments.width, arguments.batch_size
         if arguments.limit is not None:  # to be found before the facades are read

@@ -17,8 +17,9 @@ from pathlib import Path
 
 # TensorFlow takes seconds to import. What needs it is imported in the functions that use it, so
 # that help and errors come at once.
-from common import UserError, generators, painting
+from common import UserError
 from common.arguments import ArgumentParser, problems_in_one_line
+from common.drawing import generators, label_maps
 from common.files import check_writable, default_path, replacing
 
 import numpy as np
@@ -72,7 +73,7 @@ def define_parser():
         "--frame-size", 16, 1024, None, "its pixels in the animation (default: 96; 256)"
     )
     parser.add_integer("--fps", 1, 50, None, "frames per second of the animation (default: 1)")
-    painting.add_options(parser)
+    label_maps.add_options(parser)
     return parser
 
 
@@ -97,7 +98,7 @@ def check_options(arguments, script):
         if getattr(arguments, option) is None:
             setattr(arguments, option, default)
     if paints:
-        painting.check_options(arguments)
+        label_maps.check_options(arguments)
     elif arguments.count is None:
         arguments.count = 100
 
@@ -146,24 +147,24 @@ def generate_walk(generator, kind, classes, frames, seed):
     Returns images, float32 (walks, frames, H, W, C) in [0, 1], and labels, the share of each
     class, float32 (walks, frames, classes), or None where the generator takes none.
     """
-    from common import walking
+    from common.drawing import interpolation
 
     latent_dim = generator.inputs[0].shape[1]
     first, last = np.random.default_rng(seed).standard_normal((2, latent_dim), dtype="float32")
     if not kind.class_names:
-        images = generator.predict_on_batch(walking.slerp(first, last, frames))
+        images = generator.predict_on_batch(interpolation.slerp(first, last, frames))
         return to_unit(images, kind)[np.newaxis], None
 
     if len(classes) == 2:
         latents = np.tile(first, (frames, 1))
-        labels = [walking.mix_classes(*classes, frames, len(kind.class_names))]
+        labels = [interpolation.mix_classes(*classes, frames, len(kind.class_names))]
     else:
-        latents = walking.slerp(first, last, frames)
+        latents = interpolation.slerp(first, last, frames)
         labels = [
-            walking.mix_classes(label, label, frames, len(kind.class_names))
+            interpolation.mix_classes(label, label, frames, len(kind.class_names))
             for label in classes or range(len(kind.class_names))
         ]
-    mixing = walking.accept_mixed_labels(generator)
+    mixing = interpolation.accept_mixed_labels(generator)
     images = [to_unit(mixing.predict_on_batch([latents, row]), kind) for row in labels]
     return np.stack(images), np.stack(labels)
 
@@ -189,7 +190,7 @@ def draw_walk(generator, kind, classes, subject, arguments):
     from common import plotting
 
     if kind.paints:
-        images, labels = painting.paint_walk(generator, subject, arguments), None
+        images, labels = label_maps.paint_walk(generator, subject, arguments), None
     else:
         images, labels = generate_walk(generator, kind, classes, arguments.frames, arguments.seed)
     heading = " → ".join(kind.class_names[label] for label in classes)
@@ -231,17 +232,17 @@ def main(argv=None):
         if arguments.save_arrays:
             check_writable(arguments.save_arrays, ".npz")
 
-        subject = painting.find_subject(path, arguments) if kind.paints else None
+        subject = label_maps.find_subject(path, arguments) if kind.paints else None
         generator = generators.load(path, script)
         encoder = None
         if arguments.style:
-            encoder = generators.load_encoder(painting.encoder_path(path), generator)
+            encoder = generators.load_encoder(label_maps.encoder_path(path), generator)
         if not arguments.out:
             arguments.out = default_out(script, kind, classes, arguments, count)
         if walking:
             images, labels = draw_walk(generator, kind, classes, subject, arguments)
         elif kind.paints:
-            images = painting.draw_paintings(generator, encoder, subject, arguments)
+            images = label_maps.draw_paintings(generator, encoder, subject, arguments)
             labels = None
         else:
             images, labels = draw_images(generator, kind, classes, arguments)

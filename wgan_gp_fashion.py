@@ -13,10 +13,12 @@ et al. 2017, arXiv 1704.00028). Networks and settings are those of the keras.io 
 import sys
 
 # common comes first: it settles what TensorFlow reads from the environment at import.
-from common import datasets, plotting, training
+from common import plotting
 from common.arguments import training_parser
-from common.freezing import Frozen
-from common.optimizers import Adam
+from common.data import datasets
+from common.models.freezing import Frozen
+from common.models.optimizers import Adam
+from common.training.run import Run
 
 import keras
 import numpy as np
@@ -151,7 +153,7 @@ def define_critic_trainer(critic, penalty_weight=PENALTY_WEIGHT):
 
 
 def define_gan(g_model, critic):
-    """Compiled composite model: generator, then the frozen critic (common/freezing.py).
+    """Compiled composite model: generator, then the frozen critic (common/models/freezing.py).
 
     Input: the generator's. Output: scores (n, 1), which training raises.
     """
@@ -201,7 +203,7 @@ def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, crit
     The critic is to be near its best before the generator follows it: its scores are a distance
     only then. Each of its updates takes half a batch of real and half a batch of generated images.
 
-    `run` (a `training.Run`) counts the epochs, shows the progress, and saves after every epoch.
+    `run` (a `Run`) counts the epochs, shows the progress, and saves after every epoch.
     """
     half_batch = n_batch // 2
     high, low = -np.ones((half_batch, 1), "float32"), np.ones((half_batch, 1), "float32")
@@ -230,7 +232,7 @@ def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, crit
                 g_loss=g_loss,
             )
 
-        # What is sampled and saved is the averaged generator (common/averaging.py says why).
+        # What is sampled and saved is the averaged generator (common/models/averaging.py says why).
         images = run.average.of(g_model).predict_on_batch(fixed_latents)
         plotting.save_grid((images + 1) / 2, run.sample_path())
         run.save_epoch()
@@ -244,7 +246,7 @@ def main(argv=None):
         "--critic-steps", 1, 1000, CRITIC_STEPS, "updates of the critic for each of the generator"
     )
     parser.add_number("--penalty-weight", 0, 1e6, PENALTY_WEIGHT, "weight of the gradient penalty")
-    with training.Run(parser, argv) as run:
+    with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
         dataset = run.load(datasets.load_fashion_mnist)
         critic = define_critic()

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from common import datasets, facades
 from common.backend import tensorflow as tf
-from common.quick import quicken
+from common.data import datasets, facades
+from common.models.steps import quicken
 
 import fused_steps
 import numpy as np

@@ -6,7 +6,7 @@ without drawing new inputs. For benchmark.py.
 
 import math
 
-from common.quick import BLOCK
+from common.models.steps import BLOCK
 
 import numpy as np
 import tensorflow as tf
@@ -104,7 +104,7 @@ def gigaflop(graph):
         if operation.type == "Conv2D":
             small, kernel = output.shape, inputs[1].shape
             if output.consumers()[:1] and output.consumers()[0].type == "DepthToSpace":
-                # Blocks of pixels, with kernels that are mostly zeros (common/quick.py).
+                # Blocks of pixels, with kernels that are mostly zeros (common/models/steps.py).
                 kernel = [side - BLOCK + 1 for side in kernel[:2]] + [kernel[2]]
         elif operation.type == "Conv2DBackpropInput":
             small, kernel = inputs[2].shape, inputs[1].shape

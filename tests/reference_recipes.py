@@ -11,7 +11,7 @@ import cgan_fashion
 import cgan_mnist
 import gaugan_facades
 import wgan_gp_fashion
-from common import facades
+from common.data import facades
 
 import keras
 import numpy as np

@@ -3,8 +3,8 @@
 import importlib
 
 import cgan_fashion
-from common import datasets
-from common.quick import quicken
+from common.data import datasets
+from common.models.steps import quicken
 
 import benchmark
 import fused_steps

@@ -7,7 +7,9 @@ import struct
 import zipfile
 from pathlib import Path
 
-from common import UserError, datasets
+from common import UserError
+from common.data import datasets
+from common.data.__main__ import main as show
 
 import keras
 import numpy as np
@@ -245,13 +247,13 @@ def test_a_pipe_is_not_read(tmp_path):
 
 def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of):
     monkeypatch.chdir(tmp_path)
-    datasets.main(["fashion", "--data", "sample"])
+    show(["fashion", "--data", "sample"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "10,000 images of 28 x 28 from sample"
     assert lines[4].split() == ["3", "dress", "1,000"]
     assert lines[-1] == "generated/fashion_first_100.png"
     assert Path(lines[-1]).exists()
-    datasets.main(["mnist", "--data", "sample", "--out", "digits.png"])
+    show(["mnist", "--data", "sample", "--out", "digits.png"])
     assert Path("digits.png").exists()
-    assert "no such file" in error_of(datasets.main, "mnist", "--data", "nowhere")
-    assert "must end in .png" in error_of(datasets.main, "mnist", "--out", "digits.jpg")
+    assert "no such file" in error_of(show, "mnist", "--data", "nowhere")
+    assert "must end in .png" in error_of(show, "mnist", "--out", "digits.jpg")

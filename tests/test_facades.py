@@ -8,8 +8,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from common import UserError, drawn_facades, facade_files, facades
-from common.drawn_facades import parts
+from common import UserError
+from common.data import drawn_facades, facade_files, facades
+from common.data.__main__ import main as show
+from common.data.drawn_facades import parts
 
 import keras
 import numpy as np
@@ -633,13 +635,13 @@ def test_labels_and_photo_of_a_drawn_facade_belong_together(style):
 
 def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of, few_drawn):
     monkeypatch.chdir(tmp_path)
-    facades.main(["--data", "drawn"])
+    show(["facades", "--data", "drawn"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("3 facades, ") and lines[0].endswith("wide, from drawn")
     assert [line.split()[1] for line in lines[1:13]] == list(facades.CLASS_NAMES)
     assert lines[-1] == "generated/facades_first_3.png" and Path(lines[-1]).exists()
-    facades.main(["--data", "drawn", "--count", "1", "--out", "one.png"])
+    show(["facades", "--data", "drawn", "--count", "1", "--out", "one.png"])
     with Image.open("one.png") as image:
         assert image.height == 200
-    assert "no such file" in error_of(facades.main, "--data", "nowhere")
-    assert "must end in .png" in error_of(facades.main, "--out", "facades.jpg")
+    assert "no such file" in error_of(show, "facades", "--data", "nowhere")
+    assert "must end in .png" in error_of(show, "facades", "--out", "facades.jpg")

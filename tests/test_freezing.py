@@ -2,7 +2,7 @@
 
 import warnings
 
-from common.freezing import Frozen
+from common.models.freezing import Frozen
 
 import keras
 import numpy as np
@@ -108,7 +108,7 @@ def test_dropout_works_inside_the_composite_while_training():
 
 
 def test_the_recipe_of_2019_never_trains_the_discriminator_on_keras_3():
-    """What common/freezing.py says of it. Should this fail one day, the text is out of date."""
+    """What common/models/freezing.py says. Should this fail one day, the text is out of date."""
     image = keras.Input((4,))
     d_model = keras.Model(image, layers.Dense(1, activation="sigmoid")(image))
     d_model.compile(loss="binary_crossentropy", optimizer="adam")

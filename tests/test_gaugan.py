@@ -5,7 +5,9 @@ import signal
 import zipfile
 
 import gaugan_facades as gaugan
-from common import UserError, downloads, drawn_facades, facades, vgg
+from common import UserError
+from common.data import downloads, drawn_facades, facades
+from common.models import vgg
 
 import keras
 import numpy as np

@@ -5,8 +5,8 @@ import zipfile
 
 import cgan_fashion
 import generate
-from common import generators, walking
-from common.datasets import CLOTHES
+from common.data.datasets import CLOTHES
+from common.drawing import generators, interpolation
 
 import keras
 import numpy as np
@@ -336,8 +336,8 @@ def test_a_walk_between_latents_for_all_classes():
 def test_slerp_by_hand():
     first, last = np.array([2.0, 0.0], "float32"), np.array([0.0, 2.0], "float32")
     expected = [[2, 0], [3**0.5, 1], [1, 3**0.5], [0, 2]]
-    np.testing.assert_allclose(walking.slerp(first, last, 4), expected, atol=1e-6)
-    np.testing.assert_allclose(walking.slerp(first, 3 * first, 3), [[2, 0], [4, 0], [6, 0]])
+    np.testing.assert_allclose(interpolation.slerp(first, last, 4), expected, atol=1e-6)
+    np.testing.assert_allclose(interpolation.slerp(first, 3 * first, 3), [[2, 0], [4, 0], [6, 0]])
 
 
 def test_class_names_are_those_of_fashion_mnist():

@@ -3,7 +3,7 @@
 import importlib
 
 import cgan_fashion
-from common import generators
+from common.drawing import generators
 
 import keras
 import numpy as np

@@ -13,7 +13,8 @@ import zipfile
 
 import cgan_fashion
 import generate
-from common import UserError, datasets, facades
+from common import UserError
+from common.data import datasets, facades
 
 import h5py
 import numpy as np

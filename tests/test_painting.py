@@ -5,7 +5,9 @@ import shutil
 
 import gaugan_facades as gaugan
 import generate
-from common import drawn_facades, facades, generators, saved_models
+from common.data import drawn_facades, facades
+from common.drawing import generators
+from common.models import saved_models
 
 import keras
 import numpy as np

@@ -1,7 +1,7 @@
-"""common/quick.py: quicker, and the same."""
+"""common/models/steps.py: quicker, and the same."""
 
 import cgan_fashion
-from common.quick import quicken
+from common.models.steps import quicken
 
 import keras
 import numpy as np
@@ -200,5 +200,5 @@ def test_a_run_is_the_same_without_it_but_for_rounding(tmp_path, monkeypatch):
         return np.array(text.splitlines()[-1].split(","), float)
 
     quick = losses("quick")
-    monkeypatch.setattr("common.training.quicken", lambda *models: None)
+    monkeypatch.setattr("common.training.run.quicken", lambda *models: None)
     np.testing.assert_allclose(quick, losses("usual"), rtol=1e-3)

@@ -6,8 +6,8 @@ import re
 import sys
 
 import generate
-from common import generators
 from common.arguments import training_parser
+from common.drawing import generators
 
 import pytest
 from conftest import ALL_SCRIPTS, PROJECT, exit_status

@@ -6,8 +6,9 @@ import shutil
 from types import SimpleNamespace
 
 import cgan_fashion
-from common import datasets, resuming
 from common.arguments import training_parser
+from common.data import datasets
+from common.training import resuming
 
 import keras
 import numpy as np
@@ -196,9 +197,9 @@ def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeyp
 def test_a_checkpoint_inside_an_epoch_every_so_many_minutes(tmp_path, monkeypatch):
     """Steps of 4 minutes, and a checkpoint when 10 are over: after steps 3 and 6, and the end."""
     clock, saved = iter(range(0, 10**6, 240)), []
-    monkeypatch.setattr("common.training.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("common.training.run.time", SimpleNamespace(monotonic=lambda: next(clock)))
     monkeypatch.setattr(
-        "common.checkpoints.save", lambda *a: saved.append(a[2]["progress"]["steps"])
+        "common.training.checkpoints.save", lambda *a: saved.append(a[2]["progress"]["steps"])
     )
     monkeypatch.setattr(cgan_fashion, "train", lambda *models_and_more: loop(models_and_more[-1]))
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import cgan_fashion
-from common import generators
+from common.drawing import generators
 
 import keras
 import numpy as np
@@ -141,7 +141,7 @@ def test_the_checkpoint_is_saved_after_all_that_it_stands_for(tmp_path, monkeypa
         assert (tmp_path / "samples/epoch_0001.png").exists()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("common.checkpoints.save", no_checkpoint)
+    monkeypatch.setattr("common.training.checkpoints.save", no_checkpoint)
     assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2", "--out", str(tmp_path)]) == 130
     assert "stopped with 0 epochs saved" in capsys.readouterr().err
 
@@ -151,7 +151,7 @@ def test_a_file_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch, caps
     def no_space(path, *_arguments):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("common.checkpoints.save", no_space)
+    monkeypatch.setattr("common.training.checkpoints.save", no_space)
     assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "1", "--out", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     path = tmp_path / "checkpoint.npz"

@@ -6,7 +6,7 @@ import json
 import os
 
 import cgan_fashion
-from common import datasets
+from common.data import datasets
 
 import keras
 import numpy as np

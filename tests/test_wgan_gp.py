@@ -1,7 +1,7 @@
 """The Wasserstein GAN: the penalty by other means, and who changes what."""
 
 import wgan_gp_fashion as wgan
-from common import datasets
+from common.data import datasets
 
 import keras
 import numpy as np

@@ -2,7 +2,7 @@
 
 A script's `main` reads
 
-    with training.Run(parser, argv) as run:
+    with Run(parser, argv) as run:
         dataset = run.load(datasets.load_fashion_mnist)
         ...                                   # define the models
         run.begin(generator=g_model, discriminator=d_model, gan=gan_model)
@@ -27,13 +27,15 @@ import sys
 import time
 from pathlib import Path
 
-from common import UserError, checkpoints, plotting, resuming, run_folder, saved_models
+from common import UserError, plotting
 from common.arguments import check_training
-from common.averaging import MovingAverage
 from common.backend import keras, mixed_precision, tensorflow
 from common.files import replacing
-from common.progress import Bar, Progress, is_terminal
-from common.quick import quicken
+from common.models import saved_models
+from common.models.averaging import MovingAverage
+from common.models.steps import quicken
+from common.training import checkpoints, resuming, run_folder
+from common.training.progress import Bar, Progress, is_terminal
 
 import numpy as np
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from common import UserError, facades
+from common import UserError
+from common.data import facades
 
 import numpy as np
 from PIL import Image
@@ -163,11 +164,11 @@ def paint_walk(generator, subject, arguments):
 
     Returns images, float32 (1, frames, H, W, 3) in [0, 1].
     """
-    from common import walking
+    from common.drawing import interpolation
 
     _, layouts = _squares(subject, generator.output_shape[1])
     first, last = _draw_latents(generator, None, subject, 2, arguments)
-    latents = walking.slerp(first, last, arguments.frames)
+    latents = interpolation.slerp(first, last, arguments.frames)
     return paint(generator, latents, np.repeat(layouts[:1], len(latents), axis=0))[np.newaxis]
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-CLASSES = range(12)  # numbered as in common/facades.py
+CLASSES = range(12)  # numbered as in common/data/facades.py
 (
     BACKGROUND,
     FACADE,

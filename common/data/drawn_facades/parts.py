@@ -2,7 +2,7 @@
 
 import functools
 
-from common.drawn_facades.canvas import (
+from common.data.drawn_facades.canvas import (
     BALCONY,
     BLIND,
     CORNICE,

@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from common import UserError, downloads
+from common import UserError
 from common.backend import keras
+from common.data import downloads
 
 LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 # Where keras.applications.vgg19 has them from, and keeps them.

@@ -1,8 +1,8 @@
 """What is above the wall of a house, down to the frieze."""
 
-from common.drawn_facades import parts
-from common.drawn_facades.canvas import BACKGROUND, CORNICE, FACADE, MOLDING, Box
-from common.drawn_facades.styles import pick
+from common.data.drawn_facades import parts
+from common.data.drawn_facades.canvas import BACKGROUND, CORNICE, FACADE, MOLDING, Box
+from common.data.drawn_facades.styles import pick
 
 import numpy as np
 

@@ -1,15 +1,15 @@
 """Building facades: photos, each with a label map of twelve classes (a layout).
 
-    python -m common.facades                # what is in the set, and a picture of the first few
-    python -m common.facades --data drawn
+    python -m common.data facades               # what is in it, and a picture of the first few
+    python -m common.data facades --data drawn
 
 A source is one of
     auto      the CMP base set from Keras's cache, or downloaded into it, or else drawn facades
               with a notice
     full      the CMP base set from Keras's cache, or downloaded into it, or else an error
-    drawn     facades drawn by common/drawn_facades; never the network
+    drawn     facades drawn by common/data/drawn_facades; never the network
     a path    the CMP archive, a folder of it, or a folder in the layout of the keras.io document
-              on GauGAN (common/facade_files.py)
+              on GauGAN (common/data/facade_files.py)
 
 The CMP set is by Radim Tyleček and Radim Šára ("Spatial Pattern Templates for Recognition of
 Objects with Regular Structure", GCPR 2013): 378 photos, straightened, up to 1024 pixels wide.
@@ -19,10 +19,9 @@ import hashlib
 import sys
 from typing import NamedTuple
 
-from common import UserError, downloads, drawn_facades, facade_files
-from common.arguments import ArgumentParser, add_picture_option, problems_in_one_line
-from common.facade_files import MOST_PIXELS_TOGETHER, N_CLASSES
-from common.files import check_writable, default_path, replacing
+from common import UserError
+from common.data import downloads, drawn_facades, facade_files
+from common.data.facade_files import MOST_PIXELS_TOGETHER, N_CLASSES
 
 import numpy as np
 from PIL import Image
@@ -235,34 +234,3 @@ def side_by_side(facades, height=200, columns=3, gap=4):
             canvas[top : top + height, left : left + picture.shape[1]] = picture
             left += picture.shape[1] + gap
     return canvas
-
-
-def main(argv=None):
-    """Print what a set of facades holds and draw the first few with their layouts."""
-    parser = ArgumentParser(prog="python -m common.facades", description=main.__doc__)
-    parser.add_argument("--data", default="auto", metavar="SOURCE", help=SOURCES)
-    parser.add_integer("--count", 1, 100, 6, "facades in the picture")
-    add_picture_option(parser, "facades_first_6.png")
-    arguments = parser.parse_args(argv)
-    with problems_in_one_line(parser):
-        if arguments.out:
-            check_writable(arguments.out, ".png")
-        facades = load_facades(arguments.data)
-        heights, widths = zip(*(layout.shape for layout in facades.layouts), strict=True)
-        print(
-            f"{len(facades.images):,} facades, {min(heights)} to {max(heights)} high and "
-            f"{min(widths)} to {max(widths)} wide, from {facades.source}"
-        )
-        pixels = sum(np.bincount(layout.ravel(), minlength=N_CLASSES) for layout in facades.layouts)
-        for label, name in enumerate(CLASS_NAMES):
-            print(f"{label:2}  {name:12}{pixels[label]:12,}{pixels[label] / pixels.sum():8.1%}")
-
-        shown = facades.first(arguments.count)
-        out = arguments.out or default_path(f"facades_first_{len(shown.images)}.png")
-        with replacing(out) as beside:
-            Image.fromarray(side_by_side(shown)).save(beside)
-        print(out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Sky, neighbours and street: all that is background."""
 
-from common.drawn_facades.canvas import BACKGROUND
-from common.drawn_facades.styles import STYLES, pick, pick_colour
+from common.data.drawn_facades.canvas import BACKGROUND
+from common.data.drawn_facades.styles import STYLES, pick, pick_colour
 
 import numpy as np
 

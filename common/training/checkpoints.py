@@ -8,7 +8,7 @@ import json
 import zipfile
 
 from common import UserError
-from common.arrays import read_array
+from common.data.npz_files import read_array
 from common.files import replacing
 
 import numpy as np

@@ -1,7 +1,8 @@
 """Which arguments a resumed run has, and which checkpoints it may go on from."""
 
-from common import UserError, run_folder
-from common.progress import Progress
+from common import UserError
+from common.training import run_folder
+from common.training.progress import Progress
 
 # These may differ from what the run began with.
 MAY_CHANGE = ("epochs", "data", "checkpoint_minutes", "out", "resume", "overwrite")

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from common import UserError, saved_models
-from common.datasets import CLOTHES, DIGITS
-from common.facades import CLASS_NAMES as FACADE_CLASSES
+from common import UserError
+from common.data.datasets import CLOTHES, DIGITS
+from common.data.facades import CLASS_NAMES as FACADE_CLASSES
+from common.models import saved_models
 
 MOST_LATENT = 10_000  # as --latent-dim
 
@@ -75,7 +76,7 @@ def load(path, script):
 
     Raises UserError if the file is damaged, wants code of its own, or is no such generator.
     """
-    from common.quick import quicken
+    from common.models.steps import quicken
 
     kind = KINDS[script]
     generator, inputs, output = _load(path)

@@ -1,6 +1,6 @@
 """MNIST and Fashion-MNIST: the full sets, the embedded samples, or files of your own.
 
-    python -m common.datasets fashion    # or mnist: what is in it, and a picture of 100 images
+    python -m common.data fashion    # or mnist: what is in it, and a picture of 100 images
 
 A source is one of
     auto      Keras's cache, or a download into it, or else the embedded sample with a notice
@@ -19,15 +19,9 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
-from common import UserError, downloads
-from common.arguments import (
-    ArgumentParser,
-    add_data_option,
-    add_picture_option,
-    problems_in_one_line,
-)
-from common.arrays import read_array
-from common.files import check_writable, default_path
+from common import UserError
+from common.data import downloads
+from common.data.npz_files import read_array
 
 import numpy as np
 
@@ -194,30 +188,3 @@ def _read_idx(folder, name, dimensions):
         if len(content) < size or file.read(1):
             raise ValueError(f"{name} does not hold the {size} values that its header promises")
     return np.frombuffer(content, np.uint8).reshape(shape)
-
-
-def main(argv=None):
-    """Print what a data set holds and draw its first hundred images."""
-    loaders = {"fashion": load_fashion_mnist, "mnist": load_mnist}
-    parser = ArgumentParser(prog="python -m common.datasets", description=main.__doc__)
-    parser.add_argument("name", choices=loaders)
-    add_data_option(parser)
-    add_picture_option(parser, "NAME_first_100.png")
-    arguments = parser.parse_args(argv)
-    with problems_in_one_line(parser):
-        if arguments.out:
-            check_writable(arguments.out, ".png")
-        images, labels, class_names, source = loaders[arguments.name](arguments.data)
-        print(f"{len(images):,} images of {images.shape[1]} x {images.shape[2]} from {source}")
-        for label, name in enumerate(class_names):
-            print(f"{label}  {name:12}{np.count_nonzero(labels == label):7,}")
-
-        from common import plotting
-
-        out = arguments.out or default_path(f"{arguments.name}_first_100.png")
-        plotting.save_grid(images[:100].astype("float32") / 255, out)
-        print(out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,6 @@
 """Facades drawn by a grammar: something to train on where no photos can be had.
 
-    python -m common.facades --data drawn
+    python -m common.data facades --data drawn
 
 They are drawings and do not pretend to be anything else, but they pose the same task: the label
 map says what is where, and the look (colours, material, light) is left open. A house of a style
@@ -8,10 +8,10 @@ map says what is where, and the look (colours, material, light) is left open. A 
 are painted on a canvas that keeps photo and label map in step (`canvas.py`).
 """
 
-from common.drawn_facades.canvas import Canvas
-from common.drawn_facades.house import paint_house
-from common.drawn_facades.styles import STYLES, choose_look
-from common.drawn_facades.surroundings import paint_surroundings
+from common.data.drawn_facades.canvas import Canvas
+from common.data.drawn_facades.house import paint_house
+from common.data.drawn_facades.styles import STYLES, choose_look
+from common.data.drawn_facades.surroundings import paint_surroundings
 
 import numpy as np
 

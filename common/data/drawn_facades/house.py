@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from common.drawn_facades import parts
-from common.drawn_facades.canvas import FACADE, Box
-from common.drawn_facades.roofs import paint_roof
-from common.drawn_facades.styles import pick
+from common.data.drawn_facades import parts
+from common.data.drawn_facades.canvas import FACADE, Box
+from common.data.drawn_facades.roofs import paint_roof
+from common.data.drawn_facades.styles import pick
 
 import numpy as np
 

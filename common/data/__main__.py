@@ -1,0 +1,84 @@
+"""Shows a data set: python -m common.data fashion|mnist|facades."""
+
+import sys
+
+from common import plotting
+from common.arguments import (
+    ArgumentParser,
+    add_data_option,
+    add_picture_option,
+    problems_in_one_line,
+)
+from common.data import datasets, facades
+from common.files import check_writable, default_path, replacing
+
+import numpy as np
+from PIL import Image
+
+
+def define_parser():
+    """The command line: a data set, and options of its own."""
+    parser = ArgumentParser(
+        prog="python -m common.data",
+        description="Print what a data set holds, and draw the first of its images.",
+    )
+    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, load, text in (
+        ("fashion", datasets.load_fashion_mnist, "Fashion-MNIST: clothes"),
+        ("mnist", datasets.load_mnist, "MNIST: handwritten digits"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        add_data_option(command)
+        command.set_defaults(show=show_images, load=load)
+        add_picture_option(command, f"{name}_first_100.png")
+    text = "building facades, photos with their label maps"
+    command = commands.add_parser("facades", help=text, description=text)
+    add_data_option(command, facades.SOURCES)
+    command.add_integer("--count", 1, 100, 6, "facades in the picture")
+    command.set_defaults(show=show_facades)
+    add_picture_option(command, "facades_first_6.png")
+    return parser
+
+
+def show_images(arguments):
+    """Print classes and counts, and draw the first hundred images. Returns the picture's path."""
+    images, labels, class_names, source = arguments.load(arguments.data)
+    print(f"{len(images):,} images of {images.shape[1]} x {images.shape[2]} from {source}")
+    for label, name in enumerate(class_names):
+        print(f"{label}  {name:12}{np.count_nonzero(labels == label):7,}")
+    out = arguments.out or default_path(f"{arguments.name}_first_100.png")
+    plotting.save_grid(images[:100].astype("float32") / 255, out)
+    return out
+
+
+def show_facades(arguments):
+    """Print sizes and classes, and draw the first facades. Returns the picture's path."""
+    dataset = facades.load_facades(arguments.data)
+    heights, widths = zip(*(layout.shape for layout in dataset.layouts), strict=True)
+    print(
+        f"{len(dataset.images):,} facades, {min(heights)} to {max(heights)} high and "
+        f"{min(widths)} to {max(widths)} wide, from {dataset.source}"
+    )
+    n_classes = len(facades.CLASS_NAMES)
+    pixels = sum(np.bincount(layout.ravel(), minlength=n_classes) for layout in dataset.layouts)
+    for label, name in enumerate(facades.CLASS_NAMES):
+        print(f"{label:2}  {name:12}{pixels[label]:12,}{pixels[label] / pixels.sum():8.1%}")
+
+    shown = dataset.first(arguments.count)
+    out = arguments.out or default_path(f"facades_first_{len(shown.images)}.png")
+    with replacing(out) as beside:
+        Image.fromarray(facades.side_by_side(shown)).save(beside)
+    return out
+
+
+def main(argv=None):
+    parser = define_parser()
+    arguments = parser.parse_args(argv)
+    with problems_in_one_line(parser):
+        if arguments.out:
+            check_writable(arguments.out, ".png")
+        print(arguments.show(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
