@@ -183,7 +183,7 @@ def main(argv=None):
         d_model = define_discriminator()
         g_model = define_generator(latent_dim)
         gan_model = define_gan(g_model, d_model)
-        run.begin(generator=g_model, discriminator=d_model, gan=gan_model)
+        run.begin(pixel_range=(0, 1), generator=g_model, discriminator=d_model, gan=gan_model)
         train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run)
 
 

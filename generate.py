@@ -1,10 +1,10 @@
-"""Draw pictures with a trained generator.
+"""Draw images with a trained generator.
 
     python generate.py --model cgan --class 3                  # dresses; or --class dress
     python generate.py --model cgan                            # ten of each class, in columns
     python generate.py --model cgan_mnist --interpolate 2 6    # a 2 turns into a 6
     python generate.py --model gan --interpolate-latent        # one piece turns into another
-    python generate.py --model gaugan                          # layouts painted as facades
+    python generate.py --model gaugan                          # facades from label maps
     python generate.py --model gaugan --layout labels.png --style photo.jpg
     python generate.py --model some/generator.keras --count 1000 --save-arrays images.npz
 
@@ -13,19 +13,17 @@ Prints the path of each file that it writes.
 
 import math
 import sys
-from pathlib import Path
 
 # TensorFlow takes seconds to import. What needs it is imported in the functions that use it, so
 # that help and errors come at once.
 from common import UserError
-from common.arguments import ArgumentParser, problems_in_one_line
+from common.arguments import ArgumentParser, path_of, problems_in_one_line
 from common.drawing import generators, label_maps
-from common.files import check_writable, default_path, replacing
+from common.files import PICTURES, check_writable, default_path, replacing
 
 import numpy as np
 
-MOST_DRAWN = 1000  # images in one picture; an arrays file takes any number
-BATCH = 100
+MAX_DRAWN = 1000  # images in one picture; an arrays file takes any number
 
 
 def define_parser():
@@ -34,25 +32,26 @@ def define_parser():
     parser.add_argument(
         "--model",
         required=True,
-        metavar="NAME|PATH.keras",
-        help=f"{generators.NAMES}, for the one in runs/; or the path of a saved generator",
+        metavar="NAME|PATH",
+        help="a script's name or its beginning, for the newest run in runs/ or else the generator "
+        "in trained/; or a run folder or .keras file",
     )
     parser.add_argument(
         "--class",
         dest="class_name",
         metavar="CLASS",
-        help="number or name of a class (default: all classes)",
+        help="number or name of a class, or a part of its name (default: all classes)",
     )
     parser.add_integer(
         "--count", 1, 1_000_000, None, "how many images (default: 100; of GauGAN, 24)"
     )
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, other images")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE.png", help="the picture (default: named in generated/)"
+        "--out", type=path_of, metavar="FILE.png", help="the picture (default: named in generated/)"
     )
     parser.add_argument(
         "--save-arrays",
-        type=Path,
+        type=path_of,
         metavar="FILE.npz",
         help="also write `images`, float32 in [0, 1], (N, H, W, C), and `labels` if there are any",
     )
@@ -77,13 +76,14 @@ def define_parser():
     return parser
 
 
-def check_options(arguments, script):
+def check_options(arguments, generator):
     """Fill in the defaults. Raises UserError for options that do not go together."""
-    paints = generators.KINDS[script].paints
+    takes_label_maps = generator.label_kind == "label map"
     for option in ("layout", "style", "latent_scale"):
-        if not paints and getattr(arguments, option) is not None:
+        if not takes_label_maps and getattr(arguments, option) is not None:
             raise UserError(
-                f"{script} paints no layouts: --{option.replace('_', '-')} is for gaugan only"
+                f"{generator.name} takes no label maps: "
+                f"--{option.replace('_', '-')} is for gaugan only"
             )
     walks = bool(arguments.interpolate) + arguments.interpolate_latent
     if walks == 2:
@@ -92,18 +92,28 @@ def check_options(arguments, script):
         raise UserError("--interpolate names its two classes itself: leave out --class")
     if walks and arguments.count is not None:
         raise UserError("a walk has --frames images: leave out --count")
-    for option, default in (("frames", 9), ("frame_size", 256 if paints else 96), ("fps", 1)):
+    frame_size = 256 if takes_label_maps else 96
+    for option, default in (("frames", 9), ("frame_size", frame_size), ("fps", 1)):
         if not walks and getattr(arguments, option) is not None:
             raise UserError(f"--{option.replace('_', '-')} needs one of the --interpolate options")
         if getattr(arguments, option) is None:
             setattr(arguments, option, default)
-    if paints:
+    if takes_label_maps:
         label_maps.check_options(arguments)
     elif arguments.count is None:
         arguments.count = 100
 
 
-def generate_images(generator, kind, label, count, seed):
+def find_classes(arguments, generator):
+    """The numbers of the classes on the command line. Raises UserError for unknown ones."""
+    asked = arguments.interpolate or [arguments.class_name]
+    classes = [generator.find_class(text) for text in asked if text is not None]
+    if arguments.interpolate and classes[0] == classes[1]:
+        raise UserError(f"a walk from {asked[0]} to {asked[1]} stays where it is: give two classes")
+    return classes
+
+
+def generate_images(generator, label, count, seed):
     """Draw images of one class, or of all classes in turn if `label` is None.
 
     The first images of a seed are the same, however many follow.
@@ -112,33 +122,14 @@ def generate_images(generator, kind, label, count, seed):
     the generator takes none.
     """
     labels = None
-    if kind.class_names:
-        all_in_turn = np.arange(count, dtype="int32") % len(kind.class_names)
+    if generator.label_kind:
+        all_in_turn = np.arange(count, dtype="int32") % len(generator.class_names)
         labels = all_in_turn if label is None else np.full(count, label, "int32")
-    rng = np.random.default_rng(seed)
-    latent_dim = generator.inputs[0].shape[1]
-    images = np.empty((count, *generator.output_shape[1:]), "float32")
-    for start in range(0, count, BATCH):
-        batch = images[start : start + BATCH]
-        inputs = rng.standard_normal((len(batch), latent_dim), dtype="float32")
-        if labels is not None:
-            inputs = [inputs, encode(labels[start : start + BATCH], generator)]
-        batch[:] = to_unit(generator.predict_on_batch(inputs), kind)
-    return images, labels
+    latents = generator.random_latents(count, np.random.default_rng(seed))
+    return generator.draw(latents, labels), labels
 
 
-def encode(labels, generator):
-    """Integers (n,) to what the generator takes: integers (n, 1), or one-hot vectors."""
-    width = generator.inputs[1].shape[1]
-    return labels.reshape(-1, 1) if width == 1 else np.eye(width, dtype="float32")[labels]
-
-
-def to_unit(pixels, kind):
-    """Scale the generator's output to [0, 1]."""
-    return (pixels - kind.pixel_min) / (1 - kind.pixel_min)
-
-
-def generate_walk(generator, kind, classes, frames, seed):
+def generate_walk(generator, classes, frames, seed):
     """Draw the images on the way from class to class, if two are given, or from latent to latent.
 
     From latent to latent it is one walk for each class, or a single one where there are none. The
@@ -149,51 +140,51 @@ def generate_walk(generator, kind, classes, frames, seed):
     """
     from common.drawing import interpolation
 
-    latent_dim = generator.inputs[0].shape[1]
-    first, last = np.random.default_rng(seed).standard_normal((2, latent_dim), dtype="float32")
-    if not kind.class_names:
-        images = generator.predict_on_batch(interpolation.slerp(first, last, frames))
-        return to_unit(images, kind)[np.newaxis], None
+    first, last = generator.random_latents(2, np.random.default_rng(seed))
+    between_latents = interpolation.slerp(first, last, frames)
+    if not generator.label_kind:
+        return generator.draw(between_latents)[np.newaxis], None
 
+    n_classes = len(generator.class_names)
     if len(classes) == 2:
-        latents = np.tile(first, (frames, 1))
-        labels = [interpolation.mix_classes(*classes, frames, len(kind.class_names))]
+        latents = np.stack([first] * frames)
+        shares = [interpolation.mix_classes(*classes, frames, n_classes)]
     else:
-        latents = interpolation.slerp(first, last, frames)
-        labels = [
-            interpolation.mix_classes(label, label, frames, len(kind.class_names))
-            for label in classes or range(len(kind.class_names))
+        latents = between_latents
+        shares = [
+            interpolation.mix_classes(label, label, frames, n_classes)
+            for label in classes or range(n_classes)
         ]
-    mixing = interpolation.accept_mixed_labels(generator)
-    images = [to_unit(mixing.predict_on_batch([latents, row]), kind) for row in labels]
-    return np.stack(images), np.stack(labels)
+    return np.stack([generator.draw(latents, row) for row in shares]), np.stack(shares)
 
 
-def draw_images(generator, kind, classes, arguments):
+def draw_images(generator, classes, arguments):
     """Draw images and write their picture. Returns what `generate_images` does."""
     from common import plotting
 
     label = classes[0] if classes else None
-    images, labels = generate_images(generator, kind, label, arguments.count, arguments.seed)
-    drawn = images[:MOST_DRAWN]
+    images, labels = generate_images(generator, label, arguments.count, arguments.seed)
+    drawn = images[:MAX_DRAWN]
     if len(drawn) < len(images):
-        print(f"generate.py: the picture shows the first {MOST_DRAWN} images", file=sys.stderr)
-    columns = min(len(drawn), 10 * math.ceil(math.sqrt(len(drawn)) / 10))
-    titles = kind.class_names if label is None and columns == len(kind.class_names) else ()
-    heading = "" if label is None else kind.class_names[label]
+        print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
+    class_names = generator.class_names
+    group = len(class_names) if label is None and class_names else 10
+    columns = min(len(drawn), group * math.ceil(math.sqrt(len(drawn)) / group))
+    titles = class_names if label is None and columns == len(class_names) else ()
+    heading = "" if label is None else class_names[label]
     plotting.save_grid(drawn, arguments.out, columns, titles, heading)
     return images, labels
 
 
-def draw_walk(generator, kind, classes, subject, arguments):
+def draw_walk(generator, classes, subject, arguments):
     """Draw a walk and write its strip and animation. Returns images and labels, one a frame."""
     from common import plotting
 
-    if kind.paints:
-        images, labels = label_maps.paint_walk(generator, subject, arguments), None
+    if subject:
+        images, labels = label_maps.draw_walk(generator, subject, arguments), None
     else:
-        images, labels = generate_walk(generator, kind, classes, arguments.frames, arguments.seed)
-    heading = " → ".join(kind.class_names[label] for label in classes)
+        images, labels = generate_walk(generator, classes, arguments.frames, arguments.seed)
+    heading = " to ".join(generator.class_names[label] for label in classes)
     plotting.save_grid(np.concatenate(images), arguments.out, arguments.frames, (), heading)
     animation = arguments.out.with_suffix(".gif")
     plotting.save_animation(images, animation, arguments.frame_size, arguments.fps)
@@ -201,9 +192,9 @@ def draw_walk(generator, kind, classes, subject, arguments):
     return np.concatenate(images), None if labels is None else np.concatenate(labels)
 
 
-def default_out(script, kind, classes, arguments, count):
+def default_out(generator, classes, arguments, count):
     """A path that says what the picture shows; `count` is what the command line said, or None."""
-    parts = [script, *(kind.class_names[label] for label in classes)]
+    parts = [generator.name, *(generator.class_names[label] for label in classes)]
     parts += [path.stem for path in (arguments.layout, arguments.style) if path]
     parts += ["walk"] * arguments.interpolate_latent
     parts += [str(count)] * (count not in (None, 100))
@@ -212,47 +203,55 @@ def default_out(script, kind, classes, arguments, count):
     return default_path("_".join([*parts, f"seed{arguments.seed}.png"]))
 
 
+def check_outputs(arguments, walking):
+    """Raise UserError for files that cannot be written, before slow work is done for them."""
+    if arguments.out:
+        if walking and arguments.out.suffix.lower() == ".gif":
+            arguments.out = arguments.out.with_suffix(".png")  # the strip goes beside it
+        check_writable(arguments.out, PICTURES)
+        if walking:
+            check_writable(arguments.out.with_suffix(".gif"), (".gif",))
+    if arguments.save_arrays:
+        check_writable(arguments.save_arrays, (".npz",))
+
+
+def save_arrays(path, images, labels):
+    """Write images, and labels unless they are None, to an .npz file."""
+    arrays = {"images": images} if labels is None else {"images": images, "labels": labels}
+    # An open file, since numpy would add .npz to a name that ends otherwise, as in .NPZ.
+    with replacing(path) as beside, open(beside, "wb") as file:
+        np.savez(file, **arrays)
+    print(path)
+
+
 def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     count = arguments.count
     with problems_in_one_line(parser):
-        path, script = generators.find(arguments.model)
-        kind = generators.KINDS[script]
-        check_options(arguments, script)
-        asked = arguments.interpolate or [arguments.class_name]
-        classes = [generators.find_class(text, script) for text in asked if text is not None]
-        if arguments.interpolate and classes[0] == classes[1]:
-            raise UserError(f"from {asked[0]} to {asked[1]} is no way: give two different classes")
-        walking = arguments.interpolate or arguments.interpolate_latent
-        if arguments.out:
-            check_writable(arguments.out, ".png")
-            if walking:
-                check_writable(arguments.out.with_suffix(".gif"), ".gif")
-        if arguments.save_arrays:
-            check_writable(arguments.save_arrays, ".npz")
-
-        subject = label_maps.find_subject(path, arguments) if kind.paints else None
-        generator = generators.load(path, script)
+        generator = generators.Generator(generators.find(arguments.model))
+        check_options(arguments, generator)
+        classes = find_classes(arguments, generator)
+        walking = bool(arguments.interpolate) or arguments.interpolate_latent
+        check_outputs(arguments, walking)
+        takes_label_maps = generator.label_kind == "label map"
+        subject = label_maps.find_subject(generator, arguments) if takes_label_maps else None
         encoder = None
         if arguments.style:
-            encoder = generators.load_encoder(label_maps.encoder_path(path), generator)
+            encoder = generators.load_encoder(label_maps.encoder_path(generator), generator)
+        generator.load()
         if not arguments.out:
-            arguments.out = default_out(script, kind, classes, arguments, count)
+            arguments.out = default_out(generator, classes, arguments, count)
         if walking:
-            images, labels = draw_walk(generator, kind, classes, subject, arguments)
-        elif kind.paints:
-            images = label_maps.draw_paintings(generator, encoder, subject, arguments)
+            images, labels = draw_walk(generator, classes, subject, arguments)
+        elif takes_label_maps:
+            images = label_maps.draw_label_maps(generator, encoder, subject, arguments)
             labels = None
         else:
-            images, labels = draw_images(generator, kind, classes, arguments)
+            images, labels = draw_images(generator, classes, arguments)
         print(arguments.out)
         if arguments.save_arrays:
-            arrays = {"images": images} if labels is None else {"images": images, "labels": labels}
-            # An open file, since numpy would add .npz to a name that ends otherwise, as in .NPZ.
-            with replacing(arguments.save_arrays) as beside, open(beside, "wb") as file:
-                np.savez(file, **arrays)
-            print(arguments.save_arrays)
+            save_arrays(arguments.save_arrays, images, labels)
         if arguments.show:
             from common import plotting
 

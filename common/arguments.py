@@ -68,6 +68,11 @@ def problems_in_one_line(parser):
         raise SystemExit(130) from None
 
 
+def path_of(text):
+    """A type for argparse: a path, `~` being the home folder wherever the shell has left it."""
+    return Path(text).expanduser()
+
+
 def bounded(kind, kind_name, low, high):
     """A type for argparse: a number of a kind, int or float, from `low` to `high`."""
 
@@ -98,7 +103,7 @@ def add_picture_option(parser, default):
     """Add --out, the picture to write, for a module that is run by itself."""
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_of,
         metavar="FILE.png",
         help=f"the picture (default: {default} in generated/)",
     )
@@ -144,7 +149,7 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
     )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path_of,
         default=Path("runs", name),
         metavar="DIR",
         help=f"the run folder (default: {Path('runs', name)})",

@@ -2,22 +2,27 @@
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 from common import UserError
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 @contextlib.contextmanager
 def replacing(path):
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 
-    The temporary name keeps the suffix, since Keras and matplotlib choose the format by it.
-    If the block fails, the temporary file is removed and `path` stays as it was.
+    The temporary name keeps the suffix, since Keras and matplotlib choose the format by it. The
+    folder is made if need be. If the block fails, the temporary file is removed and `path` stays
+    as it was.
 
     Raises:
         OSError: the file cannot be written or renamed; its `filename` is `path`.
     """
     path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
         yield beside
@@ -61,23 +66,22 @@ def write_text(path, text):
 
 
 def default_path(name):
-    """A path for a picture that was given none: in `generated/`, which is made if need be.
+    """A path in `generated/` for a picture that was given none."""
+    return Path("generated", re.sub(r"[^\w.+-]+", "-", name))
 
-    Raises OSError if the folder cannot be made.
+
+def check_writable(path, suffixes):
+    """Raise UserError or OSError if a file cannot be written, before slow work is done for it.
+
+    The name of the file must end in one of `suffixes`. Its folder is made when it is written.
     """
-    folder = Path("generated")
-    folder.mkdir(exist_ok=True)
-    return folder / name.replace("/", "-").replace(" ", "-")
-
-
-def check_writable(path, suffix):
-    """Raise UserError or OSError if a file cannot be written, before slow work is done for it."""
-    if path.suffix.lower() != suffix:
-        raise UserError(f"{path} must end in {suffix}")
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"{path} must end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder")
-    if not path.parent.is_dir():
-        raise UserError(f"cannot write {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"cannot write {path}: no permission in the folder {path.parent}")
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
+    if not nearest.is_dir():
+        raise UserError(f"cannot write {path}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"cannot write {path}: no permission in the folder {nearest}")
     _beside(path).exists()  # raises OSError if that name is too long

@@ -16,12 +16,12 @@ DOTS_PER_INCH = 100
 
 
 def save_grid(images, path, columns=10, titles=(), heading=""):
-    """Write images side by side, row by row, as a PNG.
+    """Write images side by side, row by row.
 
     Args:
         images: (N, H, W, C) in [0, 1]. One channel is drawn in reversed grey, as the Fashion-MNIST
             tutorials do: dark clothes on white paper. Three are red, green and blue.
-        path: the PNG file, replaced in one step.
+        path: the PNG, JPEG or WebP file, replaced in one step.
         columns: images in a row.
         titles: a name for each column, or none.
         heading: one line above everything, or none.
@@ -35,7 +35,7 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
     # matplotlib's imshow would take some 250 MB for a thousand images.
     picture = np.concatenate([_text_above(canvas.shape[1], titles, heading), canvas])
     with replacing(path) as beside:
-        Image.fromarray(picture).save(beside, format="png")
+        Image.fromarray(picture).save(beside, quality=95)  # of a JPEG or WebP
 
 
 def _text_above(width, titles, heading):

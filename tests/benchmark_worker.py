@@ -7,6 +7,7 @@ import importlib
 import json
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from common.backend import tensorflow as tf
 from common.data import datasets, facades
+from common.models.averaging import MovingAverage
 from common.models.steps import quicken
 
 import fused_steps
@@ -27,6 +29,8 @@ class Clock:
 
     def __init__(self):
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
+        self.arguments = SimpleNamespace(epochs=1, sample_every=1)
+        self.average = None  # of the models, once these are defined
 
     def epochs(self):
         yield 1
@@ -40,6 +44,9 @@ class Clock:
                 yield step
                 seconds.append(time.perf_counter() - started)
             print(json.dumps(seconds), flush=True)
+
+    def sample_path(self):
+        return Path(tempfile.gettempdir(), "benchmark.png")
 
     def log(self, **_losses):
         pass
@@ -104,6 +111,8 @@ def train_ours(script, module, dataset, size, clock):
     """A script's own `train`."""
     models, n_batch = define_models(script, module, size), size.batch_size
     quicken(*models)
+    averaged = models[: 2 if script == "gaugan_facades" else 1]
+    clock.average = MovingAverage(*averaged, decay=0.999)
     if script == "gaugan_facades":
         module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
     elif script.startswith("wgan_gp"):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -37,6 +38,8 @@ class OneEpoch:
     def __init__(self):
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
         self.logged, self.logged_epochs = [], []
+        self.arguments = SimpleNamespace(epochs=1, sample_every=5)
+        self.average = SimpleNamespace(update=lambda: None, of=lambda model: model)
 
     def epochs(self):
         yield 1
@@ -46,6 +49,9 @@ class OneEpoch:
 
     def log(self, **losses):
         self.logged.append(losses)
+
+    def sample_path(self):
+        return "epoch.png"
 
     def save_epoch(self, **values):
         self.logged_epochs.append(values)

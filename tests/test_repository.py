@@ -7,7 +7,6 @@ import sys
 
 import generate
 from common.arguments import training_parser
-from common.drawing import generators
 
 import pytest
 from conftest import ALL_SCRIPTS, PROJECT, exit_status
@@ -61,11 +60,6 @@ def test_the_readme_has_one_command_to_run_and_one_to_test():
 def test_what_the_readme_points_to_is_there():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (PROJECT / target).exists(), target
-
-
-def test_every_model_that_can_be_sampled_has_its_script():
-    assert set(generators.KINDS) == set(ALL_SCRIPTS)
-    assert all((PROJECT / f"{name}.py").exists() for name in ALL_SCRIPTS)
 
 
 def test_imports_run_downhill():

@@ -10,7 +10,7 @@ from common.arguments import (
     problems_in_one_line,
 )
 from common.data import datasets, facades
-from common.files import check_writable, default_path, replacing
+from common.files import PICTURES, check_writable, default_path, replacing
 
 import numpy as np
 from PIL import Image
@@ -76,7 +76,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
         if arguments.out:
-            check_writable(arguments.out, ".png")
+            check_writable(arguments.out, PICTURES)
         print(arguments.show(arguments))
 
 

@@ -1,5 +1,6 @@
 """Walking through a generator's inputs in small steps: between classes, between latents."""
 
+from common import UserError
 from common.backend import keras
 
 import numpy as np
@@ -13,15 +14,15 @@ def mix_classes(first, last, count, n_classes):
 
 
 def slerp(first, last, count):
-    """Walk on a great circle between two latent points: float32 (count, latent_dim).
+    """Walk on a great circle between two latents of one shape: float32 (count, *shape).
 
     Points from N(0, 1) in many dimensions lie close to a sphere, and a generator has seen no
     others. A straight line between two of them leaves it (White 2016, "Sampling Generative
     Networks", arXiv 1609.04468, section 2.1).
     """
-    cosine = np.dot(first, last) / (np.linalg.norm(first) * np.linalg.norm(last))
+    cosine = np.vdot(first, last) / (np.linalg.norm(first) * np.linalg.norm(last))
     angle = np.arccos(np.clip(cosine, -1, 1))
-    share = np.linspace(0, 1, count)[:, np.newaxis]
+    share = np.linspace(0, 1, count).reshape(-1, *[1] * first.ndim)
     if np.sin(angle) < 1e-6:  # on one line with the origin: no great circle, or any
         points = (1 - share) * first + share * last
     else:
@@ -30,20 +31,24 @@ def slerp(first, last, count):
     return points.astype("float32")
 
 
-def accept_mixed_labels(generator):
-    """A generator whose label is a vector of shares, (n, n_classes), whatever it was before.
+def accept_mixed_labels(model, n_classes):
+    """A generator of integer labels as one of shares, float32 (n, n_classes).
 
-    Where the labels are integers, there is none between 2 and 6. But the network behind the
+    Between the integers 2 and 6 there is no mixture of both classes. But the network behind the
     embedding sees vectors, and those can be mixed: the new model enters the graph there.
-    """
-    latent, label = generator.inputs
-    if label.shape[1] != 1:
-        return generator
-    embedding = next(layer for layer in generator.layers if type(layer) is keras.layers.Embedding)
-    after_embedding = keras.Model([latent, embedding.output], generator.output)
 
-    shares = keras.Input((embedding.input_dim,), name="label")
-    mix = keras.layers.Dense(embedding.output_dim, use_bias=False, name="mixed_embedding")
-    vector = keras.layers.Reshape((1, embedding.output_dim))(mix(shares))
-    mix.kernel.assign(embedding.embeddings)
-    return keras.Model([latent, shares], after_embedding([latent, vector]), name=generator.name)
+    Raises UserError if the model has no embedding of its labels.
+    """
+    latent, label = sorted(model.inputs, key=lambda tensor: tensor.name != "latent")
+    embeddings = [layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)]
+    if not embeddings:
+        raise UserError(f"{model.name} has no embedding of its labels, so they cannot be mixed")
+    behind_embeddings = keras.Model([latent, *[e.output for e in embeddings]], model.output)
+
+    shares = keras.Input((n_classes,), name=label.name)
+    mixed = []
+    for embedding in embeddings:
+        mix = keras.layers.Dense(embedding.output_dim, use_bias=False)
+        mixed.append(keras.layers.Reshape(embedding.output.shape[1:])(mix(shares)))
+        mix.kernel.assign(embedding.embeddings[:n_classes])
+    return keras.Model([latent, shares], behind_embeddings([latent, *mixed]), name=model.name)

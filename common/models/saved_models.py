@@ -1,7 +1,8 @@
-"""Opening `.keras` files that nobody vouches for.
+"""Saving generators, and opening `.keras` files that nobody vouches for.
 
-Keras's own safe mode keeps code out. What is left is a file that asks for more memory than there
-is, or for layers that look at other files; so everything is checked before it is built.
+A file may come from anywhere, and Keras's safe mode alone has been got round more than once. So
+nothing but layers and operations of Keras itself is built, none of those that run code or read
+other files, and no more weights than the file holds.
 """
 
 import io
@@ -10,33 +11,41 @@ import math
 import zipfile
 
 from common import UserError
+from common.files import replacing
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
-MOST_BYTES_OF_CONFIG = 1 << 22
-# What the generators and encoders of these scripts are made of.
-STOCK = {
-    "keras.src.models.functional": {"Functional"},
-    "keras": {"DTypePolicy"},
-    "keras.initializers": {"GlorotNormal", "GlorotUniform", "Ones", "RandomNormal", "Zeros"},
-    "keras.layers": {
-        *("Activation", "BatchNormalization", "Concatenate", "Conv2D", "Conv2DTranspose"),
-        *("Cropping2D", "Dense", "Embedding", "Flatten", "GroupNormalization", "InputLayer"),
-        *("LeakyReLU", "Reshape", "UpSampling2D"),
-    },
-    "keras.src.ops.image": {"Resize"},
-    "keras.src.ops.numpy": {"Add", "Less", "Multiply", "Where"},
-    None: {"__keras_tensor__"},
+ABOUT = "about.json"  # a member of our own, which Keras passes over
+MAX_CONFIG_BYTES = 1 << 22
+MAX_NUMBERS = 1 << 27  # in what one layer makes of one image: 512 MB
+# Layers of Keras that run code of the file's choice, or open files that it names.
+REFUSED = {
+    *("FlaxLayer", "IndexLookup", "IntegerLookup", "JaxLayer", "Lambda", "StringLookup"),
+    *("TFSMLayer", "TextVectorization", "TorchModuleWrapper"),
 }
-MOST_WITHIN = 256  # the numbers in a layer's output, as a multiple of those that go in or come out
-MOST_ACROSS = 64  # the size, stride, dilation and the like of a layer
-MOST_OUTSIDE = 1 << 20  # the numbers of one image, or of what it is drawn from
-MOST_LAYERS = 1000
 
 
-def read_config(path):
-    """The description of the model in a `.keras` file, a dict. Quick: TensorFlow is not needed.
+def save(model, path, about):
+    """Save a model, and beside it in the same file what its inputs and outputs mean.
 
-    Raises UserError if there is none, or one that asks for other than stock layers.
+    Args:
+        model: a `keras.Model`. One that computes in 16 bits is saved as a float32 one.
+        path: the `.keras` file, replaced in one step.
+        about: a dict for JSON, such as `class_names` and `pixel_range`; `read` returns it.
+
+    Raises OSError if the file cannot be written.
+    """
+    with replacing(path) as beside:
+        in_float32(model).save(beside)
+        with zipfile.ZipFile(beside, "a") as archive:
+            archive.writestr(ABOUT, json.dumps(about))
+
+
+def read(path):
+    """The description of the model in a `.keras` file, and what `save` was told about it.
+
+    Returns two dicts, Keras's config of the model, and what is empty where nothing was told.
+    Quick: TensorFlow is not needed. Raises UserError if the file is no model, or one that asks for
+    more than Keras's own layers.
     """
     try:
         if path.exists() and not path.is_file():
@@ -44,10 +53,13 @@ def read_config(path):
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path.stat().st_size)
             config = json.loads(archive.read("config.json"))
+            about = json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else {}
+        if not isinstance(about, dict):
+            raise ValueError(f"its {ABOUT} holds no table")
         if len(config["config"]["name"].strip()) > 100:
             raise ValueError("its name is too long")
         _check_classes(config)
-        return config
+        return config, about
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
     except UserError as problem:
@@ -59,19 +71,24 @@ def read_config(path):
 def load(path):
     """Load the model in a `.keras` file, without anything that it might need for training.
 
-    Raises UserError if the file is damaged, or of a model that these scripts do not save.
+    Raises UserError if the file is damaged, or wants more than Keras's own layers.
     """
     from common.backend import keras
 
-    read_config(path)
+    config, _about = read(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_size(json.loads(archive.read("config.json")), path.stat().st_size)
+            made_by = str(json.loads(archive.read("metadata.json")).get("keras_version"))
             _check_weights(archive.read("model.weights.h5"))
+        _check_size(config, path.stat().st_size)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        _try(model)
+        _check_output(model)
     except Exception as problem:  # a damaged file may cause anything
-        raise UserError(f"cannot load {path}: {one_line(problem)}") from None
+        reason = one_line(problem)
+        with_version = ""
+        if _version(made_by) > _version(keras.__version__):
+            with_version = f"it was saved by Keras {made_by}, and this is {keras.__version__}: "
+        raise UserError(f"cannot load {path}: {with_version}{reason}") from None
     return model
 
 
@@ -97,33 +114,39 @@ def one_line(problem):
     return " ".join(str(problem).split())[:300]
 
 
+def _version(text):
+    return [int(part) if part.isdecimal() else 0 for part in text.split(".")[:3]]
+
+
 def _check_members(archive, size):
     """Keras writes three members and compresses none, so nothing in them can swell."""
     members = archive.infolist()
-    if {member.filename for member in members} != MEMBERS or len(members) != len(MEMBERS):
+    names = [member.filename for member in members]
+    if set(names) - {ABOUT} != MEMBERS or len(names) != len(set(names)):
         raise ValueError(f"it does not hold just {', '.join(sorted(MEMBERS))}")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("it is compressed")
     if sum(member.file_size for member in members) > size:
         raise ValueError("it claims to hold more than it does")
-    if archive.getinfo("config.json").file_size > MOST_BYTES_OF_CONFIG:
+    if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
         raise ValueError("its config.json is too large")
 
 
 def _check_classes(config):
-    """Raise UserError for anything in a description that is not one of the stock classes."""
+    """Raise UserError for anything in a description that is not Keras's own."""
     for part in _parts(config):
-        if isinstance(part, dict) and "class_name" in part:
-            name, module = part["class_name"], part.get("module")
-            if name not in STOCK.get(module, ()) or part.get("registered_name") not in (None, name):
-                raise UserError(
-                    f"holds {f'{module}.{name}'!r:.99}, which no generator of these scripts does"
-                )
-        # A layer that is called again and again takes time for which no weights are in the file.
-        if isinstance(part, dict) and len(part.get("inbound_nodes", ())) > 1:
-            raise UserError("calls a layer twice, which no generator of these scripts does")
-    if len(config["config"]["layers"]) > MOST_LAYERS:
-        raise UserError(f"has more than {MOST_LAYERS} layers")
+        if not isinstance(part, dict) or "class_name" not in part:
+            continue
+        name, module = str(part["class_name"]), part.get("module")
+        # Tensors, slices and arrays among the arguments of an operation.
+        if module is None and name.startswith("__") and name != "__lambda__":
+            continue
+        own = str(module).split(".")[0] == "keras" and part.get("registered_name") in (None, name)
+        if not own or name in REFUSED:
+            raise UserError(
+                f"holds {f'{module}.{name}'!r:.99}: only layers and operations of Keras itself "
+                "are loaded, and none that run code or read other files"
+            )
 
 
 def _parts(part):
@@ -133,37 +156,47 @@ def _parts(part):
             yield from _parts(inner)
 
 
+def _check_types(config):
+    """Each name must be that of a class of Keras for parts of models, not of a function.
+
+    Keras looks up whatever a description names in its modules, `keras.utils.get_file` included.
+    """
+    import importlib
+
+    from common.backend import keras
+
+    kinds = (
+        *(keras.Layer, keras.Operation, keras.initializers.Initializer, keras.DTypePolicy),
+        *(keras.regularizers.Regularizer, keras.constraints.Constraint),
+    )
+    for part in _parts(config):
+        if isinstance(part, dict) and part.get("module"):
+            found = getattr(importlib.import_module(part["module"]), part["class_name"], None)
+            if not isinstance(found, type) or not issubclass(found, kinds):
+                raise ValueError(f"{part['module']}.{part['class_name']} is no part of a model")
+
+
 def _check_size(config, size):
     """Build the model without memory for its weights, and see whether they are in the file."""
     from common.backend import keras
 
+    _check_types(config)
     try:
         with keras.StatelessScope(initialize_variables=False):
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         n_bytes = sum(math.prod(weight.shape) * 4 for weight in model.weights)
         if n_bytes > size:
             raise ValueError(f"its weights would be {n_bytes} bytes, more than the file holds")
-        for layer in model.layers:
-            names = ["kernel_size", "strides", "dilation_rate", "size", "cropping", "groups"]
-            if isinstance(layer, keras.layers.GroupNormalization):
-                names.remove("groups")  # one for each channel
-            for name in names:
-                if max(keras.tree.flatten(getattr(layer, name, 1))) > MOST_ACROSS:
-                    raise ValueError(f"{layer.name} has {name} {getattr(layer, name)}")
         tensors = keras.tree.flatten([operation.output for operation in model.operations])
-        most = max(math.prod(tensor.shape[1:]) for tensor in tensors)
-        outside = max(math.prod(tensor.shape[1:]) for tensor in (*model.inputs, *model.outputs))
-        if outside > MOST_OUTSIDE:
-            raise ValueError(f"it takes or makes {outside} numbers for one image")
-        if most > MOST_WITHIN * outside:
-            raise ValueError(f"a layer of it makes {most} numbers of one image")
+        if max(math.prod(filter(None, tensor.shape)) for tensor in tensors) > MAX_NUMBERS:
+            raise ValueError(f"a layer of it makes more than {MAX_NUMBERS} numbers of one image")
     except Exception:
         # Keras would provide for the weights later, with whatever is built next.
         keras.backend.clear_session()
         raise
 
 
-def _try(model):
+def _check_output(model):
     """Draw one image, which shows what no look at the description would."""
     from common.backend import keras
 

@@ -30,7 +30,6 @@ from pathlib import Path
 from common import UserError, plotting
 from common.arguments import check_training
 from common.backend import keras, mixed_precision, tensorflow
-from common.files import replacing
 from common.models import saved_models
 from common.models.averaging import MovingAverage
 from common.models.steps import quicken
@@ -67,6 +66,7 @@ class Run:
         self.folder = self.arguments.out
         self._models = {}
         self._data = {}  # what run.json says of it
+        self._about = {"script": self.name}  # what a saved generator says of itself
         self._progress = Progress()
         self._saved = str(self._progress)
         self._clock = self._last_checkpoint = 0.0
@@ -106,14 +106,23 @@ class Run:
                 f"began with ({self._data.get('images')} from {self._data.get('source')})"
             )
         self._data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
+        for name in ("class_names", "colours"):
+            if values := getattr(dataset, name, ()):
+                self._about[name] = np.asarray(values).tolist()
         return dataset
 
-    def begin(self, **models):
-        """Take the models of the run, one of them `generator`; make them quick, the folder ready.
+    def begin(self, pixel_range=(-1, 1), **models):
+        """Take the models of the run, once all are defined; make the folder ready.
 
         On --resume, puts models, optimizers and random numbers where the checkpoint left them.
+
+        Args:
+            pixel_range: the least and the greatest value of a pixel that the generator makes.
+            models: all models that are trained, one of them `generator`. That one is saved after
+                each epoch for `generate.py`, and so is `encoder`, if there is one.
         """
         self._models = models
+        self._about["pixel_range"] = list(pixel_range)
         for model in models.values():
             model.jit_compile = self.arguments.jit  # not "auto", which is XLA on a GPU
         self.average = MovingAverage(
@@ -275,9 +284,8 @@ class Run:
     def _save_results(self):
         for name in SAVED_MODELS:
             if name in self._models:
-                with replacing(self.folder / f"{name}.keras") as beside:
-                    averaged = self.average.of(self._models[name])
-                    saved_models.in_float32(averaged).save(beside)
+                averaged = self.average.of(self._models[name])
+                saved_models.save(averaged, self.folder / f"{name}.keras", self._about)
         run_folder.write_losses(self.folder, self._progress.history)
         plotting.save_curves(self._progress.history, self.folder / "losses.png")
 

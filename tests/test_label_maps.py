@@ -1,4 +1,4 @@
-"""generate.py with a GauGAN: which layouts, which latents, and what is refused."""
+"""generate.py with a GauGAN: which label maps, which latents, and what is refused."""
 
 import json
 import shutil
@@ -24,11 +24,12 @@ def trained_gaugan(tmp_path_factory):
 
     def train(*models_and_more):
         run = models_and_more[-1]
-        for _epoch in run.epochs(lambda path: None):
+        for _epoch in run.epochs():
             for _step in run.steps(1):
                 run.log(d_loss=1.0)
+            run.save_epoch()
 
-    folder = tmp_path_factory.mktemp("painting")
+    folder = tmp_path_factory.mktemp("label_maps")
     arguments = ["--data", "drawn", "--limit", "30", "--image-size", "64", "--width", "0.02"]
     arguments += ["--latent-dim", "6", "--vgg", "none", "--seed", "3", "--epochs", "1"]
     with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +61,7 @@ def models(trained_gaugan):
 
 @pytest.fixture(autouse=True)
 def loaded_once(trained_gaugan, models, monkeypatch):
-    """Loading takes longer than painting, and most tests load the same two models."""
+    """Loading takes longer than drawing, and most tests load the same two models."""
     load, folder = saved_models.load, trained_gaugan / "runs/gaugan_facades"
     loaded = {folder / "generator.keras": models[0], folder / "encoder.keras": models[1]}
     monkeypatch.setattr(saved_models, "load", lambda path: loaded.get(path.resolve()) or load(path))
@@ -98,35 +99,35 @@ def style_of_the_photo(encoder):
     return encoder.predict_on_batch(photo)
 
 
-def test_validation_layouts_of_the_run_are_painted(models, capsys):
-    painted = images()
+def test_validation_layouts_of_the_run_are_drawn(models, capsys):
+    drawn = images()
     assert capsys.readouterr().out == "picture.png\narrays.npz\n"
-    assert painted.shape == (24, SIZE, SIZE, 3) and painted.dtype == "float32"
-    assert painted.min() >= 0 and painted.max() <= 1
+    assert drawn.shape == (24, SIZE, SIZE, 3) and drawn.dtype == "float32"
+    assert drawn.min() >= 0 and drawn.max() <= 1
     everything = facades.load_facades("drawn").first(30)
     _, validation = facades.split(everything, 3)
     photos, layouts = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
     assert len(layouts) == 6
     for number, layout in enumerate(layouts):
         expected = by_hand(models[0], random_latents(4), layout)
-        np.testing.assert_allclose(painted[4 * number : 4 * number + 4], expected, atol=1e-5)
+        np.testing.assert_allclose(drawn[4 * number : 4 * number + 4], expected, atol=1e-5)
 
-    drawn = imread("picture.png")[..., :3]  # three dots for each pixel and for the gaps
+    picture = imread("picture.png")[..., :3]  # three dots for each pixel and for the gaps
     cells = [
-        drawn[-6 * 198 :][3 + 198 * row :, 3 + 198 * column :][:192:3, :192:3]
+        picture[-6 * 198 :][3 + 198 * row :, 3 + 198 * column :][:192:3, :192:3]
         for row, column in ((1, 0), (1, 1), (1, 2), (1, 5))
     ]
-    expected = [facades.colours(layouts[1]) / 255, photos[1] / 255, painted[4], painted[7]]
+    expected = [facades.colours(layouts[1]) / 255, photos[1] / 255, drawn[4], drawn[7]]
     np.testing.assert_allclose(cells, expected, atol=1 / 255)
 
 
 def test_a_layout_of_ones_own(models):
-    painted = images("--layout", "labels.png", "--seed", "5")
+    drawn = images("--layout", "labels.png", "--seed", "5")
     np.testing.assert_allclose(
-        painted, by_hand(models[0], random_latents(8, seed=5), own_layout()), atol=1e-5
+        drawn, by_hand(models[0], random_latents(8, seed=5), own_layout()), atol=1e-5
     )
     few = images("--layout", "labels.png", "--seed", "5", "--count", "3")
-    np.testing.assert_allclose(few, painted[:3], atol=1e-5)
+    np.testing.assert_allclose(few, drawn[:3], atol=1e-5)
 
 
 def test_values_from_0_are_the_same_as_values_from_1():
@@ -141,8 +142,8 @@ def test_values_from_0_are_the_same_as_values_from_1():
 def test_a_layout_in_the_style_of_a_photo(models):
     g_model, encoder = models
     mean, log_variance = style_of_the_photo(encoder)
-    painted = images("--layout", "labels.png", "--style", "photo.png")
-    np.testing.assert_allclose(painted, by_hand(g_model, mean, own_layout()), atol=1e-5)
+    drawn = images("--layout", "labels.png", "--style", "photo.png")
+    np.testing.assert_allclose(drawn, by_hand(g_model, mean, own_layout()), atol=1e-5)
 
     several = images("--layout", "labels.png", "--style", "photo.png", "--count", "3")
     noise = random_latents(3)
@@ -153,18 +154,18 @@ def test_a_layout_in_the_style_of_a_photo(models):
 
 def test_validation_layouts_in_the_style_of_a_photo(models):
     g_model, encoder = models
-    painted = images("--style", "photo.png")
-    assert painted.shape == (6, SIZE, SIZE, 3)
+    drawn = images("--style", "photo.png")
+    assert drawn.shape == (6, SIZE, SIZE, 3)
     _, validation = facades.split(facades.load_facades("drawn").first(30), 3)
     _, layouts = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
     latents = np.tile(style_of_the_photo(encoder)[0], (6, 1))
-    np.testing.assert_allclose(painted, by_hand(g_model, latents, layouts), atol=1e-5)
+    np.testing.assert_allclose(drawn, by_hand(g_model, latents, layouts), atol=1e-5)
 
 
 def test_latents_are_scaled(models):
-    painted = images("--layout", "labels.png", "--latent-scale", "2", "--count", "2")
+    drawn = images("--layout", "labels.png", "--latent-scale", "2", "--count", "2")
     expected = by_hand(models[0], 2 * random_latents(2), own_layout())
-    np.testing.assert_allclose(painted, expected, atol=1e-5)
+    np.testing.assert_allclose(drawn, expected, atol=1e-5)
 
 
 def test_a_walk_between_latents(here):
@@ -200,7 +201,7 @@ def test_the_picture_is_named_after_what_it_shows(capsys):
         (["--layout", "wild.png"], "its values are 0, 77, 200: give 0 to 11, or 1 to 12"),
         (["--interpolate-latent", "--style", "photo.png"], "leave out --style"),
         (["--interpolate-latent", "--count", "2"], "leave out --count"),
-        (["--count", "25"], "--count 25 is more than 4 for each of the 6 validation layouts"),
+        (["--count", "25"], "--count 25 is more than 4 for each of the 6 validation facades"),
         (["--count", "7", "--style", "photo.png"], "more than 1 for each of the 6"),
         (["--count", "1001", "--layout", "labels.png"], "more than the 1000 that"),
         (["--latent-scale", "-1"], "--latent-scale: -1 is not between 0 and"),
@@ -247,7 +248,7 @@ def test_validation_facades_that_are_not_to_be_had(own_run, error_of, monkeypatc
         return error
 
     gone = error_with(record["data"] | {"source": "gone.zip"})
-    assert "are not to be had: cannot read gone.zip" in gone
+    assert "the run's facades cannot be read again: cannot read gone.zip" in gone
     assert "are not those of the run" in error_with(record["data"] | {"sha256": "0"})
     assert "run.json, which names the run's facades, is damaged" in error_with({})
     (own_run / "run.json").unlink()
@@ -267,25 +268,25 @@ def test_the_encoder_has_to_be_the_generators(own_run, error_of):
 
 
 @pytest.mark.parametrize(
-    "shapes",
+    ("shapes", "words"),
     [
-        ((6,), (64, 64, 11), 3),
-        ((6,), (64, 32, 12), 3),
-        ((6, 2), (64, 64, 12), 3),
-        ((6,), (64, 64, 12), 1),
-        ((6,), (64, 64), 3),
+        (((6,), (64, 64, 3), 3), "class 11 is none of other.keras, which has the classes 0 to 2"),
+        (((6,), (32, 64, 12), 3), "images of 64 x 64 from label maps of 32 x 64"),
+        (((6,), (64, 64, 12), 2), "grey or colour images"),
+        (((6,), (64, 64), 3), "other.keras is no generator"),
     ],
     ids=str,
 )
-def test_something_else_than_a_painter(here, error_of, shapes):
+def test_something_else_than_a_generator_of_label_maps(here, error_of, shapes, words):
     latent_shape, layout_shape, channels = shapes
     latent = keras.Input(latent_shape, name="latent")
     layout = keras.Input(layout_shape, name="layout")
     x = layout if len(layout_shape) == 3 else keras.layers.Reshape((64, 64, 1))(layout)
+    x = keras.layers.UpSampling2D((64 // x.shape[1], 1))(x)
     image = keras.layers.Conv2D(channels, 1)(x)
     keras.Model([latent, layout], image, name="gaugan_facades_generator").save("other.keras")
     error = error_of(generate.main, "--model", "other.keras", "--layout", "labels.png")
-    assert "other.keras is no generator of gaugan_facades.py" in error
+    assert words in error
 
 
 def test_short_and_long_name():
