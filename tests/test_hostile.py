@@ -238,11 +238,6 @@ def latent(size):
     return change
 
 
-def call_twice(config):
-    nodes = config["layers"][1]["inbound_nodes"]
-    nodes.append(nodes[0])
-
-
 def other_class(module, name):
     def change(config):
         config["layers"][1].update({"module": module, "class_name": name, "registered_name": name})
@@ -255,18 +250,17 @@ def other_class(module, name):
     [
         (convolution(kernel_size=[64, 64]), "its weights would be"),
         (enlarge(60), "a layer of it makes"),
-        (enlarge(10**5), "has size"),
-        (convolution(dilation_rate=[10**9, 1]), "has dilation_rate"),
+        (enlarge(10**5), "a layer of it makes"),
+        (convolution(dilation_rate=[10**9, 1]), "cannot load"),
         (convolution(dilation_rate=[1, 0]), "cannot load"),
         (other_class("keras.layers", "Lambda"), "holds 'keras.layers.Lambda'"),
         (other_class("keras.layers", "TorchModuleWrapper"), "holds 'keras.layers.TorchModule"),
         (other_class("os", "system"), "holds 'os.system'"),
-        (other_class("keras.layers", ["Dense"]), "is not a Keras model"),
-        (latent(10**8), "takes or makes 100000000 numbers"),
-        (latent(20_000), "is no generator of gan_fashion.py"),
-        (call_twice, "calls a layer twice"),
+        (other_class("keras.layers", ["Dense"]), "only layers and operations of Keras"),
+        (other_class("keras.utils", "get_file"), "keras.utils.get_file is no part of a model"),
+        (latent(10**8), "is no generator: it makes (None, 100000000)"),
         (lambda config: config.update(name="x" * 10**5), "its name is too long"),
-        (lambda config: config.pop("layers"), "is not a Keras model"),
+        (lambda config: config.pop("layers"), "is no generator"),
         (lambda config: config.update(output_layers=[]), "cannot load"),
         (lambda config: config.update(name=7), "is not a Keras model"),
     ],

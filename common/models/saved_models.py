@@ -143,8 +143,9 @@ def _check_classes(config):
             continue
         own = str(module).split(".")[0] == "keras" and part.get("registered_name") in (None, name)
         if not own or name in REFUSED:
+            what = part.get("config") if name == "function" else f"{module}.{name}"
             raise UserError(
-                f"holds {f'{module}.{name}'!r:.99}: only layers and operations of Keras itself "
+                f"holds {what!r:.99}: only layers and operations of Keras itself "
                 "are loaded, and none that run code or read other files"
             )
 
