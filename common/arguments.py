@@ -99,6 +99,19 @@ def add_data_option(parser, sources=DATASETS):
     parser.add_argument("--data", default="auto", metavar="SOURCE", help=sources)
 
 
+def add_image_options(parser):
+    """Add the options for images of one's own."""
+    parser.add_integer(
+        "--image-size", 16, 128, None, "scale own images to N x N pixels (28 if grey, else 32)"
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="own images in grey or in colour (default: grey if all of them are)",
+    )
+
+
 def add_picture_option(parser, default):
     """Add --out, the picture to write, for a module that is run by itself."""
     parser.add_argument(

@@ -63,7 +63,7 @@ class Dataset(NamedTuple):
         return digest.hexdigest()
 
 
-def load_mnist(source="auto"):
+def load_mnist(source="auto", image_size=None, channels=None, labels_needed=True):
     """Handwritten digits, 70,000 where the full set is there (training and test part).
 
     Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like.
@@ -71,7 +71,7 @@ def load_mnist(source="auto"):
     return _load("mnist", source, DIGITS, parts=("train", "test"))
 
 
-def load_fashion_mnist(source="auto"):
+def load_fashion_mnist(source="auto", image_size=None, channels=None, labels_needed=True):
     """Pictures of clothes, 60,000 where the full set is there (training part only).
 
     Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like.

@@ -91,9 +91,9 @@ class Run:
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
 
-    def load(self, loader):
-        """Call a loader of `common` with --data, and keep the first --limit images."""
-        dataset = loader(self.arguments.data).first(self.arguments.limit)
+    def load(self, loader, **options):
+        """Call a loader of `common.data` with --data and `options`; keep --limit of the images."""
+        dataset = loader(self.arguments.data, **options).first(self.arguments.limit)
         if len(dataset.images) < self.arguments.batch_size:
             raise UserError(
                 f"{len(dataset.images)} images from {dataset.source} do not fill one batch of "
