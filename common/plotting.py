@@ -71,16 +71,12 @@ def save_curves(history, path):
     Where there are validation losses, `val_NAME` beside NAME, each loss has a panel with two
     curves. Otherwise all share one.
     """
-    validated = [name for name in history if f"val_{name}" in history]
-    panels = [[name, f"val_{name}"] for name in validated]
-    others = [name for name in history if name not in sum(panels, [])]
-    panels += [others] if others else []
-
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    size = (4.5 * columns, 3.2 * rows) if validated else (8, 5)
+    shared = panels(history)
+    columns = min(3, len(shared))
+    rows = math.ceil(len(shared) / columns)
+    size = (4.5 * columns, 3.2 * rows) if len(shared) > 1 else (8, 5)
     figure = Figure(size, DOTS_PER_INCH, layout="constrained")
-    for number, names in enumerate(panels, start=1):
+    for number, names in enumerate(shared, start=1):
         axes = figure.add_subplot(rows, columns, number)
         for name in names:
             values = history[name]
@@ -91,6 +87,16 @@ def save_curves(history, path):
         axes.grid(alpha=0.3)
         axes.legend()
     save_figure(figure, path)
+
+
+def panels(names):
+    """Which curves share a panel: a loss with its validation loss, or else all of them.
+
+    Returns a list of lists of names.
+    """
+    pairs = [[name, f"val_{name}"] for name in names if f"val_{name}" in names]
+    others = [name for name in names if name not in sum(pairs, [])]
+    return [*pairs, others] if others else pairs
 
 
 def save_figure(figure, path):
