@@ -33,12 +33,12 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
     enlarged = max(1, min(3, 256 // max(images.shape[1:3]), 4000 // max(canvas.shape[:2])))
     canvas = canvas.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
     # matplotlib's imshow would take some 250 MB for a thousand images.
-    picture = np.concatenate([_text_above(canvas.shape[1], titles, heading), canvas])
+    picture = np.concatenate([text_above(canvas.shape[1], titles, heading), canvas])
     with replacing(path) as beside:
         Image.fromarray(picture).save(beside, quality=95)  # of a JPEG or WebP
 
 
-def _text_above(width, titles, heading):
+def text_above(width, titles=(), heading=""):
     """A heading and a name for each column, black on white: uint8 (H, width, 3)."""
     height = (24 if titles else 0) + (30 if heading else 0)
     if not height:

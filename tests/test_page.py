@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import cgan_fashion
 from common import UserError
+from common.files import find_samples
 from common.training import page
 from common.training.progress import Progress
 
@@ -95,7 +96,8 @@ def test_only_pictures_that_exist_and_belong_to_finished_epochs(tmp_path):
     write(tmp_path, epochs=12, pictures=[5, 10, 15])
     for name in ("epoch_7.png", "epoch_x.png", "epoch_0006.gif", "other.png"):
         (tmp_path / "samples" / name).touch()
-    assert page.find_pictures(tmp_path, 12) == [5, 10]
+    found = Reader(write(tmp_path, epochs=12, pictures=[]))
+    assert found.numbers()["pictures"] == [5, 10]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_the_page_of_a_training(tmp_path, monkeypatch, capsys):
     original = cgan_fashion.plotting.save_grid
 
     def save_grid(*arguments, **options):
-        seen.append((*states(run), page.find_pictures(run, 9)))
+        seen.append((*states(run), find_samples(run)))
         original(*arguments, **options)
 
     monkeypatch.setattr(cgan_fashion.plotting, "save_grid", save_grid)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from common import plotting
-from common.files import write_text
+from common.files import find_samples, sample_path, write_text
 from common.training import resuming
 from common.training.progress import in_words
 
@@ -44,7 +44,7 @@ def write(folder, record, progress, state="running", message=""):
 
     Raises OSError if the file cannot be written.
     """
-    pictures = find_pictures(folder, progress.epochs)
+    pictures = [epoch for epoch in find_samples(folder) if epoch <= progress.epochs]
     epochs = max(record["arguments"]["epochs"], progress.epochs)
     values = {
         "title": _text(f"{progress.epochs}/{epochs} {record['script']}"),
@@ -71,14 +71,6 @@ def write(folder, record, progress, state="running", message=""):
     write_text(folder / "index.html", page.encode("utf-8", "replace").decode("utf-8"))
 
 
-def find_pictures(folder, epochs):
-    """The epochs, up to the last one finished, of which the folder has a sample picture; sorted."""
-    names = [path.stem for path in (folder / "samples").glob("epoch_*.png")]
-    numbers = [int(digits) for name in names if (digits := name[6:]).isdecimal()]
-    known = [number for number in numbers if f"epoch_{number:04d}" in names]
-    return sorted(number for number in known if number <= epochs)
-
-
 def _text(value):
     return html.escape(str(value))
 
@@ -97,17 +89,17 @@ def _samples(folder, pictures, state):
     if not pictures:
         when = ": the first comes at the end of an epoch" if state == "running" else ""
         return f"<p>There is no picture yet{when}.</p>"
-    newest = f"samples/epoch_{pictures[-1]:04d}.png"
-    size = ""
-    with contextlib.suppress(OSError), Image.open(folder / newest) as image:
+    last, newest = len(pictures) - 1, pictures[-1]
+    path, size = sample_path(folder, newest), ""
+    with contextlib.suppress(OSError), Image.open(path) as image:
         # So that the page has its full height before the picture is there.
         size = ' width="{}" height="{}"'.format(*image.size)
-    return f"""<img id="picture" src="{newest}" alt="Samples after epoch {pictures[-1]}"{size}>
+    return f"""<img id="picture" src="samples/{path.name}" alt="Samples after epoch {newest}"{size}>
     <div class="controls">
       <button id="play" type="button">Play</button>
-      <input id="slider" type="range" aria-label="epoch" autocomplete="off"
-             min="0" max="{len(pictures) - 1}" value="{len(pictures) - 1}">
-      <output id="epoch" for="slider">epoch {pictures[-1]}</output>
+      <input id="slider" type="range" min="0" max="{last}" value="{last}" autocomplete="off"
+             aria-label="epoch">
+      <output id="epoch" for="slider">epoch {newest}</output>
     </div>
     <p class="faint">Always the same latents. <kbd>←</kbd> <kbd>→</kbd> for the epoch before and
     after, <kbd>space</kbd> to play; a click on a curve goes to that epoch.</p>"""

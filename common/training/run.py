@@ -28,6 +28,7 @@ import time
 from common import UserError, plotting
 from common.arguments import check_training
 from common.backend import keras, mixed_precision, tensorflow
+from common.files import sample_path
 from common.models import saved_models
 from common.models.averaging import MovingAverage
 from common.models.steps import quicken
@@ -205,7 +206,7 @@ class Run:
 
     def sample_path(self):
         """Where the sample picture of the epoch that has just been trained belongs."""
-        return self.folder / "samples" / f"epoch_{self._progress.epochs + 1:04d}.png"
+        return sample_path(self.folder, self._progress.epochs + 1)
 
     def save_epoch(self, **values):
         """Save the averaged models, the losses, and all that --resume needs.
