@@ -328,7 +328,9 @@ class Run:
         run_folder.write_record(self.folder, self._record())
 
     def _write_page(self, state="running", message=""):
-        page.write(self.folder, self._record(), self._progress, state, message)
+        record = self._record()
+        record["data"] = self._data | {"classes": self._about.get("class_names")}
+        page.write(self.folder, record, self._progress, state, message)
 
     def _write_last_page(self, problem):
         if not self._began:
