@@ -8,7 +8,8 @@ import cgan_fashion
 import keras
 import numpy as np
 
-FILES = {"run.json", "checkpoint.npz", "generator.keras", "losses.csv", "losses.png", "samples"}
+FILES = {"run.json", "checkpoint.npz", "generator.keras", "losses.csv", "losses.png"}
+FILES |= {"index.html", "samples"}
 
 
 def contents(folder):

@@ -446,7 +446,7 @@ def test_a_training_run_of_each_data_source(kind, eagerly, monkeypatch, tmp_path
     assert lines.err == ""
     assert {path.name for path in run.iterdir()} == {
         *("run.json", "checkpoint.npz", "generator.keras", "encoder.keras"),
-        *("losses.csv", "losses.png", "samples"),
+        *("losses.csv", "losses.png", "index.html", "samples"),
     }
     header, row = (run / "losses.csv").read_text().splitlines()
     assert header.split(",") == ["epoch", *LOSSES, *(f"val_{name}" for name in LOSSES)]

@@ -26,6 +26,8 @@ FILES = (
     "encoder.keras",
     "losses.csv",
     "losses.png",
+    "quality.png",
+    "index.html",
 )
 
 
