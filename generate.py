@@ -199,7 +199,6 @@ def draw_walk(generator, classes, subject, arguments):
     plotting.save_grid(np.concatenate(images), arguments.out, arguments.frames, (), heading)
     animation = arguments.out.with_suffix(".gif")
     plotting.save_animation(images, animation, arguments.frame_size, arguments.fps)
-    print(animation)
     return np.concatenate(images), None if labels is None else np.concatenate(labels)
 
 
@@ -249,7 +248,6 @@ def save_arrays(path, images, labels):
     # An open file, since numpy would add .npz to a name that ends otherwise, as in .NPZ.
     with replacing(path) as beside, open(beside, "wb") as file:
         np.savez(file, **arrays)
-    print(path)
 
 
 def main(argv=None):
@@ -279,9 +277,11 @@ def main(argv=None):
             labels = None
         else:
             images, labels = draw_images(generator, classes, arguments)
-        print(arguments.out)
         if arguments.save_arrays:
             save_arrays(arguments.save_arrays, images, labels)
+        # All is written before anything is printed, which may fail where standard output is closed.
+        written = [arguments.out.with_suffix(".gif")] if walking else []
+        print(*written, arguments.out, *filter(None, [arguments.save_arrays]), sep="\n", flush=True)
         if arguments.show:
             from common import plotting
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
 
 from common import UserError
@@ -14,6 +15,13 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )
+
+    def parse_args(self, args=None, namespace=None):
+        """As argparse's. From then on, a character that a console cannot print is escaped."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is another
+                stream.reconfigure(errors="backslashreplace")
+        return super().parse_args(args, namespace)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")

@@ -3,8 +3,10 @@
 import math
 import sys
 
+from common import MATPLOTLIB_BACKEND
 from common.files import replacing
 
+import matplotlib
 import numpy as np
 from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -129,9 +131,19 @@ def save_animation(walks, path, frame_size, frames_per_second):
 
 
 def show(path):
-    """Open a picture in a window and wait until it is closed."""
+    """Open a picture in a window and wait until it is closed.
+
+    Says so on stderr where there is no display, or no such backend as MPLBACKEND asks for.
+    """
     from matplotlib import pyplot
 
+    try:
+        if MATPLOTLIB_BACKEND:
+            matplotlib.use(MATPLOTLIB_BACKEND)
+        pyplot.switch_backend(matplotlib.get_backend())
+    except (ImportError, ValueError) as problem:
+        print(f"Cannot show {path}: MPLBACKEND={MATPLOTLIB_BACKEND}: {problem}", file=sys.stderr)
+        return
     figure = pyplot.figure(layout="constrained")
     figure.add_subplot(frame_on=False, xticks=(), yticks=()).imshow(pyplot.imread(path))
     if figure.canvas.required_interactive_framework is None:

@@ -29,7 +29,7 @@ from common import UserError, plotting
 from common.arguments import check_training
 from common.backend import keras, mixed_precision, tensorflow
 from common.files import sample_path
-from common.models import saved_models
+from common.models import memory, saved_models
 from common.models.averaging import MovingAverage
 from common.models.steps import quicken
 from common.training import checkpoints, page, resuming, run_folder
@@ -107,8 +107,8 @@ class Run:
             )
         self._data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
         for name in ("class_names", "colours"):
-            if values := getattr(dataset, name, ()):
-                self._about[name] = np.asarray(values).tolist()
+            if hasattr(dataset, name):
+                self._about[name] = np.asarray(getattr(dataset, name)).tolist()
         return dataset
 
     def begin(self, pixel_range=(-1, 1), **models):
@@ -140,6 +140,7 @@ class Run:
         elif self.arguments.overwrite:
             run_folder.delete_run(self.folder)
         (self.folder / "samples").mkdir(exist_ok=True)
+        memory.warn_if_too_small(models, self.arguments.batch_size)
         self._write_record()
         print(
             f"{self.name}: {self._data['images']:,} images ({self._data['source']}), "
@@ -236,6 +237,12 @@ class Run:
             self._parser.error(problem)
         if isinstance(problem, Diverged | OSError):
             self._leave(1, f"error: {_described(problem)}")
+        if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
+            self._leave(
+                1,
+                f"error: out of memory, with {self._saved} saved in {self.folder}; give a smaller "
+                f"{memory.OPTIONS}",
+            )
         if isinstance(problem, KeyboardInterrupt):
             self._leave(130, f"stopped {self._how_to_go_on()}")
 
