@@ -114,7 +114,7 @@ def _validation_facades(record_path):
         )
         raise UserError(f"{record_path}, which names the run's facades, {reason}; {hint}") from None
     try:
-        all_facades = facades.load_facades(source).first(limit)
+        all_facades = facades.load_facades(source).limited(limit, seed)
     except UserError as problem:
         raise UserError(f"the facades of the run are not to be had: {problem}; {hint}") from None
     if all_facades.sha256() != sha256:

@@ -93,7 +93,7 @@ class Run:
 
     def load(self, loader):
         """Call a loader of `common` with --data, and keep the first --limit images."""
-        dataset = loader(self.arguments.data).first(self.arguments.limit)
+        dataset = loader(self.arguments.data).limited(self.arguments.limit, self.arguments.seed)
         if len(dataset.images) < self.arguments.batch_size:
             raise UserError(
                 f"{len(dataset.images)} images from {dataset.source} do not fill one batch of "
