@@ -103,7 +103,7 @@ def test_validation_layouts_of_the_run_are_painted(models, capsys):
     assert capsys.readouterr().out == "picture.png\narrays.npz\n"
     assert painted.shape == (24, SIZE, SIZE, 3) and painted.dtype == "float32"
     assert painted.min() >= 0 and painted.max() <= 1
-    everything = facades.load_facades("drawn").first(30)
+    everything = facades.load_facades("drawn").limited(30, seed=3)
     _, validation = facades.split(everything, 3)
     photos, layouts = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
     assert len(layouts) == 6
@@ -155,7 +155,7 @@ def test_validation_layouts_in_the_style_of_a_photo(models):
     g_model, encoder = models
     painted = images("--style", "photo.png")
     assert painted.shape == (6, SIZE, SIZE, 3)
-    _, validation = facades.split(facades.load_facades("drawn").first(30), 3)
+    _, validation = facades.split(facades.load_facades("drawn").limited(30, seed=3), 3)
     _, layouts = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
     latents = np.tile(style_of_the_photo(encoder)[0], (6, 1))
     np.testing.assert_allclose(painted, by_hand(g_model, latents, layouts), atol=1e-5)

@@ -71,7 +71,7 @@ def to_classes(labels, count, known_names=()):
     if labels.ndim == 2 and labels.shape[1] > 1 and kind in "buif":
         if not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
             raise ValueError(f"labels are {labels.shape}, and not one-hot rows of a 1 and zeros")
-        labels = labels.argmax(axis=1)
+        labels, kind = labels.argmax(axis=1), "i"
     if labels.shape not in ((count,), (count, 1)):
         raise ValueError(f"labels are {labels.shape} where {count} are expected")
     labels = labels.ravel().tolist()

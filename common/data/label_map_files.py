@@ -23,6 +23,10 @@ NONE = 255  # the number of what has no class, in many data sets
 CLOSE = 8  # so far may a colour, in each channel, be from the one that is meant
 MAX_SPARSE = 16  # numbers may have gaps up to here, without names for the classes
 
+_HINT = (
+    "if classes of your own have colours, write a file colours.txt beside the maps, with a line "
+    "for each: name red green blue"
+)
 _GREYS = np.repeat(np.arange(256, dtype="uint8")[:, np.newaxis], 3, axis=1)
 # PIL spreads 2- and 4-bit greys over 0 to 255, where the numbers are classes.
 _SPREAD = {"L;2": 85, "L;4": 17}
@@ -125,17 +129,18 @@ def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
     Returns the classes of pixels, a list of uint8 (H, W); `Classes`; and a list of what was
     assumed. Raises ValueError, which names the file, if they cannot be known.
     """
-    if colours is None and (names is None or len(names) == len(cmp_classes.CLASS_NAMES)):
+    are_given = colours is not None
+    if not are_given and (names is None or len(names) == len(cmp_classes.CLASS_NAMES)):
         coloured = [one for one in label_maps.values() if one.is_coloured()]
         if 2 * sum(looks_like(one, cmp_classes.COLOURS) for one in coloured) > len(coloured):
             names, colours = names or cmp_classes.CLASS_NAMES, cmp_classes.COLOURS
             strict = first is None
-    # For each file, the class of each value: a table of 256. None where its numbers say it.
-    tables = {file: _table(label_map, colours) for file, label_map in label_maps.items()}
-    numbered = {file: one for file, one in label_maps.items() if tables[file] is None}
+    tables = _tables(label_maps, colours)
+    numbered = {file: one for file, one in label_maps.items() if file not in tables}
     for file, one in numbered.items():
         if one.is_coloured() and (strict or not one.is_numbered):
-            raise ValueError(f"{file}: {_foreign_colour(one, colours)}")
+            hint = "" if are_given else f"; {_HINT}"
+            raise ValueError(f"{file}: {_foreign_colour(one, colours)}{hint}")
     assumed = []
     if numbered:
         if first is None:
@@ -144,8 +149,7 @@ def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
     table = (np.arange(256) - (first or 0)) % 256
     table[NONE] = names.index("none") if "none" in names else table[NONE]
     layouts = [
-        (table if tables[file] is None else tables[file]).astype("uint8")[one.values]
-        for file, one in label_maps.items()
+        tables.get(file, table).astype("uint8")[one.values] for file, one in label_maps.items()
     ]
     if colours is None:
         colours = _palette(names, numbered.values(), first)
@@ -161,41 +165,47 @@ def looks_like(label_map, colours):
     return 2 * len(known) > len(rows) and bool(is_mixed[known].any())
 
 
-def _rows(some, colours):
+def _rows(some, colours, close=CLOSE):
     """For each of `some`, uint8 (n, 3), the row of `colours` that it is, or -1."""
     distances = np.abs(some[:, np.newaxis].astype(int) - colours).max(axis=2)
-    return np.where(distances.min(axis=1) <= CLOSE, distances.argmin(axis=1), -1)
+    return np.where(distances.min(axis=1) <= close, distances.argmin(axis=1), -1)
 
 
-def _table(label_map, colours):
-    """The class of each value of a map, (256,), if all its colours are known; else None."""
+def _tables(label_maps, colours):
+    """The class of each value, (256,), for the files whose colours are all known.
+
+    Greys may be numbers: they count as colours only where all greys of all grey maps are known.
+    """
     if colours is None:
-        return None
-    rows = _rows(label_map.colours, colours)
-    return rows if (rows[label_map.found()] >= 0).all() else None
+        return {}
+    tables = {
+        file: _rows(one.colours, colours, CLOSE if one.is_coloured() else 0)
+        for file, one in label_maps.items()
+    }
+    known = {file for file, table in tables.items() if (table[label_maps[file].found()] >= 0).all()}
+    greys = {file for file, one in label_maps.items() if not one.is_coloured()}
+    if not greys <= known:
+        known -= greys
+    return {file: tables[file] for file in known}
 
 
 def _foreign_colour(label_map, colours):
     found = label_map.colours[label_map.found()]
     foreign = found if colours is None else found[_rows(found, colours) < 0]
     known = "" if colours is None else f", which is none of the {len(colours)} known ones"
-    return (
-        f"it is in colours, such as {' '.join(map(str, foreign[0]))}{known}: for classes of your "
-        "own, write a file colours.txt beside the maps, with a line for each: name red green blue"
-    )
+    return f"it is in colours, such as {' '.join(map(str, foreign[0]))}{known}"
 
 
 def _check_palettes(label_maps):
     """Raise ValueError where a number has two colours: then it hardly is the number of a class."""
     seen = {}  # by number: a colour, and the file that has it
     for file, one in label_maps.items():
-        for value in one.found().tolist() if one.is_coloured() else ():
+        for value in one.found().tolist() if one.colours is not _GREYS else ():
             colour, other = seen.setdefault(value, (one.colours[value], file))
             if np.abs(colour.astype(int) - one.colours[value]).max() > CLOSE:
                 raise ValueError(
                     f"{file}: its palette is not that of {other}. Where the numbers are right all "
-                    "the same, say so by --layout-from 0 or 1; where the colours are, write a file "
-                    "colours.txt beside the maps, with a line for each: name red green blue"
+                    f"the same, say so by --layout-from 0 or 1; {_HINT}"
                 )
 
 
@@ -250,9 +260,13 @@ def _palette(names, label_maps, first):
 
 
 def separated(count, colours=()):
-    """`count` colours that are far from each other, uint8 (count, 3), the first of them given."""
+    """`count` colours that are far from each other, uint8 (count, 3), the first of them given.
+
+    None of them is a grey, which might be a number.
+    """
     steps = np.array([0, 51, 102, 153, 204, 255, 230])
     candidates = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    candidates = candidates[np.ptp(candidates, axis=1) > 0]
     chosen = [*np.asarray(colours, int).reshape(-1, 3)] or [np.array((0, 0, 170))]
     while len(chosen) < count:
         distances = np.abs(candidates[:, np.newaxis] - np.array(chosen)).sum(axis=2)

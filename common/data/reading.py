@@ -95,11 +95,12 @@ def is_left_behind(name):
 
 def with_progress(items, what):
     """Yield the items; where that takes longer than two seconds, say now and then how many."""
-    pause, said = 2, time.monotonic()
+    pause, last = 2, time.monotonic()
     for number, item in enumerate(items):
-        if time.monotonic() - said > pause:
+        now = time.monotonic()
+        if number and now - last > pause:
             print(f"{number:,} of {len(items):,} {what} are read", file=sys.stderr, flush=True)
-            pause, said = 2 * pause, time.monotonic()
+            pause, last = 2 * pause, now
         yield item
 
 
