@@ -90,7 +90,7 @@ def define_parser():
 def check_options(arguments, generator):
     """Fill in the defaults. Raises UserError for options that do not go together."""
     takes_label_maps = generator.label_kind == "label map"
-    for option in ("layout", "style", "latent_scale"):
+    for option in ("layout", "layout_from", "style", "latent_scale"):
         if not takes_label_maps and getattr(arguments, option) is not None:
             raise UserError(
                 f"{generator.name} takes no label maps: "

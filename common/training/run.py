@@ -86,7 +86,8 @@ class Run:
     def load(self, loader, **options):
         """Call a loader of `common.data` with --data and `options`; keep --limit of the images."""
         state = self._state
-        dataset = loader(self.arguments.data, **options).first(self.arguments.limit)
+        dataset = loader(self.arguments.data, **options)
+        dataset = dataset.limited(self.arguments.limit, self.arguments.seed)
         if len(dataset.images) < self.arguments.batch_size:
             raise UserError(
                 f"{len(dataset.images)} images from {dataset.source} do not fill one batch of "
