@@ -373,16 +373,10 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
         # are better than those of the newest weights (common/models/averaging.py says why).
         if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
             draw_samples(run.average.of(g_model), samples, sample_latents, run.sample_path())
-        run.save_epoch(
-            **validation_losses(
-                d_model,
-                gan_model,
-                validation_generator,
-                validation_inputs,
-                validation_noise,
-                n_batch,
-            )
+        losses = validation_losses(
+            d_model, gan_model, validation_generator, validation_inputs, validation_noise, n_batch
         )
+        run.save_epoch(**losses)
 
 
 def main(argv=None):

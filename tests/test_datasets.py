@@ -254,4 +254,4 @@ def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of):
     show(["mnist", "--data", "sample", "--out", "digits.png"])
     assert Path("digits.png").exists()
     assert "no such file" in error_of(show, "mnist", "--data", "nowhere")
-    assert "must end in .png" in error_of(show, "mnist", "--out", "digits.jpg")
+    assert "must end in .png" in error_of(show, "mnist", "--out", "digits.bmp")

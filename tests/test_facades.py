@@ -675,4 +675,4 @@ def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of, few_drawn)
     with Image.open("one.png") as image:
         assert image.height == 200
     assert "no such file" in error_of(show, "facades", "--data", "nowhere")
-    assert "must end in .png" in error_of(show, "facades", "--out", "facades.jpg")
+    assert "must end in .png" in error_of(show, "facades", "--out", "facades.bmp")

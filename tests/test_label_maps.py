@@ -198,7 +198,7 @@ def test_the_picture_is_named_after_what_it_shows(capsys):
         (["--layout", "photo.png"], "it is in colours"),
         (["--style", "nowhere.jpg"], "cannot read nowhere.jpg: no such file"),
         (["--style", "broken.jpg"], "cannot read broken.jpg"),
-        (["--layout", "wild.png"], "its values are 0, 77, 200: give 0 to 11, or 1 to 12"),
+        (["--layout", "wild.png"], "label 77 is not between 0 and 11; its values are 0, 77, 200"),
         (["--interpolate-latent", "--style", "photo.png"], "leave out --style"),
         (["--interpolate-latent", "--count", "2"], "leave out --count"),
         (["--count", "25"], "--count 25 is more than 4 for each of the 6 validation facades"),
@@ -270,7 +270,7 @@ def test_the_encoder_has_to_be_the_generators(own_run, error_of):
 @pytest.mark.parametrize(
     ("shapes", "words"),
     [
-        (((6,), (64, 64, 3), 3), "class 11 is none of other.keras, which has the classes 0 to 2"),
+        (((6,), (64, 64, 3), 3), "label 12 is not between 1 and 3; its values are 1, 3, 12"),
         (((6,), (32, 64, 12), 3), "images of 64 x 64 from label maps of 32 x 64"),
         (((6,), (64, 64, 12), 2), "grey or colour images"),
         (((6,), (64, 64), 3), "other.keras is no generator"),

@@ -68,7 +68,7 @@ def test_resume_keeps_the_arguments_of_the_run(old_run, error_of, arguments, wor
 
 def test_resume_refuses_other_data(old_run, error_of, tmp_path):
     images, labels, *_ = datasets.load_fashion_mnist("sample")
-    np.savez(tmp_path / "other.npz", x_train=images[100:200], y_train=labels[100:200])
+    np.savez(tmp_path / "other.npz", x_train=images[1000:2000], y_train=labels[1000:2000])
     other = str(tmp_path / "other.npz")
     error = error_of(cgan_fashion.main, "--resume", "--out", str(old_run), "--data", other)
     assert "not those that the run" in error
