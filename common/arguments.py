@@ -78,7 +78,10 @@ def problems_in_one_line(parser):
 
 def path_of(text):
     """A type for argparse: a path, `~` being the home folder wherever the shell has left it."""
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as problem:
+        raise argparse.ArgumentTypeError(f"{text}: {problem}") from None
 
 
 def bounded(kind, kind_name, low, high):
