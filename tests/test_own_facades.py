@@ -387,6 +387,18 @@ def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
         facades.read_layout(path)
 
 
+def test_the_cmps_colours_for_classes_without_names(tmp_path):
+    Image.fromarray(CMP[labels()]).save(tmp_path / "layout.png")
+    found = facades.read_layout(tmp_path / "layout.png", tuple("12345"), first=1)
+    assert np.array_equal(found, labels())
+    with pytest.raises(
+        UserError, match="in colours, such as .*, which is none of the 4 known ones"
+    ):
+        facades.read_layout(tmp_path / "layout.png", tuple("1234"))
+    with pytest.raises(UserError, match="layout.png: it is in colours"):
+        facades.read_layout(tmp_path / "layout.png", ("sky", "tree", "c", "d", "e"))
+
+
 def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
     layout = np.maximum(labels(), 1)
     Image.fromarray(layout).save(tmp_path / "layout.png")
