@@ -376,7 +376,7 @@ def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
     layout = np.maximum(labels(), 1)  # from 0, and no 0 in it
     Image.fromarray(layout).save(path)
     assert np.array_equal(facades.read_layout(path), layout - 1)
-    assert f"{path}: no label map holds a 0" in capsys.readouterr().err
+    assert f"{path}: there is no 0 in it" in capsys.readouterr().err
     assert np.array_equal(facades.read_layout(path, first=0), layout)
     assert np.array_equal(facades.read_layout(path, first=1), layout - 1)
     names = ("a", "b", "c", "d")  # 4 is the last of these only if they are numbered from 1

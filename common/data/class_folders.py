@@ -38,46 +38,44 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
     Raises ValueError, which names the file, for one that cannot be read.
     """
     with open_files(path) as files:
-        done = []
-        names = sorted(files.names, key=natural)
-        left_out = [name for name in names if _NO_PICTURES.fullmatch(name)]
-        inside = {name: PurePosixPath(name).parts for name in names if name not in left_out}
-        inside = _within(inside, parts, done)
-        loose = [name for name, place in inside.items() if len(place) == 1]
-        if len(loose) == len(inside) and (labels_needed or not inside):
+        inside = {
+            name: PurePosixPath(name).parts
+            for name in files.names
+            if not _NO_PICTURES.fullmatch(name)
+        }
+        inside = _within(inside, parts)
+        classes = {
+            name: unicodedata.normalize("NFC", place[0]) if len(place) > 1 else None
+            for name, place in inside.items()
+        }
+        loose = [name for name in classes if classes[name] is None]
+        if len(loose) == len(classes) and (labels_needed or not loose):
             raise ValueError(
                 f"it holds {len(loose) or 'no'} pictures, and no folder of pictures for each class "
                 "nor IDX files"
             )
         if labels_needed:
-            left_out += loose
+            classes = {name: label for name, label in classes.items() if label is not None}
             loose = []
-        if left_out:
-            done.append(f"passed over: {listed(left_out, most=3)}")
-        classes = {
-            name: unicodedata.normalize("NFC", place[0])
-            for name, place in inside.items()
-            if name not in left_out
-        }
-        ordered = sorted(classes, key=lambda name: (natural(classes[name]), natural(name)))
+        ordered = sorted(classes, key=lambda name: (natural(classes[name] or ""), natural(name)))
         images = _read_all(files, ordered, image_size, channels)
+        left_out = sorted(set(files.names) - set(classes), key=natural)
+    done = [f"passed over: {listed(left_out, most=3)}"] if left_out else []
     return images, None if loose else np.array([classes[name] for name in ordered]), done
 
 
-def _within(inside, parts, done):
+def _within(inside, parts):
     """Places of files by their names, but within folders that are no classes."""
-    while True:
-        tops = sorted({place[0] for place in inside.values() if len(place) > 1})
-        if not any(len(place) > 2 for place in inside.values()):
-            return inside
-        wanted = [top for top in tops if top.casefold() in sum((PARTS[part] for part in parts), ())]
-        if len(tops) == 1:
-            wanted = tops
-        elif not wanted or not all(top.casefold() in sum(PARTS.values(), ()) for top in tops):
-            return inside
-        else:
-            done.append(f"of {listed(tops)}, {listed(wanted)} was read")
+    wanted_parts = [name for part in parts for name in PARTS[part]]
+    all_parts = [name for names in PARTS.values() for name in names]
+    while any(len(place) > 2 for place in inside.values()):
+        wanted = tops = {place[0] for place in inside.values() if len(place) > 1}
+        if len(tops) > 1:
+            wanted = {top for top in tops if top.casefold() in wanted_parts}
+            if not wanted or not all(top.casefold() in all_parts for top in tops):
+                break
         inside = {name: place[1:] for name, place in inside.items() if place[0] in wanted}
+    return inside
 
 
 def _read_all(files, names, image_size, channels):

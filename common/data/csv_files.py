@@ -24,8 +24,8 @@ def read(path):
     memory.check(4 * path.stat().st_size, path.name)
     with open(path, encoding="utf-8-sig", newline="") as file:
         names = [name.strip('" \r\n').casefold() for name in file.readline(_MAX_LINE).split(",")]
-        has_names = not any(map(_is_number, names[1:]))
         label = next((i for i, name in enumerate(names) if name in _LABEL), None)
+        has_names = label is not None or not any(map(_is_number, names[1:]))
         if not has_names:
             file.seek(0)
             label = 0

@@ -41,7 +41,7 @@ class LabelMap(NamedTuple):
 
     def found(self):
         """The values that occur, in order."""
-        return np.unique(self.values)
+        return np.flatnonzero(np.bincount(self.values.ravel()))
 
     def is_coloured(self):
         """Whether the pixels show more than greys."""
@@ -221,8 +221,8 @@ def _number(label_maps, names, first, assumed):
         first = 0 if numbers[0] == 0 else 1
         if numbers[0] > 0 and (names is None or numbers[-1] != len(names)):
             assumed.append(
-                "no label map holds a 0: their classes are taken to be numbered from 1, unless you "
-                "say --layout-from 0"
+                "there is no 0 in it, so its classes are taken to be numbered from 1 "
+                "(--layout-from 0 says otherwise)"
             )
     if names is None:
         count = numbers[-1] - first + 1
@@ -234,7 +234,7 @@ def _number(label_maps, names, first, assumed):
         names = tuple(str(first + number) for number in range(count))
         if count == len(cmp_classes.CLASS_NAMES):
             names = cmp_classes.CLASS_NAMES
-            assumed.append("twelve classes are taken to be the CMP's (a classes.txt says else)")
+            assumed.append("twelve classes are taken to be the CMP's (classes.txt says otherwise)")
     for file, one in label_maps.items():
         last = first + len(names) - 1
         for value in one.found().tolist():
