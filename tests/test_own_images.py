@@ -442,11 +442,12 @@ def test_images_that_look_like_a_mistake(tmp_path, capsys, images, warning):
         (np.array([["no"], ["yes"]] * 15), ("no", "yes")),
     ],
 )
-def test_labels_of_any_kind(tmp_path, labels, names):
+def test_labels_of_any_kind(tmp_path, capsys, labels, names):
     found = load(save_npz(tmp_path / "set.npz", x_train=IMAGES, y_train=labels))
     assert found.class_names == names
     assert found.labels.dtype == "int32" and found.labels.shape == (30,)
     assert set(found.labels.tolist()) == set(range(len(names)))
+    assert ("do not occur" in capsys.readouterr().err) == (set(names) < set(datasets.CLOTHES))
     if labels.dtype.kind == "U" and labels.ndim == 1:
         assert [names[label] for label in found.labels] == labels.tolist()
 

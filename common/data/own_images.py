@@ -50,7 +50,8 @@ def read(
         else:
             array, labels, known_names = _read_arrays(path, parts)
             images, done = arrays.to_images(array, image_size, channels)
-            if not known_names and array[0].size == 28 * 28:
+            has_numbers = labels is not None and labels.dtype.kind in "buif"
+            if not known_names and has_numbers and array[0].size == 28 * 28:
                 known_names = usual_names
         if labels is None and labels_needed:
             raise ValueError("it holds images and no labels")
@@ -58,7 +59,7 @@ def read(
             labels, class_names = np.zeros(len(images), "int32"), ()
         else:
             labels, class_names = arrays.to_classes(labels, len(images), known_names)
-            if known_names == usual_names and len(class_names) < len(usual_names):
+            if known_names == usual_names and set(class_names) < set(usual_names):
                 done.append(f"the other {len(usual_names) - len(class_names)} classes do not occur")
     if len(images) < (n_batch or 0):  # which is an error, and that is one line
         return images, labels, class_names
