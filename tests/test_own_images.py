@@ -296,6 +296,9 @@ def test_a_flat_folder_is_for_scripts_without_labels(shapes):
         (shapes.parent / folder).mkdir()
     with pytest.raises(UserError, match="it holds no pictures"):
         load(shapes.parent / "empty", labels_needed=False)
+    (shapes.parent / "empty/fashion.csv").touch()
+    with pytest.raises(UserError, match="give the file itself, .*/empty/fashion.csv$"):
+        load(shapes.parent / "empty")
 
 
 def test_small_classes_cause_a_warning(shapes, capsys):

@@ -50,9 +50,10 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
         }
         loose = [name for name in classes if classes[name] is None]
         if len(loose) == len(classes) and (labels_needed or not loose):
+            tables = [name for name in files.names if name.casefold().endswith((".npz", ".csv"))]
             raise ValueError(
                 f"it holds {len(loose) or 'no'} pictures, and no folder of pictures for each class "
-                "nor IDX files"
+                f"nor IDX files{f': give the file itself, {path / min(tables)}' if tables else ''}"
             )
         if labels_needed:
             classes = {name: label for name, label in classes.items() if label is not None}
