@@ -7,7 +7,8 @@ A source is one of
     full      Keras's cache, or a download into it, or else an error
     sample    10,000 embedded images; never the network
     a path    an .npz file with x_train and y_train (the layout of Keras's mnist.npz), or a folder
-              with train-images-idx3-ubyte and train-labels-idx1-ubyte, each plain or .gz
+              with train-images-idx3-ubyte and train-labels-idx1-ubyte, each plain or .gz;
+              the test part is x_test and y_test, or t10k-… in the place of train-…
 """
 
 import contextlib
@@ -40,6 +41,7 @@ CLOTHES = (
 )
 MOST_BYTES = 1 << 28  # of an array, 340,000 images, whatever the header of a file promises
 
+_PREFIXES = {"train": "train", "test": "t10k"}  # of IDX files
 _SAMPLES = Path(__file__).parent / "samples"
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
@@ -62,6 +64,12 @@ class Dataset(NamedTuple):
         digest.update(np.ascontiguousarray(self.labels))
         return digest.hexdigest()
 
+    def split(self):
+        """Two parts, four fifths and one fifth, always the same ones of the same images."""
+        shuffled = np.random.default_rng(0).permutation(len(self.images))
+        parts = np.split(shuffled, [len(shuffled) * 4 // 5])
+        return [self._replace(images=self.images[p], labels=self.labels[p]) for p in parts]
+
 
 def load_mnist(source="auto"):
     """Handwritten digits, 70,000 where the full set is there (training and test part).
@@ -71,12 +79,13 @@ def load_mnist(source="auto"):
     return _load("mnist", source, DIGITS, parts=("train", "test"))
 
 
-def load_fashion_mnist(source="auto"):
-    """Pictures of clothes, 60,000 where the full set is there (training part only).
+def load_fashion_mnist(source="auto", part="train"):
+    """Pictures of clothes: 60,000 in the training part of the full set, 10,000 in its test part.
 
-    Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like.
+    Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like, or
+    has no such part: the embedded sample has no "test".
     """
-    return _load("fashion-mnist", source, CLOTHES, parts=("train",))
+    return _load("fashion-mnist", source, CLOTHES, parts=(part,))
 
 
 def check_labels(labels, n_classes):
@@ -116,8 +125,9 @@ def _load(name, source, class_names, parts):
 def _read_full(name, parts):
     if name == "mnist":
         return _read(_download("mnist.npz", "datasets"), parts)
-    _download("train-images-idx3-ubyte.gz", "datasets/fashion-mnist")
-    labels = _download("train-labels-idx1-ubyte.gz", "datasets/fashion-mnist")
+    for part in parts:
+        _download(f"{_PREFIXES[part]}-images-idx3-ubyte.gz", "datasets/fashion-mnist")
+        labels = _download(f"{_PREFIXES[part]}-labels-idx1-ubyte.gz", "datasets/fashion-mnist")
     return _read(labels.parent, parts)
 
 
@@ -164,7 +174,7 @@ def _read_npz_part(path, part):
 
 def _read_idx_part(folder, part):
     """Read two files in the format of http://yann.lecun.com/exdb/mnist, plain or gzipped."""
-    prefix = {"train": "train", "test": "t10k"}[part]
+    prefix = _PREFIXES[part]
     return _checked(
         _read_idx(folder, f"{prefix}-images-idx3-ubyte", dimensions=3),
         _read_idx(folder, f"{prefix}-labels-idx1-ubyte", dimensions=1),

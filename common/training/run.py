@@ -35,6 +35,7 @@ from common.models.averaging import MovingAverage
 from common.models.steps import quicken
 from common.training import checkpoints, resuming, run_folder
 from common.training.progress import Bar, Progress, is_terminal
+from common.training.quality import Quality
 
 import numpy as np
 
@@ -66,6 +67,7 @@ class Run:
         self.folder = self.arguments.out
         self._models = {}
         self._data = {}  # what run.json says of it
+        self._dataset = None
         self._about = {"script": self.name}  # what a saved generator says of itself
         self._progress = Progress()
         self._saved = str(self._progress)
@@ -109,6 +111,7 @@ class Run:
         for name in ("class_names", "colours"):
             if values := getattr(dataset, name, ()):
                 self._about[name] = np.asarray(values).tolist()
+        self._dataset = dataset
         return dataset
 
     def begin(self, pixel_range=(-1, 1), **models):
@@ -123,6 +126,10 @@ class Run:
         """
         self._models = models
         self._about["pixel_range"] = list(pixel_range)
+        arguments = self.arguments
+        self._quality = Quality(
+            self._dataset, pixel_range, arguments.seed, arguments.evaluate_every
+        )
         for model in models.values():
             model.jit_compile = self.arguments.jit  # not "auto", which is XLA on a GPU
         self.average = MovingAverage(
@@ -207,13 +214,16 @@ class Run:
     def save_epoch(self, **values):
         """Save the averaged models, the losses, and all that --resume needs.
 
-        `values` are what is measured once in an epoch, plain numbers; they join the losses.
+        `values` are what is measured once in an epoch, plain numbers; they join the losses. Every
+        --evaluate-every epochs, figures on the images of the averaged generator are beside them.
         """
         self._check_finite(values, "the end of ")
+        progress = self._progress
+        averaged = self.average.of(self._models["generator"])
+        quality = self._quality.after(progress.epochs + 1, averaged)
         self._count_time()
         self._check_still_there()
-        progress = self._progress
-        progress.end_epoch(progress.means() | values)
+        progress.end_epoch(progress.means() | values, quality)
         self._save_results()
         self._save_checkpoint()  # the last: --resume goes by it alone
         self._write_record()
@@ -286,8 +296,11 @@ class Run:
             if name in self._models:
                 averaged = self.average.of(self._models[name])
                 saved_models.save(averaged, self.folder / f"{name}.keras", self._about)
-        run_folder.write_losses(self.folder, self._progress.history)
-        plotting.save_curves(self._progress.history, self.folder / "losses.png")
+        history, quality = self._progress.history, self._progress.quality
+        run_folder.write_losses(self.folder, history | quality)
+        plotting.save_curves(history, self.folder / "losses.png")
+        if quality:
+            plotting.save_quality(quality, self.folder / "quality.png")
 
     def _save_checkpoint(self):
         self._check_still_there()
