@@ -6,6 +6,7 @@
     python generate.py --model gan --interpolate-latent        # one piece turns into another
     python generate.py --model gaugan                          # facades from label maps
     python generate.py --model gaugan --layout labels.png --style photo.jpg
+    python generate.py --model cgan --learning                 # the pictures of its training
     python generate.py --model some/generator.keras --count 1000 --save-arrays images.npz
 
 Prints the path of each file that it writes.
@@ -47,7 +48,10 @@ def define_parser():
     )
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, other images")
     parser.add_argument(
-        "--out", type=path_of, metavar="FILE.png", help="the picture (default: named in generated/)"
+        "--out",
+        type=path_of,
+        metavar="FILE.png",
+        help="the picture, or FILE.gif with --learning (default: named in generated/)",
     )
     parser.add_argument(
         "--save-arrays",
@@ -71,7 +75,14 @@ def define_parser():
     parser.add_integer(
         "--frame-size", 16, 1024, None, "its pixels in the animation (default: 96; 256)"
     )
-    parser.add_integer("--fps", 1, 50, None, "frames per second of the animation (default: 1)")
+    parser.add_integer(
+        "--fps", 1, 50, None, "frames per second of the animation (default: 1; --learning: 6)"
+    )
+    parser.add_argument(
+        "--learning",
+        action="store_true",
+        help="animate the sample pictures of the training, from the run folder of the generator",
+    )
     label_maps.add_options(parser)
     return parser
 
@@ -188,8 +199,24 @@ def draw_walk(generator, classes, subject, arguments):
     plotting.save_grid(np.concatenate(images), arguments.out, arguments.frames, (), heading)
     animation = arguments.out.with_suffix(".gif")
     plotting.save_animation(images, animation, arguments.frame_size, arguments.fps)
-    print(animation)
     return np.concatenate(images), None if labels is None else np.concatenate(labels)
+
+
+def draw_learning(generator, arguments):
+    """Write the animation of the sample pictures beside a generator. Raises UserError for none."""
+    from common.drawing import learning
+
+    options = ("class_name", "count", "save_arrays", "show", "interpolate", "interpolate_latent")
+    options += ("frames", "frame_size", "layout", "style", "latent_scale")
+    for option in options:
+        if getattr(arguments, option) not in (None, False):
+            name = option.removesuffix("_name").replace("_", "-")
+            raise UserError(f"--learning draws nothing anew: leave out --{name}")
+    if arguments.out:
+        check_writable(arguments.out, (".gif",))
+    out = arguments.out or default_path(f"{generator.name}_learning.gif")
+    learning.draw(generator.path.parent, out, arguments.fps or 6)
+    print(out)
 
 
 def default_out(generator, classes, arguments, count):
@@ -221,7 +248,6 @@ def save_arrays(path, images, labels):
     # An open file, since numpy would add .npz to a name that ends otherwise, as in .NPZ.
     with replacing(path) as beside, open(beside, "wb") as file:
         np.savez(file, **arrays)
-    print(path)
 
 
 def main(argv=None):
@@ -230,6 +256,8 @@ def main(argv=None):
     count = arguments.count
     with problems_in_one_line(parser):
         generator = generators.Generator(generators.find(arguments.model))
+        if arguments.learning:
+            return draw_learning(generator, arguments)
         check_options(arguments, generator)
         classes = find_classes(arguments, generator)
         walking = bool(arguments.interpolate) or arguments.interpolate_latent
@@ -249,9 +277,11 @@ def main(argv=None):
             labels = None
         else:
             images, labels = draw_images(generator, classes, arguments)
-        print(arguments.out)
         if arguments.save_arrays:
             save_arrays(arguments.save_arrays, images, labels)
+        # All is written before anything is printed, which may fail where standard output is closed.
+        written = [arguments.out.with_suffix(".gif")] if walking else []
+        print(*written, arguments.out, *filter(None, [arguments.save_arrays]), sep="\n", flush=True)
         if arguments.show:
             from common import plotting
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
 
 from common import UserError
@@ -14,6 +15,13 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )
+
+    def parse_args(self, args=None, namespace=None):
+        """As argparse's. From then on, a character that a console cannot print is escaped."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is another
+                stream.reconfigure(errors="backslashreplace")
+        return super().parse_args(args, namespace)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
@@ -97,6 +105,19 @@ DATASETS = (
 def add_data_option(parser, sources=DATASETS):
     """Add --data, a source of `common.datasets` or what else `sources` describes."""
     parser.add_argument("--data", default="auto", metavar="SOURCE", help=sources)
+
+
+def add_image_options(parser):
+    """Add the options for images of one's own."""
+    parser.add_integer(
+        "--image-size", 16, 128, None, "scale own images to N x N pixels (28 if grey, else 32)"
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="own images in grey or in colour (default: grey if all of them are)",
+    )
 
 
 def add_picture_option(parser, default):

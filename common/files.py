@@ -65,6 +65,18 @@ def write_text(path, text):
         beside.write_text(text, encoding="utf-8", newline="\n")
 
 
+def sample_path(folder, epoch):
+    """Where the sample picture of an epoch is in a run folder."""
+    return folder / "samples" / f"epoch_{epoch:04d}.png"
+
+
+def find_samples(folder):
+    """The epochs of which a run folder has a sample picture, sorted."""
+    names = [path.stem.removeprefix("epoch_") for path in (folder / "samples").glob("epoch_*.png")]
+    epochs = [int(digits) for digits in names if digits.isdecimal()]
+    return sorted(epoch for epoch in epochs if f"{epoch:04d}" in names)
+
+
 def default_path(name):
     """A path in `generated/` for a picture that was given none."""
     return Path("generated", re.sub(r"[^\w.+-]+", "-", name))

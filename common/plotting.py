@@ -3,8 +3,10 @@
 import math
 import sys
 
+from common import MATPLOTLIB_BACKEND
 from common.files import replacing
 
+import matplotlib
 import numpy as np
 from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -33,12 +35,12 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
     enlarged = max(1, min(3, 256 // max(images.shape[1:3]), 4000 // max(canvas.shape[:2])))
     canvas = canvas.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
     # matplotlib's imshow would take some 250 MB for a thousand images.
-    picture = np.concatenate([_text_above(canvas.shape[1], titles, heading), canvas])
+    picture = np.concatenate([text_above(canvas.shape[1], titles, heading), canvas])
     with replacing(path) as beside:
         Image.fromarray(picture).save(beside, quality=95)  # of a JPEG or WebP
 
 
-def _text_above(width, titles, heading):
+def text_above(width, titles=(), heading=""):
     """A heading and a name for each column, black on white: uint8 (H, width, 3)."""
     height = (24 if titles else 0) + (30 if heading else 0)
     if not height:
@@ -71,16 +73,12 @@ def save_curves(history, path):
     Where there are validation losses, `val_NAME` beside NAME, each loss has a panel with two
     curves. Otherwise all share one.
     """
-    validated = [name for name in history if f"val_{name}" in history]
-    panels = [[name, f"val_{name}"] for name in validated]
-    others = [name for name in history if name not in sum(panels, [])]
-    panels += [others] if others else []
-
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    size = (4.5 * columns, 3.2 * rows) if validated else (8, 5)
+    shared = panels(history)
+    columns = min(3, len(shared))
+    rows = math.ceil(len(shared) / columns)
+    size = (4.5 * columns, 3.2 * rows) if len(shared) > 1 else (8, 5)
     figure = Figure(size, DOTS_PER_INCH, layout="constrained")
-    for number, names in enumerate(panels, start=1):
+    for number, names in enumerate(shared, start=1):
         axes = figure.add_subplot(rows, columns, number)
         for name in names:
             values = history[name]
@@ -110,6 +108,16 @@ def save_quality(quality, path):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
     save_figure(figure, path)
+
+
+def panels(names):
+    """Which curves share a panel: a loss with its validation loss, or else all of them.
+
+    Returns a list of lists of names.
+    """
+    pairs = [[name, f"val_{name}"] for name in names if f"val_{name}" in names]
+    others = [name for name in names if name not in sum(pairs, [])]
+    return [*pairs, others] if others else pairs
 
 
 def save_figure(figure, path):
@@ -142,9 +150,19 @@ def save_animation(walks, path, frame_size, frames_per_second):
 
 
 def show(path):
-    """Open a picture in a window and wait until it is closed."""
+    """Open a picture in a window and wait until it is closed.
+
+    Says so on stderr where there is no display, or no such backend as MPLBACKEND asks for.
+    """
     from matplotlib import pyplot
 
+    try:
+        if MATPLOTLIB_BACKEND:
+            matplotlib.use(MATPLOTLIB_BACKEND)
+        pyplot.switch_backend(matplotlib.get_backend())
+    except (ImportError, ValueError) as problem:
+        print(f"Cannot show {path}: MPLBACKEND={MATPLOTLIB_BACKEND}: {problem}", file=sys.stderr)
+        return
     figure = pyplot.figure(layout="constrained")
     figure.add_subplot(frame_on=False, xticks=(), yticks=()).imshow(pyplot.imread(path))
     if figure.canvas.required_interactive_framework is None:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+from pathlib import Path
 
 import cgan_fashion
 from common.data import datasets
@@ -187,7 +188,8 @@ def test_as_a_user_runs_it(run_script, tmp_path):
     assert done.stderr.startswith("Using the embedded sample of 10,000 images: ")
     lines = done.stdout.splitlines()
     assert lines[0] == "cgan_fashion: 64 images (sample), batches of 16, into runs/cgan_fashion"
-    assert [line[:10] for line in lines[1:-1]] == ["epoch 1/2:", "epoch 2/2:"]
+    assert lines[1] == f"Watch it: {Path('runs/cgan_fashion/index.html')}"
+    assert [line[:10] for line in lines[2:-1]] == ["epoch 1/2:", "epoch 2/2:"]
     assert lines[-1] == (
         "Finished: 2 epochs. Sample it with: "
         "python generate.py --model runs/cgan_fashion/generator.keras"

@@ -71,7 +71,7 @@ class Dataset(NamedTuple):
         return [self._replace(images=self.images[p], labels=self.labels[p]) for p in parts]
 
 
-def load_mnist(source="auto"):
+def load_mnist(source="auto", image_size=None, channels=None, labels_needed=True):
     """Handwritten digits, 70,000 where the full set is there (training and test part).
 
     Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like.
@@ -79,13 +79,20 @@ def load_mnist(source="auto"):
     return _load("mnist", source, DIGITS, parts=("train", "test"))
 
 
-def load_fashion_mnist(source="auto", part="train"):
-    """Pictures of clothes: 60,000 in the training part of the full set, 10,000 in its test part.
+def load_fashion_mnist(source="auto", image_size=None, channels=None, labels_needed=True):
+    """Pictures of clothes, 60,000 where the full set is there (training part only).
 
-    Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like, or
-    has no such part: the embedded sample has no "test".
+    Returns a `Dataset`. Raises UserError if the source is missing, damaged, or not MNIST-like.
     """
-    return _load("fashion-mnist", source, CLOTHES, parts=(part,))
+    return _load("fashion-mnist", source, CLOTHES, parts=("train",))
+
+
+def load_fashion_mnist_test(source):
+    """The test part of a source: 10,000 other pictures of clothes, where the full set is there.
+
+    Returns a `Dataset`. Raises UserError if there is none, as in the embedded sample.
+    """
+    return _load("fashion-mnist", source, CLOTHES, parts=("test",))
 
 
 def check_labels(labels, n_classes):

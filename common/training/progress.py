@@ -70,14 +70,18 @@ class Progress:
 
     def time_left(self, epochs):
         """About how long it takes to come to so many epochs, in words."""
-        seconds = (epochs - self.epochs) * self.seconds / self.epochs
-        if seconds < 90:
-            return f"{seconds:.0f} s"
-        return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return in_words((epochs - self.epochs) * self.seconds / self.epochs)
 
     def __str__(self):
         steps = f" and {_counted(self.steps, 'step')}" if self.steps else ""
         return _counted(self.epochs, "epoch") + steps
+
+
+def in_words(seconds):
+    """A length of time as one says it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def is_terminal():

@@ -1,5 +1,8 @@
 """Which arguments a resumed run has, and which checkpoints it may go on from."""
 
+import shlex
+from pathlib import Path
+
 from common import UserError
 from common.training import run_folder
 from common.training.progress import Progress
@@ -43,6 +46,14 @@ def read_arguments(folder, parser, argv):
             "--evaluate-every, --checkpoint-minutes and the place of the --data may change"
         )
     return now, record["data"]
+
+
+def command(script, folder, *options):
+    """The command line that goes on with the run of `script` in `folder`."""
+    words = ["python", f"{script}.py", "--resume", *options]
+    if folder != Path("runs", script):
+        words += ["--out", str(folder)]
+    return shlex.join(words)
 
 
 def identity(arguments, data):

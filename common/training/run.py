@@ -21,19 +21,18 @@ and its `train` reads
 
 import contextlib
 import math
-import shlex
 import signal
 import sys
 import time
-from pathlib import Path
 
 from common import UserError, plotting
 from common.arguments import check_training
 from common.backend import keras, mixed_precision, tensorflow
-from common.models import saved_models
+from common.files import sample_path
+from common.models import memory, saved_models
 from common.models.averaging import MovingAverage
 from common.models.steps import quicken
-from common.training import checkpoints, resuming, run_folder
+from common.training import checkpoints, page, resuming, run_folder
 from common.training.progress import Bar, Progress, is_terminal
 from common.training.quality import Quality
 
@@ -73,6 +72,7 @@ class Run:
         self._saved = str(self._progress)
         self._clock = self._last_checkpoint = 0.0
         self._stop = False  # after Ctrl-C
+        self._began = False  # has the folder, and a page in it
         self._leaving = contextlib.ExitStack()
         try:
             if self.arguments.resume:
@@ -93,9 +93,9 @@ class Run:
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
 
-    def load(self, loader):
-        """Call a loader of `common` with --data, and keep the first --limit images."""
-        dataset = loader(self.arguments.data).first(self.arguments.limit)
+    def load(self, loader, **options):
+        """Call a loader of `common.data` with --data and `options`; keep --limit of the images."""
+        dataset = loader(self.arguments.data, **options).first(self.arguments.limit)
         if len(dataset.images) < self.arguments.batch_size:
             raise UserError(
                 f"{len(dataset.images)} images from {dataset.source} do not fill one batch of "
@@ -109,8 +109,8 @@ class Run:
             )
         self._data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
         for name in ("class_names", "colours"):
-            if values := getattr(dataset, name, ()):
-                self._about[name] = np.asarray(values).tolist()
+            if hasattr(dataset, name):
+                self._about[name] = np.asarray(getattr(dataset, name)).tolist()
         self._dataset = dataset
         return dataset
 
@@ -147,6 +147,7 @@ class Run:
         elif self.arguments.overwrite:
             run_folder.delete_run(self.folder)
         (self.folder / "samples").mkdir(exist_ok=True)
+        memory.warn_if_too_small(models, self.arguments.batch_size)
         self._write_record()
         print(
             f"{self.name}: {self._data['images']:,} images ({self._data['source']}), "
@@ -155,6 +156,9 @@ class Run:
         )
         if self.arguments.resume and self._saved != str(Progress()):
             print(f"Going on after {self._saved}.", flush=True)
+        self._write_page()
+        self._began = True
+        print(f"Watch it: {self.folder / 'index.html'}", flush=True)
         usual_handler = signal.signal(signal.SIGINT, self._on_interrupt)
         self._leaving.callback(signal.signal, signal.SIGINT, usual_handler)
 
@@ -198,6 +202,7 @@ class Run:
                     self._count_time()
                     self._check_models()
                     self._save_checkpoint()
+                    self._write_page()
                 if self._stop:
                     raise KeyboardInterrupt
         self._check_models()
@@ -209,7 +214,7 @@ class Run:
 
     def sample_path(self):
         """Where the sample picture of the epoch that has just been trained belongs."""
-        return self.folder / "samples" / f"epoch_{self._progress.epochs + 1:04d}.png"
+        return sample_path(self.folder, self._progress.epochs + 1)
 
     def save_epoch(self, **values):
         """Save the averaged models, the losses, and all that --resume needs.
@@ -225,8 +230,9 @@ class Run:
         self._check_still_there()
         progress.end_epoch(progress.means() | values, quality)
         self._save_results()
-        self._save_checkpoint()  # the last: --resume goes by it alone
+        self._save_checkpoint()  # after the others: --resume goes by it alone
         self._write_record()
+        self._write_page()
 
     def __enter__(self):
         policy = mixed_precision() if self.arguments.mixed_precision else "float32"
@@ -235,13 +241,18 @@ class Run:
         return self
 
     def __exit__(self, kind, problem, _traceback):
+        self._write_last_page(problem)
         self._leaving.close()
         if isinstance(problem, UserError):
             self._parser.error(problem)
-        if isinstance(problem, Diverged):
-            self._leave(1, f"error: {problem}")
-        if isinstance(problem, OSError):
-            self._leave(1, f"error: {problem.filename or 'standard output'}: {problem.strerror}")
+        if isinstance(problem, Diverged | OSError):
+            self._leave(1, f"error: {_described(problem)}")
+        if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
+            self._leave(
+                1,
+                f"error: out of memory, with {self._saved} saved in {self.folder}; give a smaller "
+                f"{memory.OPTIONS}",
+            )
         if isinstance(problem, KeyboardInterrupt):
             self._leave(130, f"stopped {self._how_to_go_on()}")
 
@@ -323,26 +334,51 @@ class Run:
         self._progress.seconds += now - self._clock
         self._clock = now
 
-    def _write_record(self):
+    def _record(self):
         not_kept = ("out", "resume", "overwrite")
         arguments = {k: v for k, v in vars(self.arguments).items() if k not in not_kept}
-        record = run_folder.origin(self.name) | {
+        return run_folder.origin(self.name) | {
             "arguments": {name.replace("_", "-"): value for name, value in arguments.items()},
             "data": self._data,
             "epochs_finished": self._progress.epochs,
             "seconds": round(self._progress.seconds, 1),
         }
-        run_folder.write_record(self.folder, record)
+
+    def _write_record(self):
+        run_folder.write_record(self.folder, self._record())
+
+    def _write_page(self, state="running", message=""):
+        record = self._record()
+        record["data"] = self._data | {"classes": self._about.get("class_names")}
+        page.write(self.folder, record, self._progress, state, message)
+
+    def _write_last_page(self, problem):
+        if not self._began:
+            return
+        # If the page is what cannot be written, it is enough to hear of that once.
+        with contextlib.suppress(OSError):
+            self._check_still_there()
+            if problem is None:
+                self._write_page("finished")
+            elif isinstance(problem, KeyboardInterrupt):
+                self._write_page("stopped", f"Stopped with {self._saved} saved.")
+            else:
+                self._write_page("failed", _described(problem))
 
     def _how_to_go_on(self):
         if not self._models:
             return "before the training began"
-        command = ["python", f"{self.name}.py", "--resume"]
-        if self.folder != Path("runs", self.name):
-            command += ["--out", str(self.folder)]
-        return f"with {self._saved} saved in {self.folder}; go on with: {shlex.join(command)}"
+        command = resuming.command(self.name, self.folder)
+        return f"with {self._saved} saved in {self.folder}; go on with: {command}"
 
     def _on_interrupt(self, _signal, _frame):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._stop = True
         print("\nStopping after this step; Ctrl-C once more stops at once.", file=sys.stderr)
+
+
+def _described(problem):
+    """What an exception says, on one line."""
+    if isinstance(problem, OSError):
+        return f"{problem.filename or 'standard output'}: {problem.strerror}"
+    return " ".join(str(problem).split()) or type(problem).__name__

@@ -27,6 +27,7 @@ FILES = (
     "losses.csv",
     "losses.png",
     "quality.png",
+    "index.html",
 )
 
 
@@ -39,12 +40,22 @@ def check(folder, may_hold_a_run):
         raise UserError(f"--out {folder}: no permission to write in {nearest}")
     if (folder / "samples").exists() and not (folder / "samples").is_dir():
         raise UserError(f"{folder / 'samples'} is no folder: move it away")
-    if not may_hold_a_run and any((folder / name).exists() for name in FILES):
+    if not may_hold_a_run and _holds_a_run(folder):
         go_on = "--resume goes on with it, " if (folder / "run.json").exists() else ""
         raise UserError(
             f"{folder} already holds a run: {go_on}--overwrite deletes it, "
             "--out DIR takes another folder"
         )
+
+
+def _holds_a_run(folder):
+    """Whether there is anything to lose, which a run that has trained nothing has not."""
+    files = {name for name in FILES if (folder / name).exists()}
+    if files <= {"run.json", "index.html"}:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            return record["epochs_finished"] != 0
+    return bool(files)
 
 
 def delete_run(folder):

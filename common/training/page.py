@@ -1,0 +1,193 @@
+"""The page of a run, index.html: its pictures, curves and settings, to be opened in a browser.
+
+It is one file that needs no server and asks nothing of the network. Beside it lie the pictures,
+which it names by relative paths, so that the folder may be moved. What it looks like and what it
+does in the browser is in page.html, a template with {{names}} that are filled in here.
+"""
+
+import contextlib
+import html
+import json
+import math
+import re
+import shlex
+import time
+from pathlib import Path
+
+from common import plotting
+from common.files import find_samples, sample_path, write_text
+from common.training import resuming
+from common.training.progress import in_words
+
+from PIL import Image
+
+# Read once, so that a training goes on with the page that it began with.
+TEMPLATE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
+MOST_POINTS = 1000  # of a curve
+STATES = {
+    "running": "running",
+    "finished": "finished",
+    "stopped": "stopped",
+    "failed": "ended by an error",
+}
+
+
+def write(folder, record, progress, state="running", message=""):
+    """Write the index.html of a run folder, replaced in one step.
+
+    Args:
+        folder: the run folder.
+        record: what run.json says, a dict with script, versions, arguments and data.
+        progress: the `Progress` of the run.
+        state: one of `STATES`; a page that says "running" goes on loading itself anew.
+        message: a sentence about that state, such as the error that ended the run.
+
+    Raises OSError if the file cannot be written.
+    """
+    pictures = [epoch for epoch in find_samples(folder) if epoch <= progress.epochs]
+    epochs = max(record["arguments"]["epochs"], progress.epochs)
+    values = {
+        "title": _text(f"{progress.epochs}/{epochs} {record['script']}"),
+        "name": _text(record["script"]),
+        "state": state,
+        "state_in_words": STATES[state],
+        "finished": progress.epochs,
+        "epochs": epochs,
+        "percent": f"{100 * progress.epochs / epochs:.1f}",
+        "summary": _text(_summary(progress, epochs, state)),
+        "message": _text(message),
+        "samples": _samples(folder, pictures, state),
+        "quality": _quality(folder, progress.epochs),
+        "commands": "".join(
+            f'<h2>{aim}</h2><pre tabindex="0">{_text(command)}</pre>\n'
+            for aim, command in _commands(folder, record["script"], progress, state)
+        ),
+        "facts": _facts(folder, record),
+        "json": _numbers(record, progress, pictures, state),
+    }
+    # All in one pass, so that a value which looks like a name in the template stays as it is.
+    page = re.sub(r"\{\{(\w+)\}\}", lambda name: str(values[name[1]]), TEMPLATE)
+    # A folder's name may hold bytes that are no text, and then surrogates, which no file takes.
+    write_text(folder / "index.html", page.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _text(value):
+    return html.escape(str(value))
+
+
+def _summary(progress, epochs, state):
+    steps = f" and {progress.steps} steps of the next" if progress.steps else ""
+    parts = [f"{progress.epochs} of {epochs} epochs{steps}"]
+    if progress.seconds:
+        parts.append(f"{in_words(progress.seconds)} spent")
+    if state == "running" and progress.epochs:
+        parts.append(f"about {progress.time_left(epochs)} left")
+    return ", ".join(parts) + "."
+
+
+def _samples(folder, pictures, state):
+    if not pictures:
+        when = ": the first comes at the end of an epoch" if state == "running" else ""
+        return f"<p>There is no picture yet{when}.</p>"
+    last, newest = len(pictures) - 1, pictures[-1]
+    path, size = sample_path(folder, newest), ""
+    with contextlib.suppress(OSError), Image.open(path) as image:
+        # So that the page has its full height before the picture is there.
+        size = ' width="{}" height="{}"'.format(*image.size)
+    return f"""<img id="picture" src="samples/{path.name}" alt="Samples after epoch {newest}"{size}>
+    <div class="controls">
+      <button id="play" type="button">Play</button>
+      <input id="slider" type="range" min="0" max="{last}" value="{last}" autocomplete="off"
+             aria-label="epoch">
+      <output id="epoch" for="slider">epoch {newest}</output>
+    </div>
+    <p class="faint">Always the same latents. <kbd>←</kbd> <kbd>→</kbd> for the epoch before and
+    after, <kbd>space</kbd> to play; a click on a curve goes to that epoch.</p>"""
+
+
+def _quality(folder, epochs):
+    if not (folder / "quality.png").exists():
+        return ""
+    # The number has browsers look at the file again.
+    return f'<img src="quality.png?{epochs}" alt="Quality over the epochs">'
+
+
+def _commands(folder, script, progress, state):
+    """What to do next: what for, and the command line."""
+    if state == "finished":
+        more = resuming.command(script, folder, "--epochs", str(2 * progress.epochs))
+        yield "Train for longer", more
+    else:
+        yield (
+            "Go on, should it stop" if state == "running" else "Go on",
+            resuming.command(script, folder),
+        )
+    if progress.epochs:
+        generate = ["python", "generate.py", "--model", str(folder / "generator.keras")]
+        yield "Draw pictures", shlex.join(generate)
+        yield "Animate these pictures", shlex.join([*generate, "--learning"])
+
+
+def _facts(folder, record):
+    arguments = {f"--{name}": value for name, value in record["arguments"].items()}
+    data = {
+        name: value[:12] if name == "sha256" else value for name, value in record["data"].items()
+    }
+    groups = {
+        "Arguments": {"--out": folder} | arguments,
+        "Data": data,
+        "Versions": record["versions"],
+    }
+    return "\n".join(_group(title, facts) for title, facts in groups.items())
+
+
+def _group(title, facts):
+    rows = "".join(
+        f"<dt>{_text(name)}</dt><dd>{_text(_in_words(value))}</dd>\n"
+        for name, value in facts.items()
+        if value is not None
+    )
+    return f"<div><h2>{title}</h2><dl>\n{rows}</dl></div>"
+
+
+def _in_words(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _numbers(record, progress, pictures, state):
+    """What the script of the page needs, as JSON that can stand in HTML."""
+    every = max(1, math.ceil(progress.epochs / MOST_POINTS))
+    shown = slice((progress.epochs - 1) % every, None, every)  # ends with the newest
+    panels = [
+        {name: [_rounded(value) for value in progress.history[name][shown]] for name in panel}
+        for panel in _panels(progress.history)
+    ]
+    # Something is written after each epoch, and at each checkpoint within one.
+    wait = 60 * record["arguments"]["checkpoint-minutes"]
+    reload_after = 5
+    if progress.epochs:
+        epoch = progress.seconds / progress.epochs
+        wait, reload_after = min(wait, epoch), min(max(2, epoch / 4), 30)
+    numbers = {
+        "epochs": list(range(1, progress.epochs + 1))[shown] if progress.history else [],
+        "panels": panels,
+        "pictures": pictures,
+        "running": state == "running",
+        "written": round(time.time(), 1),
+        "reload_after": reload_after,  # seconds, both
+        "silent_after": 3 * wait + 120,
+    }
+    return json.dumps(numbers, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _panels(history):
+    """The names of the losses that share a plot, and apart from them those of accuracies."""
+    for names in plotting.panels(history):
+        accuracies = [name for name in names if "accuracy" in name]
+        yield from filter(None, ([name for name in names if name not in accuracies], accuracies))
+
+
+def _rounded(value):
+    return float(f"{value:.5g}") if math.isfinite(value) else None

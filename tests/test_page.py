@@ -1,0 +1,357 @@
+"""The page of a run: what is written into it, and what a browser makes of it."""
+
+import json
+import os
+import re
+import time
+from html.parser import HTMLParser
+
+import cgan_fashion
+from common import UserError
+from common.files import find_samples
+from common.training import page
+from common.training.progress import Progress
+
+import pytest
+from chromium import PROGRAM, Chromium
+from conftest import TINY, exit_status
+from PIL import Image
+from runs import interrupt_after
+
+EVIL = "</script><img src=http://127.0.0.1:9/x onerror=window.stolen=1>{{name}}&amp;\"'\u2028"
+RECORD = {
+    "script": "cgan_fashion",
+    "versions": {"python": "3.11.7", "keras": "3.15.1"},
+    "arguments": {"epochs": 8, "limit": None, "jit": False, "checkpoint-minutes": 10, "seed": 1},
+    "data": {"source": "sample", "images": 64, "sha256": "0123456789abcdef", "labels": ["a", "b"]},
+}
+
+
+def write(folder, epochs=3, pictures=None, history=None, seconds=30.0, record=RECORD, **options):
+    """Write a page, and pictures that are told apart by their widths: 10 for epoch 1, then 11, …"""
+    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    for epoch in range(1, epochs + 1) if pictures is None else pictures:
+        Image.new("L", (9 + epoch, 20)).save(folder / f"samples/epoch_{epoch:04d}.png")
+    if history is None:
+        history = {"d_loss": [1 / n for n in range(1, epochs + 1)], "g_loss": [2.0] * epochs}
+    progress = Progress(epochs=epochs, history=history, seconds=seconds)
+    page.write(folder, record, progress, **options)
+    return folder / "index.html"
+
+
+class Reader(HTMLParser):
+    """Collects the tags of a page, the addresses in them, and its text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.addresses, self.text = [], [], ""
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href")]
+
+    def handle_data(self, data):
+        self.text += data
+
+    def numbers(self):
+        return json.loads(re.search(r'\{"epochs".*\}', self.text)[0])
+
+
+def test_what_the_page_says(tmp_path):
+    found = Reader(write(tmp_path / "run"))
+    assert "3 of 8 epochs, 30 s spent, about 50 s left." in found.text
+    for words in ("--seed", "sample", "0123456789ab", "a, b", "3.15.1", "running"):
+        assert words in found.text
+    assert "--limit" not in found.text and "0123456789abc" not in found.text
+    assert f"python cgan_fashion.py --resume --out {tmp_path}/run" in found.text
+    assert f"python generate.py --model {tmp_path}/run/generator.keras" in found.text
+    assert "{{" not in found.text
+    numbers = found.numbers()
+    assert numbers["panels"] == [{"d_loss": [1.0, 0.5, 0.33333], "g_loss": [2.0, 2.0, 2.0]}]
+    assert numbers["epochs"] == numbers["pictures"] == [1, 2, 3]
+    assert numbers["reload_after"] == 2.5 and numbers["silent_after"] == 150
+    assert abs(numbers["written"] - time.time()) < 60
+
+
+def test_the_folder_can_be_moved_and_nothing_comes_from_elsewhere(tmp_path):
+    (tmp_path / "quality.png").touch()
+    found = Reader(write(tmp_path, pictures=[2]))
+    expected = ["data:,", "samples/epoch_0002.png", "losses.png", "quality.png?3"]
+    assert found.addresses == expected
+    plain = (tmp_path / "index.html").read_text()
+    assert set(re.findall(r"[a-z]+://[^\"' ]*", plain)) == {"http://www.w3.org/2000/svg"}
+    assert "url(" not in plain and "@import" not in plain
+
+
+def test_before_the_first_epoch(tmp_path):
+    found = Reader(write(tmp_path, epochs=0, history={}, seconds=0.0))
+    assert "0 of 8 epochs." in found.text
+    assert "There is no picture yet: the first comes at the end of an epoch." in found.text
+    assert "generate.py" not in found.text and "--resume" in found.text
+    assert found.numbers()["epochs"] == found.numbers()["panels"] == []
+
+
+def test_only_pictures_that_exist_and_belong_to_finished_epochs(tmp_path):
+    write(tmp_path, epochs=12, pictures=[5, 10, 15])
+    for name in ("epoch_7.png", "epoch_x.png", "epoch_0006.gif", "other.png"):
+        (tmp_path / "samples" / name).touch()
+    found = Reader(write(tmp_path, epochs=12, pictures=[]))
+    assert found.numbers()["pictures"] == [5, 10]
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("finished", ["finished", "--resume --epochs 6"]),
+        ("stopped", ["stopped", "--resume"]),
+        ("failed", ["ended by an error", "--resume"]),
+    ],
+)
+def test_a_page_of_a_run_that_has_ended(tmp_path, state, words):
+    found = Reader(write(tmp_path, state=state, message="so it is"))
+    assert all(word in found.text for word in [*words, "so it is"]) and " left." not in found.text
+    assert not found.numbers()["running"]
+
+
+def test_everything_from_outside_is_escaped(tmp_path):
+    record = json.loads(json.dumps(RECORD)) | {"versions": {EVIL: EVIL}}
+    record["arguments"]["vgg"] = record["data"]["source"] = EVIL
+    record["data"]["class_names"] = [EVIL, EVIL]
+    folder = tmp_path / EVIL.replace("/", "\\")
+    path = write(folder, record=record, history={EVIL: [1.0] * 3}, state="failed", message=EVIL)
+    plain = Reader(write(tmp_path / "plain", history={"loss": [1.0] * 3}))
+    found = Reader(path)
+    assert [tag for tag in found.tags if tag not in ("dt", "dd")] == [
+        tag for tag in plain.tags if tag not in ("dt", "dd")
+    ]
+    assert found.text.count(EVIL) == 7  # a version and its name, VGG, source, two classes, message
+    assert list(found.numbers()["panels"][0]) == [EVIL]
+
+
+def test_names_that_are_no_text(tmp_path):
+    """A folder of which the name is bytes in an older encoding."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    assert "caf?" in write(folder).read_text(encoding="utf-8")
+
+
+def test_many_epochs_make_no_large_page(tmp_path):
+    write(tmp_path, epochs=2500, pictures=[1, 2500])
+    numbers = Reader(tmp_path / "index.html").numbers()
+    assert numbers["epochs"][0] == 1 and numbers["epochs"][-1] == 2500
+    assert len(numbers["epochs"]) == 834 == len(numbers["panels"][0]["d_loss"])
+    assert numbers["panels"][0]["d_loss"][-1] == 1 / 2500
+
+
+def test_losses_and_accuracies_are_apart_and_nan_is_a_gap(tmp_path):
+    history = {"loss": [1.0, float("nan")], "accuracy_real": [0.5, 0.6], "other": [0.0, 1.0]}
+    numbers = Reader(write(tmp_path, epochs=2, history=history)).numbers()
+    assert numbers["panels"] == [
+        {"loss": [1.0, None], "other": [0.0, 1.0]},
+        {"accuracy_real": [0.5, 0.6]},
+    ]
+
+
+def test_a_picture_that_is_none_does_no_harm(tmp_path):
+    write(tmp_path)
+    (tmp_path / "samples/epoch_0003.png").write_bytes(b"")
+    assert 'alt="Samples after epoch 3">' in write(tmp_path, pictures=[]).read_text()
+
+
+def states(folder):
+    """What the page of a run says: its state, and the sentence about it."""
+    text = (folder / "index.html").read_text()
+    state = re.search(r'class="state (\w+)"', text)[1]
+    return state, re.search(r'<p id="message">(.*)</p>', text)[1]
+
+
+def test_the_page_of_a_training(tmp_path, monkeypatch, capsys):
+    run, seen = tmp_path / "run", []
+    original = cgan_fashion.plotting.save_grid
+
+    def save_grid(*arguments, **options):
+        seen.append((*states(run), find_samples(run)))
+        original(*arguments, **options)
+
+    monkeypatch.setattr(cgan_fashion.plotting, "save_grid", save_grid)
+    with monkeypatch.context() as patch:
+        interrupt_after(5, patch)
+        assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2", "--out", str(run)]) == 130
+    assert f"\nWatch it: {run}/index.html\n" in capsys.readouterr().out
+    assert states(run) == ("stopped", "Stopped with 1 epoch and 1 step saved.")
+    cgan_fashion.main(["--resume", "--out", str(run)])
+    assert states(run) == ("finished", "")
+    assert seen == [("running", "", []), ("running", "", [1])]
+
+    with monkeypatch.context() as patch:
+        interrupt_after(2, patch, problem=UserError(f"<b>\n{EVIL}"))
+        assert exit_status(cgan_fashion.main, ["--resume", "--epochs", "3", "--out", str(run)]) == 2
+    state, message = states(run)
+    assert state == "failed" and message.startswith("&lt;b&gt; &lt;/script&gt;&lt;img")
+
+
+def test_a_page_that_cannot_be_written(tmp_path, monkeypatch, capsys):
+    """It is the last file of an epoch, so that nothing else is lost by it."""
+
+    def no_space(path, _text):
+        raise OSError(28, "No space left on device", str(path))
+
+    original, calls = page.write_text, []
+
+    def write_text(path, text):
+        calls.append(path)
+        (no_space if len(calls) > 1 else original)(path, text)
+
+    monkeypatch.setattr(page, "write_text", write_text)
+    run = tmp_path / "run"
+    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2", "--out", str(run)]) == 1
+    error = capsys.readouterr().err
+    assert error == f"cgan_fashion.py: error: {run}/index.html: No space left on device\n"
+    assert json.loads((run / "run.json").read_text())["epochs_finished"] == 1
+    monkeypatch.undo()
+    cgan_fashion.main(["--resume", "--out", str(run)])
+    assert states(run) == ("finished", "")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if PROGRAM is None:
+        pytest.skip("there is no chromium (apt install chromium)")
+    with Chromium() as one:
+        # What a page means to do in a second it does in a twentieth.
+        hurry = "{const wait = setTimeout; setTimeout = (task, ms) => wait(task, ms / 20)}"
+        one.call("Page.addScriptToEvaluateOnNewDocument", source=hurry)
+        yield one
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a page in a window of 1280 x 900. Nothing but files may be asked for by then."""
+    browser.resize(1280, 900)
+    browser.requests.clear()
+    yield lambda path, part="": browser.open(path.absolute().as_uri() + part)
+    assert all(address.startswith(("file:", "data:", "about:")) for address in browser.requests)
+    assert browser.problems == []
+    browser.call("Page.navigate", url="about:blank")
+
+
+# The width tells which picture it is; the slider and the words have to say the same.
+SHOWN = "picture.complete && [picture.naturalWidth - 9, run.pictures[slider.value], epoch.value]"
+
+
+def test_the_slider_moves_the_picture(browser, open_page, tmp_path):
+    def shows(number):
+        browser.wait_for(f"String({SHOWN}) === '{number},{number},epoch {number}'")
+
+    open_page(write(tmp_path, epochs=12, pictures=[1, 4, 8, 12], state="finished"))
+    shows(12)
+    for key, number in (("ArrowLeft", 8), ("Home", 1), ("ArrowLeft", 1), ("ArrowRight", 4)):
+        browser.press(key)
+        shows(number)
+    browser.run("slider.value = 2; slider.dispatchEvent(new Event('input'))")
+    shows(8)
+    assert browser.run("slider.getAttribute('aria-valuetext')") == "epoch 8"
+    open_page(tmp_path / "index.html", "#epoch=5")
+    shows(4)
+    assert browser.requests[-1].endswith("samples/epoch_0004.png")
+
+
+def test_the_play_button_plays(browser, open_page, tmp_path):
+    open_page(write(tmp_path, epochs=4, state="finished"))
+    browser.run("window.seen = []; picture.onload = () => seen.push(picture.naturalWidth - 9)")
+    browser.run("play.click()")
+    browser.wait_for("seen.length === 4 && play.textContent === 'Play'")
+    assert browser.run("seen") == [1, 2, 3, 4]
+    browser.press(" ")
+    assert browser.run("play.textContent") == "Pause"
+    browser.press(" ")
+    assert browser.run("play.textContent") == "Play"
+
+
+def test_curves_show_values_and_choose_the_epoch(browser, open_page, tmp_path):
+    history = {"loss": [4.0, 3.0, 2.0, 1.0], "accuracy": [0.125, 0.25, 0.5, 1.0]}
+    open_page(write(tmp_path, epochs=4, history=history, state="finished"))
+    values = "[...document.querySelectorAll('.legend b')].map(b => b.textContent).join()"
+    assert browser.run(values) == "1.00,1.00"
+    box = "document.querySelectorAll('.plot svg')[1].getBoundingClientRect()"
+    left, width, y = (browser.run(f"{box}.{side}") for side in ("left", "width", "top"))
+    at = [left + width * (epoch - 1) / 3 for epoch in range(1, 5)]
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=at[1], y=y + 20)
+    assert browser.run(values) == "3.00,0.250" and browser.run("epoch.value") == "epoch 4"
+    browser.mouse("mousePressed", at[2], y + 20)
+    browser.mouse("mouseReleased", at[2], y + 20)
+    assert browser.run(values) == "2.00,0.500" and browser.run("epoch.value") == "epoch 3"
+    lines = browser.run("document.querySelectorAll('.plot path:not([class=grid])').length")
+    assert lines == 2 * 3  # of each its line, its dots, and the cursor
+
+
+def test_a_running_page_loads_itself_anew_and_stays_where_it_was(browser, open_page, tmp_path):
+    open_page(write(tmp_path, epochs=8, seconds=0.0))
+    browser.resize(1280, 500)
+    browser.run("show(1); scrollTo(0, 90); slider.focus(); window.old = true")
+    write(tmp_path, epochs=9, seconds=0.0)
+    browser.wait_for("!window.old && run.pictures.length === 9 && picture.complete")
+    assert browser.run(SHOWN) == [2, 2, "epoch 2"]
+    assert browser.run("scrollY") == 90 and browser.run("document.activeElement.id") == "slider"
+    browser.run("show(8); setPlaying(true); show(7); window.old = true")
+    browser.wait_for("!window.old && epoch.value === 'epoch 9' && play.textContent === 'Play'")
+    write(tmp_path, epochs=10, seconds=0.0, state="finished")
+    browser.wait_for("run.pictures.length === 10 && epoch.value === 'epoch 10'")  # the newest
+    browser.run("window.old = true")
+    time.sleep(0.3)
+    assert browser.run("window.old") is True
+
+
+def test_a_page_without_news(browser, open_page, tmp_path, monkeypatch):
+    earlier = time.time() - 200
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: earlier)
+        path = write(tmp_path, epochs=2, seconds=2.0)
+    open_page(path)
+    assert browser.run("state.textContent") == "no news"
+    assert browser.run("message.textContent").startswith("No news since ")
+    assert browser.run("find('age').textContent") in ("Written 3 min ago.", "Written 4 min ago.")
+    browser.run("window.old = true")
+    time.sleep(0.3)
+    assert browser.run("window.old") is True
+
+
+def test_a_thousand_epochs_load_as_one(browser, open_page, tmp_path):
+    write(tmp_path, epochs=1000, pictures=[1, 1000], state="finished")
+    for epoch in range(2, 1000):
+        os.link(tmp_path / "samples/epoch_0001.png", tmp_path / f"samples/epoch_{epoch:04d}.png")
+    open_page(write(tmp_path, epochs=1000, pictures=[], state="finished"))
+    browser.wait_for("picture.complete")
+    names = [address.rpartition("/")[2] for address in browser.requests]
+    assert [name for name in names if name.endswith("png")] == ["epoch_1000.png"]
+    assert browser.run("run.pictures.length") == 1000
+    assert (tmp_path / "index.html").stat().st_size < 60_000
+
+
+def test_evil_names_in_a_browser(browser, open_page, tmp_path):
+    record = json.loads(json.dumps(RECORD))
+    record["data"] = {"source": EVIL, "class_names": [EVIL]}
+    folder = tmp_path / EVIL.replace("/", "\\")
+    history = {EVIL: [1.0, 2.0, 3.0]}
+    options = {"state": "failed", "message": EVIL, "history": history, "record": record}
+    open_page(write(folder, **options))
+    browser.wait_for("picture.complete && picture.naturalWidth === 12")
+    assert browser.run("document.images.length") == 1
+    assert browser.run("window.stolen") is None
+    legend = "document.querySelector('.legend span').firstChild.nextSibling.textContent"
+    assert browser.run(legend) == EVIL
+    # And if something did get in, the page would not load it.
+    browser.run("addEventListener('securitypolicyviolation', e => window.refused = e.blockedURI)")
+    browser.run("document.body.append(Object.assign(new Image(), {src: 'http://127.0.0.1:9/y'}))")
+    browser.wait_for("window.refused === 'http://127.0.0.1:9/y'")
+    browser.requests.remove("http://127.0.0.1:9/y")  # DevTools count what was refused
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_it_fits_a_telephone(browser, open_page, tmp_path, dark):
+    open_page(write(tmp_path / ("long_name_" * 12), state="finished", message="word" * 40))
+    browser.resize(360, 700, dark=dark)
+    browser.wait_for("innerWidth === 360")
+    assert browser.run("document.documentElement.scrollWidth") == 360
+    background = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(21, 22, 25)" if dark else "rgb(247, 246, 243)")
