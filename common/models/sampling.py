@@ -2,7 +2,7 @@
 
 import numpy as np
 
-MOST_PIXELS = 400_000  # of a batch: 500 images of 28 pixels a side
+MAX_PIXELS = 400_000  # of a batch: 500 images of 28 pixels a side
 
 
 class Sampler:
@@ -64,7 +64,7 @@ def in_batches(model, arrays, image_shape, prepare):
 
     Yields a slice, and the model's outputs for that part of the arrays.
     """
-    size = min(len(arrays[0]), max(1, MOST_PIXELS // (image_shape[0] * image_shape[1])))
+    size = min(len(arrays[0]), max(1, MAX_PIXELS // (image_shape[0] * image_shape[1])))
     for start in range(0, len(arrays[0]), size):
         batch = [array[start : start + size] for array in arrays]
         count = len(batch[0])

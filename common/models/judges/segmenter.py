@@ -91,13 +91,15 @@ def train(training_set, n_classes, seed=0, steps=STEPS, report=None):
     rng = np.random.default_rng(seed)
     segmenter = define_segmenter(n_classes)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    segmenter.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
-    quicken(segmenter)
+    # Another model of the same layers, so that no optimizer is saved with the segmenter.
+    learner = keras.Model(segmenter.input, segmenter.output)
+    learner.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    quicken(learner)
     losses = []
     for step in range(1, steps + 1):
         chosen = rng.integers(0, len(training_set.images), BATCH)
         photos, layouts = facades.random_crops(training_set, chosen, SIZE, rng)
-        losses.append(segmenter.train_on_batch(photos.astype("float32") / 255, layouts))
+        losses.append(learner.train_on_batch(photos.astype("float32") / 255, layouts))
         if report and step % 100 == 0:
             report(f"step {step}/{steps}: loss {np.mean(losses):.3f}")
             losses = []
