@@ -177,6 +177,15 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         "of the moving average of the generator's weights, which is what is sampled and saved; "
         "0 for the weights as they are",
     )
+    parser.add_integer(
+        "--evaluate-every",
+        0,
+        1_000_000,
+        None,
+        "epochs from one judgement of the averaged generator's images to the next; 0 for none "
+        "(default: as often as costs less than 3 %% of the training, if a judge for such images "
+        "comes with this code)",
+    )
     parser.add_number(
         "--checkpoint-minutes", 0, 1e6, 10, "save inside an epoch, too; 0 for after every step"
     )

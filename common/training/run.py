@@ -35,6 +35,7 @@ from common.models import memory
 from common.models.steps import quicken
 from common.training import resuming, run_folder
 from common.training.progress import Bar, is_terminal
+from common.training.quality import Quality
 from common.training.state import Diverged, RunState, described
 
 import numpy as np
@@ -76,7 +77,7 @@ class Run:
             tensorflow.config.experimental.enable_op_determinism()
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
-        self.average = None
+        self.average = self._dataset = None
         self._state = RunState(name, self.arguments, data, self.rng)
         self._clock = self._last_checkpoint = 0.0
         self._stop = False  # after Ctrl-C
@@ -103,6 +104,7 @@ class Run:
         for name in ("class_names", "colours"):
             if hasattr(dataset, name):
                 state.about[name] = np.asarray(getattr(dataset, name)).tolist()
+        self._dataset = dataset
         return dataset
 
     def begin(self, pixel_range=(-1, 1), **models):
@@ -116,9 +118,12 @@ class Run:
                 each epoch for `generate.py`, and so is `encoder`, if there is one.
         """
         state = self._state
-        if not state.data:
+        if self._dataset is None:
             raise RuntimeError("run.load(...) has to come before run.begin(...)")
         state.about["pixel_range"] = list(pixel_range)
+        self._quality = Quality(
+            self._dataset, pixel_range, self.arguments.seed, self.arguments.evaluate_every
+        )
         for model in models.values():
             model.jit_compile = self.arguments.jit  # not "auto", which is XLA on a GPU
         state.take(models, self.arguments.average_decay)
@@ -206,13 +211,16 @@ class Run:
     def save_epoch(self, **values):
         """Save the averaged models, the losses, and all that --resume needs.
 
-        `values` are what is measured once in an epoch, plain numbers; they join the losses.
+        `values` are what is measured once in an epoch, plain numbers; they join the losses. Every
+        --evaluate-every epochs, figures on the images of the averaged generator are beside them.
         """
         state = self._state
         state.check_losses(values, "the end of ")
+        averaged = state.averaged_models()["generator"]
+        quality = self._quality.after(state.progress.epochs + 1, averaged)
         self._count_time()
         self._check_still_there()
-        state.progress.end_epoch(state.progress.means() | values)
+        state.progress.end_epoch(state.progress.means() | values, quality)
         state.save_results()
         self._save_checkpoint()  # after the others: --resume goes by it alone
         state.write_record()
