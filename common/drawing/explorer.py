@@ -105,8 +105,7 @@ class Explorer:
     def redraw(self, _value=None):
         """Draw the image anew."""
         self.image = self._draw()
-        self._shown.set_data(self.image)
-        self.figure.canvas.draw_idle()
+        show_at_once(self._shown, self.image)
 
     def draw_another_latent(self, _event=None):
         """Draw other random latents, and put the sliders of the directions back to 0."""
@@ -249,6 +248,17 @@ def with_share(shares, number, share):
         return np.ones(1)
     others = others / others.sum() if others.sum() > 1e-9 else np.full(len(others), 1 / len(others))
     return np.insert(others * (1 - share), number, share)
+
+
+def show_at_once(shown, pixels):
+    """Change an image that fills its axes, and draw nothing else of the figure if possible."""
+    canvas = shown.figure.canvas
+    shown.set_data(pixels)
+    if canvas.supports_blit:
+        shown.axes.draw_artist(shown)
+        canvas.blit(shown.axes.bbox)
+    else:
+        canvas.draw_idle()
 
 
 def set_quietly(slider, value):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from common import UserError
 from common.data import drawn_facades, facades
-from common.drawing.explorer import ACCENT, INK, Explorer
+from common.drawing.explorer import ACCENT, INK, Explorer, show_at_once
 from common.drawing.label_maps import middle_square
 from common.files import replacing
 
@@ -168,8 +168,7 @@ class LabelMapEditor(Explorer):
         self._undo = [*self._undo[1 - MAX_UNDO :], self.layout.copy()]
 
     def _show_map(self):
-        self._map_shown.set_data(self.colours[self.layout])
-        self.figure.canvas.draw_idle()
+        show_at_once(self._map_shown, self.colours[self.layout])
 
     def _fitted(self, layout):
         return middle_square(layout, self._shape[0], Image.Resampling.NEAREST)
