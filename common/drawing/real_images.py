@@ -64,7 +64,8 @@ def load_dataset(generator, source=None):
         )
     if load is datasets.load_fashion_mnist and dataset.source != "sample":
         try:
-            return Real(dataset, load(dataset.source, "test"), kept_back=False)
+            test_part = datasets.load_fashion_mnist_test(dataset.source)
+            return Real(dataset, test_part, kept_back=False)
         except UserError as problem:
             print(f"There is no test part: {problem}", file=sys.stderr)
     return Real(*dataset.split(), kept_back=True)
