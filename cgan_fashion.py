@@ -1,22 +1,25 @@
-"""Conditional GAN on Fashion-MNIST: ask for a class, get a picture of it.
+"""Conditional GAN on Fashion-MNIST: ask for a class, get an image of it.
 
     python cgan_fashion.py                       # 100 epochs; Ctrl-C at any time, then --resume
     python generate.py --model cgan --class 3    # dresses
 
-A generator turns 100 random numbers and a class into an image; a discriminator sees an image and
-a class and says how likely it is that the image is a real one of that class. Both networks are
-DCGANs (Radford et al. 2015, arXiv 1511.06434) that receive the class as one more channel
-(conditional GAN: Mirza and Osindero 2014, arXiv 1411.1784). Sizes and settings are those of the
-Machine Learning Mastery tutorial "How to Develop a Conditional GAN From Scratch".
+A generator turns 100 random numbers and a class into an image. A discriminator sees an image and a
+class, and says how likely it is that the image is a real one of that class. The two networks are
+trained against each other (Goodfellow et al. 2014, arXiv 1406.2661). Both are convolutional, as in
+DCGAN (Radford et al. 2015, arXiv 1511.06434), and both receive the class as one more channel of
+their feature maps (conditional GAN: Mirza and Osindero 2014, arXiv 1411.1784). Layer sizes and
+settings are those of the Machine Learning Mastery tutorial "How to Develop a Conditional GAN (cGAN)
+From Scratch".
 """
 
 import sys
 
-# common comes first: it settles what TensorFlow reads from the environment at import.
+# Import common before keras: it sets environment variables that TensorFlow reads once, on import.
 from common import plotting
-from common.arguments import training_parser
+from common.arguments import add_image_options, training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
+from common.models.sizes import count_halvings
 from common.training.run import Run
 
 import keras
@@ -29,24 +32,26 @@ LATENT_DIM = 100
 EMBEDDING_DIM = 50
 
 
-def define_discriminator(embedding_dim=EMBEDDING_DIM):
+def define_discriminator(image_shape=IMAGE_SHAPE, n_classes=N_CLASSES, embedding_dim=EMBEDDING_DIM):
     """Compiled classifier of images, given their class: real (1) or generated (0).
 
-    Inputs: `image` (n, 28, 28, 1) in [-1, 1], `label` (n, 1) integers 0 to 9.
+    Inputs: `image` (n, *image_shape) in [-1, 1], `label` (n, 1), integers 0 to n_classes - 1.
     Output: (n, 1), the probability that the image is real.
     """
+    height, width, _channels = image_shape
     label = keras.Input((1,), dtype="int32", name="label")
-    class_vector = embed(label, embedding_dim)
-    plane = layers.Reshape(IMAGE_SHAPE)(layers.Dense(28 * 28)(class_vector))
+    # The class as one more channel: a learned number for each pixel.
+    label_channel = layers.Dense(height * width)(embed(label, n_classes, embedding_dim))
+    label_channel = layers.Reshape((height, width, 1))(label_channel)
 
-    image = keras.Input(IMAGE_SHAPE, name="image")
-    x = layers.Concatenate()([image, plane])
-    for _ in range(2):  # 28 → 14 → 7
+    image = keras.Input(image_shape, name="image")
+    x = layers.Concatenate()([image, label_channel])
+    for _ in range(count_halvings(image_shape)):  # 28 → 14 → 7
         x = layers.Conv2D(128, 3, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
     x = layers.Flatten()(x)
     x = layers.Dropout(0.4)(x)
-    # float32 even with --mixed-precision: 16 bits are too coarse for the losses.
+    # The last layer computes in float32 even with --mixed-precision, since the loss needs it.
     probability = layers.Dense(1, activation="sigmoid", dtype="float32")(x)
 
     model = keras.Model([image, label], probability, name="cgan_fashion_discriminator")
@@ -54,58 +59,70 @@ def define_discriminator(embedding_dim=EMBEDDING_DIM):
     return model
 
 
-def define_generator(latent_dim=LATENT_DIM, embedding_dim=EMBEDDING_DIM):
-    """Generator of images of a class. Not compiled: only the composite model trains it.
+def define_generator(
+    latent_dim=LATENT_DIM,
+    image_shape=IMAGE_SHAPE,
+    n_classes=N_CLASSES,
+    embedding_dim=EMBEDDING_DIM,
+):
+    """Generator of images of a class. It is not compiled: only the composite model trains it.
 
-    Inputs: `latent` (n, latent_dim) from N(0, 1), `label` (n, 1) integers 0 to 9.
-    Output: images (n, 28, 28, 1) in [-1, 1].
+    Inputs: `latent` (n, latent_dim) from N(0, 1), `label` (n, 1), integers 0 to n_classes - 1.
+    Output: images (n, *image_shape) in [-1, 1].
     """
+    n_doublings = count_halvings(image_shape)
+    side = image_shape[0] >> n_doublings  # of the first feature map: 7 or 8
     label = keras.Input((1,), dtype="int32", name="label")
-    class_vector = embed(label, embedding_dim)
-    plane = layers.Reshape((7, 7, 1))(layers.Dense(7 * 7)(class_vector))
+    label_channel = layers.Dense(side * side)(embed(label, n_classes, embedding_dim))
+    label_channel = layers.Reshape((side, side, 1))(label_channel)
 
     latent = keras.Input((latent_dim,), name="latent")
-    x = layers.Dense(7 * 7 * 128)(latent)
+    x = layers.Dense(side * side * 128)(latent)
     x = layers.LeakyReLU(0.2)(x)
-    x = layers.Reshape((7, 7, 128))(x)
-    x = layers.Concatenate()([x, plane])
-    for _ in range(2):  # 7 → 14 → 28
+    x = layers.Reshape((side, side, 128))(x)
+    x = layers.Concatenate()([x, label_channel])
+    for _ in range(n_doublings):  # 7 → 14 → 28
         x = layers.Conv2DTranspose(128, 4, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
     # The tutorial has a Conv2D here. With stride 1 a Conv2DTranspose is the same function with the
     # kernel rotated by 180 degrees, and its gradient is faster on a CPU (common/models/steps.py).
-    image = layers.Conv2DTranspose(1, 7, padding="same", activation="tanh", dtype="float32")(x)
+    channels = image_shape[-1]
+    image = layers.Conv2DTranspose(channels, 7, padding="same", activation="tanh", dtype="float32")(
+        x
+    )
 
     return keras.Model([latent, label], image, name="cgan_fashion_generator")
 
 
-def embed(label, embedding_dim):
-    """A learned vector for each class, (n, 1) integers to (n, 1, embedding_dim)."""
-    # Keras starts embeddings within ±0.05, so small that both networks overlook them for epochs.
-    # A classifier of real clothes found 11 % of the samples in the class asked for after epoch 1
-    # and 21 % after epoch 2; from unit scale on, 56 % and 78 % (60,000 images, one run each).
-    unit_scale = keras.initializers.RandomNormal(stddev=1.0)
-    # Keras would take -1 for the last class. Row 10 is one that TensorFlow refuses to look up.
-    label = ops.where(label < 0, N_CLASSES, label)
-    return layers.Embedding(N_CLASSES, embedding_dim, embeddings_initializer=unit_scale)(label)
+def embed(label, n_classes, embedding_dim):
+    """A learned vector for each class: integers (n, 1) to float (n, 1, embedding_dim)."""
+    # Keras draws the first values of an embedding between -0.05 and 0.05. Beside activations of
+    # about 1 the label is then nearly invisible, and it takes epochs until the generator heeds it.
+    # With a standard deviation of 1 it does so within the first epoch.
+    initializer = keras.initializers.RandomNormal(stddev=1.0)
+    # Keras takes the label -1 for the last class, as a Python list would. Replace it by a label
+    # that is out of range, so that TensorFlow refuses it.
+    label = ops.where(label < 0, n_classes, label)
+    return layers.Embedding(n_classes, embedding_dim, embeddings_initializer=initializer)(label)
 
 
 def adam():
-    """A new optimizer: each model has its own."""
+    """A new optimizer, since each model needs its own."""
     return keras.optimizers.Adam(learning_rate=2e-4, beta_1=0.5)
 
 
 def define_gan(g_model, d_model):
-    """Compiled composite model: generator, then the frozen discriminator.
+    """Compiled composite model: the generator, followed by the frozen discriminator.
 
-    Training it to answer "real" teaches the generator to deceive. The usual recipe freezes the
-    discriminator by `d_model.trainable = False` before compiling. On Keras 3 that stops the
-    discriminator's own training too, for good: `trainable` is now read when a training function
-    is first traced, and no longer when `compile` runs. `Frozen` calls the discriminator without
-    adopting its weights, so that each model updates its own and there is nothing to switch
-    (common/models/freezing.py has the details).
+    Training the composite to output "real" for generated images trains the generator to deceive
+    the discriminator. The discriminator must not change meanwhile. The usual recipe says
+    `d_model.trainable = False` before it compiles the composite. On Keras 3 that also stops the
+    discriminator's own training, for good: `trainable` is no longer read when `compile` runs, but
+    later, when a training step is first traced. `Frozen` calls the discriminator without making
+    its weights part of the composite, so there is nothing to switch on and off (read
+    common/models/freezing.py for the details).
 
-    Inputs: those of the generator. Output: the discriminator's (n, 1).
+    Inputs: those of the generator. Output: that of the discriminator, (n, 1).
     """
     latent, label = g_model.inputs
     probability = Frozen(d_model)([g_model.output, label])
@@ -114,59 +131,62 @@ def define_gan(g_model, d_model):
     return model
 
 
-def generate_real_samples(dataset, n_samples, rng=None):
-    """Draw real images, scaled to [-1, 1], with their labels and the target 1.
+def generate_real_samples(dataset, n_samples, rng=None, n_classes=N_CLASSES):
+    """Draw real images, scaled to [-1, 1], with their labels and the target 1, "real".
 
-    `dataset` starts with images, uint8 (N, 28, 28, 1), and labels, integers (N,).
-    Raises ValueError for a label outside 0 to 9.
+    The first two entries of `dataset` are images, uint8 (N, H, W, C), and labels, integers (N,).
+    Raises ValueError for a label outside 0 to n_classes - 1.
     """
     rng = np.random.default_rng(rng)
     images, labels = dataset[:2]
     chosen = rng.integers(0, len(images), n_samples)
     real_images = (images[chosen].astype("float32") - 127.5) / 127.5
-    real_labels = datasets.check_labels(labels[chosen], N_CLASSES)
+    real_labels = datasets.check_labels(labels[chosen], n_classes)
     return [real_images, real_labels.reshape(-1, 1)], np.ones((n_samples, 1), "float32")
 
 
-def generate_latent_points(latent_dim, n_samples, rng=None):
+def generate_latent_points(latent_dim, n_samples, rng=None, n_classes=N_CLASSES):
     """Draw the generator's inputs: latents (n, latent_dim) from N(0, 1), labels (n, 1)."""
     rng = np.random.default_rng(rng)
     latents = rng.standard_normal((n_samples, latent_dim), dtype="float32")
-    labels = rng.integers(0, N_CLASSES, (n_samples, 1), dtype="int32")
+    labels = rng.integers(0, n_classes, (n_samples, 1), dtype="int32")
     return [latents, labels]
 
 
-def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
-    """Draw generated images in [-1, 1], with the labels asked for and the target 0."""
-    latents, labels = generate_latent_points(latent_dim, n_samples, rng)
-    # Not predict, which sets up a data pipeline for every call: that takes longer than the images.
+def generate_fake_samples(g_model, latent_dim, n_samples, rng=None, n_classes=N_CLASSES):
+    """Generate images in [-1, 1]; return them with their labels and the target 0, "generated"."""
+    latents, labels = generate_latent_points(latent_dim, n_samples, rng, n_classes)
+    # predict_on_batch and not predict, which builds a data pipeline on each call. Building it takes
+    # longer than generating the images.
     images = g_model.predict_on_batch([latents, labels])
     return [images, labels], np.zeros((n_samples, 1), "float32")
 
 
 def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
-    """Alternate between the two models: discriminator on two half-batches, generator on one batch.
+    """Train in turn the discriminator, on two half-batches, and the generator, on one batch.
 
-    Real and generated images go to the discriminator apart, half a batch each, so that it learns
-    from as many of the one kind as of the other and reports a loss for each.
+    The discriminator gets the real and the generated images in separate half-batches. So it learns
+    from as many real as generated images, and reports a loss for each.
 
-    `run` (a `Run`) counts the epochs, shows the progress, and saves after every epoch.
+    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C.
     """
-    half_batch = n_batch // 2
-    fixed_latents, _ = generate_latent_points(latent_dim, 100, run.sample_rng)
-    one_column_per_class = np.tile(np.arange(N_CLASSES), 10).reshape(-1, 1)
+    half_batch, n_classes = n_batch // 2, len(dataset.class_names)
+    sample_latents, _ = generate_latent_points(latent_dim, 10 * n_classes, run.sample_rng)
+    sample_labels = np.tile(np.arange(n_classes), 10).reshape(-1, 1)  # one column per class
 
     for _epoch in run.epochs():
         for _step in run.steps(len(dataset.images) // n_batch):
-            inputs, real = generate_real_samples(dataset, half_batch, run.rng)
-            d_loss_real, d_accuracy_real = d_model.train_on_batch(inputs, real)
+            inputs, target = generate_real_samples(dataset, half_batch, run.rng, n_classes)
+            d_loss_real, d_accuracy_real = d_model.train_on_batch(inputs, target)
 
-            inputs, fake = generate_fake_samples(g_model, latent_dim, half_batch, run.rng)
-            d_loss_fake, d_accuracy_fake = d_model.train_on_batch(inputs, fake)
+            inputs, target = generate_fake_samples(
+                g_model, latent_dim, half_batch, run.rng, n_classes
+            )
+            d_loss_fake, d_accuracy_fake = d_model.train_on_batch(inputs, target)
 
-            # The target is 1, "real", for images that are not: the generator's loss is small
-            # where the discriminator is deceived (Goodfellow et al. 2014, section 3).
-            inputs = generate_latent_points(latent_dim, n_batch, run.rng)
+            # The target is "real" although the images are generated: the loss falls when the
+            # discriminator is deceived (Goodfellow et al. 2014, section 3).
+            inputs = generate_latent_points(latent_dim, n_batch, run.rng, n_classes)
             g_loss = gan_model.train_on_batch(inputs, np.ones((n_batch, 1), "float32"))
 
             run.average.update()
@@ -178,10 +198,11 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
                 d_accuracy_fake=d_accuracy_fake,
             )
 
-        # What is sampled and saved is the averaged generator (common/models/averaging.py says why).
-        images = run.average.of(g_model).predict_on_batch([fixed_latents, one_column_per_class])
+        # Sample and save the average of the generator's weights over the last steps: its images
+        # are better than those of the newest weights (common/models/averaging.py says why).
+        images = run.average.of(g_model).predict_on_batch([sample_latents, sample_labels])
         plotting.save_grid(
-            (images + 1) / 2, run.sample_path(), columns=N_CLASSES, titles=dataset.class_names
+            (images + 1) / 2, run.sample_path(), columns=n_classes, titles=dataset.class_names
         )
         run.save_epoch()
 
@@ -190,15 +211,22 @@ def main(argv=None):
     parser = training_parser(
         "cgan_fashion", __doc__, epochs=100, batch_size=128, latent_dim=LATENT_DIM
     )
+    add_image_options(parser)
     parser.add_integer(
         "--embedding-dim", 1, 10_000, EMBEDDING_DIM, "numbers in the learned vector of a class"
     )
     with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
         embedding_dim = run.arguments.embedding_dim
-        dataset = run.load(datasets.load_fashion_mnist)
-        d_model = define_discriminator(embedding_dim)
-        g_model = define_generator(latent_dim, embedding_dim)
+        dataset = run.load(
+            datasets.load_fashion_mnist,
+            image_size=run.arguments.image_size,
+            channels=run.arguments.channels,
+            n_batch=n_batch,
+        )
+        image_shape, n_classes = dataset.images.shape[1:], len(dataset.class_names)
+        d_model = define_discriminator(image_shape, n_classes, embedding_dim)
+        g_model = define_generator(latent_dim, image_shape, n_classes, embedding_dim)
         gan_model = define_gan(g_model, d_model)
         run.begin(generator=g_model, discriminator=d_model, gan=gan_model)
         train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run)

@@ -1,22 +1,23 @@
-"""GAN on Fashion-MNIST, without classes: pictures of clothes, whichever come.
+"""GAN on Fashion-MNIST, without classes: images of clothes, left to chance.
 
     python gan_fashion.py                    # 100 epochs; Ctrl-C at any time, then --resume
     python generate.py --model gan           # a hundred pieces
 
-A generator turns 100 random numbers into an image; a discriminator says how likely it is that an
-image is a real one (Goodfellow et al. 2014, arXiv 1406.2661). Both are DCGANs (Radford et al.
-2015, arXiv 1511.06434), in the sizes and with the settings of the first half of the Machine
-Learning Mastery tutorial "How to Develop a Conditional GAN From Scratch". cgan_fashion.py is the
-same with a class to ask for.
+A generator turns 100 random numbers into an image. A discriminator says how likely it is that an
+image is a real one (Goodfellow et al. 2014, arXiv 1406.2661). Both are convolutional, as in DCGAN
+(Radford et al. 2015, arXiv 1511.06434), with sizes and settings of the first half of the Machine
+Learning Mastery tutorial "How to Develop a Conditional GAN (cGAN) From Scratch". cgan_fashion.py is
+this script with a class to ask for.
 """
 
 import sys
 
-# common comes first: it settles what TensorFlow reads from the environment at import.
+# Import common before keras: it sets environment variables that TensorFlow reads once, on import.
 from common import plotting
-from common.arguments import training_parser
+from common.arguments import add_image_options, training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
+from common.models.sizes import count_halvings
 from common.training.run import Run
 
 import keras
@@ -27,19 +28,19 @@ IMAGE_SHAPE = (28, 28, 1)
 LATENT_DIM = 100
 
 
-def define_discriminator():
+def define_discriminator(image_shape=IMAGE_SHAPE):
     """Compiled classifier of images: real (1) or generated (0).
 
-    Input: `image` (n, 28, 28, 1) in [-1, 1]. Output: (n, 1), the probability that it is real.
+    Input: `image` (n, *image_shape) in [-1, 1]. Output: (n, 1), the probability that it is real.
     """
-    image = keras.Input(IMAGE_SHAPE, name="image")
+    image = keras.Input(image_shape, name="image")
     x = image
-    for _ in range(2):  # 28 → 14 → 7
+    for _ in range(count_halvings(image_shape)):  # 28 → 14 → 7
         x = layers.Conv2D(128, 3, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
     x = layers.Flatten()(x)
     x = layers.Dropout(0.4)(x)
-    # float32 even with --mixed-precision: 16 bits are too coarse for the losses.
+    # The last layer computes in float32 even with --mixed-precision, since the loss needs it.
     probability = layers.Dense(1, activation="sigmoid", dtype="float32")(x)
 
     model = keras.Model(image, probability, name="gan_fashion_discriminator")
@@ -47,36 +48,41 @@ def define_discriminator():
     return model
 
 
-def define_generator(latent_dim=LATENT_DIM):
-    """Generator of images. Not compiled: only the composite model trains it.
+def define_generator(latent_dim=LATENT_DIM, image_shape=IMAGE_SHAPE):
+    """Generator of images. It is not compiled: only the composite model trains it.
 
-    Input: `latent` (n, latent_dim) from N(0, 1). Output: images (n, 28, 28, 1) in [-1, 1].
+    Input: `latent` (n, latent_dim) from N(0, 1). Output: images (n, *image_shape) in [-1, 1].
     """
+    n_doublings = count_halvings(image_shape)
+    side = image_shape[0] >> n_doublings  # of the first feature map: 7 or 8
     latent = keras.Input((latent_dim,), name="latent")
-    x = layers.Dense(7 * 7 * 128)(latent)
+    x = layers.Dense(side * side * 128)(latent)
     x = layers.LeakyReLU(0.2)(x)
-    x = layers.Reshape((7, 7, 128))(x)
-    for _ in range(2):  # 7 → 14 → 28
+    x = layers.Reshape((side, side, 128))(x)
+    for _ in range(n_doublings):  # 7 → 14 → 28
         x = layers.Conv2DTranspose(128, 4, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
     # The tutorial has a Conv2D here. With stride 1 a Conv2DTranspose is the same function with the
     # kernel rotated by 180 degrees, and its gradient is faster on a CPU (common/models/steps.py).
-    image = layers.Conv2DTranspose(1, 7, padding="same", activation="tanh", dtype="float32")(x)
+    image = layers.Conv2DTranspose(
+        image_shape[-1], 7, padding="same", activation="tanh", dtype="float32"
+    )(x)
     return keras.Model(latent, image, name="gan_fashion_generator")
 
 
 def adam():
-    """A new optimizer: each model has its own."""
+    """A new optimizer, since each model needs its own."""
     return keras.optimizers.Adam(learning_rate=2e-4, beta_1=0.5)
 
 
 def define_gan(g_model, d_model):
-    """Compiled composite model: generator, then the frozen discriminator.
+    """Compiled composite model: the generator, followed by the frozen discriminator.
 
-    `Frozen` calls the discriminator without adopting its weights; why `trainable = False` no
-    longer serves for this on Keras 3 is told in common/models/freezing.py.
+    `Frozen` calls the discriminator without making its weights part of the composite, so training
+    the composite trains the generator only. Why `trainable = False` no longer does that on Keras 3
+    is explained in common/models/freezing.py.
 
-    Input: the generator's. Output: the discriminator's (n, 1).
+    Input: that of the generator. Output: that of the discriminator, (n, 1).
     """
     probability = Frozen(d_model)(g_model.output)
     model = keras.Model(g_model.input, probability, name="gan_fashion_composite")
@@ -85,9 +91,9 @@ def define_gan(g_model, d_model):
 
 
 def generate_real_samples(dataset, n_samples, rng=None):
-    """Draw real images, scaled to [-1, 1], with the target 1.
+    """Draw real images, scaled to [-1, 1], with the target 1, "real".
 
-    `dataset` starts with images, uint8 (N, 28, 28, 1).
+    The first entry of `dataset` is images, uint8 (N, H, W, C).
     """
     rng = np.random.default_rng(rng)
     images = dataset[0]
@@ -103,34 +109,35 @@ def generate_latent_points(latent_dim, n_samples, rng=None):
 
 
 def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
-    """Draw generated images in [-1, 1], with the target 0."""
+    """Generate images in [-1, 1]; return them with the target 0, "generated"."""
     latents = generate_latent_points(latent_dim, n_samples, rng)
-    # Not predict, which sets up a data pipeline for every call: that takes longer than the images.
+    # predict_on_batch and not predict, which builds a data pipeline on each call. Building it takes
+    # longer than generating the images.
     images = g_model.predict_on_batch(latents)
     return images, np.zeros((n_samples, 1), "float32")
 
 
 def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
-    """Alternate between the two models: discriminator on two half-batches, generator on one batch.
+    """Train in turn the discriminator, on two half-batches, and the generator, on one batch.
 
-    Real and generated images go to the discriminator apart, half a batch each, so that it learns
-    from as many of the one kind as of the other and reports a loss for each.
+    The discriminator gets the real and the generated images in separate half-batches. So it learns
+    from as many real as generated images, and reports a loss for each.
 
-    `run` (a `Run`) counts the epochs, shows the progress, and saves after every epoch.
+    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C.
     """
     half_batch = n_batch // 2
-    fixed_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
+    sample_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
 
     for _epoch in run.epochs():
         for _step in run.steps(len(dataset.images) // n_batch):
-            images, real = generate_real_samples(dataset, half_batch, run.rng)
-            d_loss_real, d_accuracy_real = d_model.train_on_batch(images, real)
+            images, target = generate_real_samples(dataset, half_batch, run.rng)
+            d_loss_real, d_accuracy_real = d_model.train_on_batch(images, target)
 
-            images, fake = generate_fake_samples(g_model, latent_dim, half_batch, run.rng)
-            d_loss_fake, d_accuracy_fake = d_model.train_on_batch(images, fake)
+            images, target = generate_fake_samples(g_model, latent_dim, half_batch, run.rng)
+            d_loss_fake, d_accuracy_fake = d_model.train_on_batch(images, target)
 
-            # The target is 1, "real", for images that are not: the generator's loss is small
-            # where the discriminator is deceived (Goodfellow et al. 2014, section 3).
+            # The target is "real" although the images are generated: the loss falls when the
+            # discriminator is deceived (Goodfellow et al. 2014, section 3).
             latents = generate_latent_points(latent_dim, n_batch, run.rng)
             g_loss = gan_model.train_on_batch(latents, np.ones((n_batch, 1), "float32"))
 
@@ -143,8 +150,9 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
                 d_accuracy_fake=d_accuracy_fake,
             )
 
-        # What is sampled and saved is the averaged generator (common/models/averaging.py says why).
-        images = run.average.of(g_model).predict_on_batch(fixed_latents)
+        # Sample and save the average of the generator's weights over the last steps: its images
+        # are better than those of the newest weights (common/models/averaging.py says why).
+        images = run.average.of(g_model).predict_on_batch(sample_latents)
         plotting.save_grid((images + 1) / 2, run.sample_path())
         run.save_epoch()
 
@@ -153,11 +161,19 @@ def main(argv=None):
     parser = training_parser(
         "gan_fashion", __doc__, epochs=100, batch_size=128, latent_dim=LATENT_DIM
     )
+    add_image_options(parser)
     with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
-        dataset = run.load(datasets.load_fashion_mnist)
-        d_model = define_discriminator()
-        g_model = define_generator(latent_dim)
+        dataset = run.load(
+            datasets.load_fashion_mnist,
+            image_size=run.arguments.image_size,
+            channels=run.arguments.channels,
+            n_batch=n_batch,
+            labels_needed=False,
+        )
+        image_shape = dataset.images.shape[1:]
+        d_model = define_discriminator(image_shape)
+        g_model = define_generator(latent_dim, image_shape)
         gan_model = define_gan(g_model, d_model)
         run.begin(generator=g_model, discriminator=d_model, gan=gan_model)
         train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run)

@@ -1,24 +1,25 @@
-"""GauGAN on building facades: a map of walls, windows and doors becomes a picture of the house.
+"""GauGAN on building facades: a map of walls, windows and doors becomes an image of the house.
 
     python gaugan_facades.py                     # 256 pixels, 15 epochs: this wants a GPU
     python gaugan_facades.py --image-size 64 --width 0.25 --epochs 250    # an hour on two cores
-    python generate.py --model gaugan            # paints layouts that the training has not seen
+    python generate.py --model gaugan            # label maps that the training has not seen
 
-The generator grows an image from 256 random numbers, the latent, and a layout: which of twelve
-classes each pixel is to be. The layout acts in every block, through SPADE: it scales and shifts
-the normalised features, pixel by pixel (Park et al. 2019, arXiv 1903.07291, section 3). The latent
-is the style. In training a variational encoder (Kingma and Welling 2014, arXiv 1312.6114) reads it
-from the photo that belongs to the layout, and is kept close to N(0, 1), so that a random latent is
-a style, too. The discriminator judges patches of an image, given the layout. Networks and settings
-are those of the keras.io example "GauGAN for conditional image generation".
+The generator makes an image from a latent, 256 random numbers, and a label map (a layout), which
+says for each pixel which of twelve classes it is to be. The label map enters every block of the
+generator through SPADE layers, which scale and shift the normalised features pixel by pixel (Park
+et al. 2019, arXiv 1903.07291, section 3). The latent decides the style: in training an encoder
+reads it from the photo that belongs to the label map. A loss keeps the encoder's latents close to
+N(0, 1), as in a variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114), so that a
+random latent is a style, too. The discriminator scores patches of an image, given the label map.
+Networks and settings are those of the keras.io example "GauGAN for conditional image generation".
 """
 
 import math
 import sys
 
-# common comes first: it settles what TensorFlow reads from the environment at import.
+# Import common before keras: it sets environment variables that TensorFlow reads once, on import.
 from common import plotting
-from common.arguments import training_parser
+from common.arguments import add_label_map_option, training_parser
 from common.data import facades
 from common.models import vgg
 from common.models.freezing import Frozen
@@ -32,25 +33,26 @@ from keras import layers, ops
 IMAGE_SIZE = 256
 LATENT_DIM = 256
 N_CLASSES = len(facades.CLASS_NAMES)
-# At full width, 256 px. Smaller images need the last blocks of the generator only, and the first
-# ones of the encoder.
+# Channels at 256 pixels. For smaller images the generator leaves out its first blocks, and the
+# encoder its last ones.
 GENERATOR_CHANNELS = (1024, 1024, 1024, 512, 256, 128)
 ENCODER_CHANNELS = (64, 128, 256, 512, 512)
 DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
 SPADE_CHANNELS = 128
 LOSS_WEIGHTS = {"g": 1.0, "feature": 10.0, "vgg": 0.1, "kl": 0.1}
-N_PICTURES = 6  # facades in a sample picture
+N_SAMPLES = 6  # facades in a sample picture
 VGG_LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)  # deeper layers matter more
 
 
-def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
-    """Painter of layouts. Not compiled: only the composite model trains it.
+def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0, n_classes=N_CLASSES):
+    """Generator of images from label maps. It is not compiled: only the composite trains it.
 
-    Inputs: `latent` (n, latent_dim) from N(0, 1), `layout` (n, size, size, 12), one-hot.
+    Inputs: `latent` (n, latent_dim) from N(0, 1), `layout` (n, size, size, n_classes),
+    one-hot.
     Output: images (n, size, size, 3) in [-1, 1]. `width` multiplies the numbers of channels.
     """
     latent = keras.Input((latent_dim,), name="latent")
-    layout = keras.Input((image_size, image_size, N_CLASSES), name="layout")
+    layout = keras.Input((image_size, image_size, n_classes), name="layout")
     n_blocks = int(math.log2(image_size // 4))
     *channels, spade_channels = scaled((*GENERATOR_CHANNELS[-n_blocks:], SPADE_CHANNELS), width)
 
@@ -60,31 +62,32 @@ def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
         x = spade_residual_block(x, layout, filters, spade_channels)
         x = layers.UpSampling2D()(x)
     x = layers.LeakyReLU(0.2)(x)
-    # float32 even with --mixed-precision: 16 bits are too coarse for the losses.
+    # The last layer computes in float32 even with --mixed-precision, since the losses need it.
     image = layers.Conv2D(3, 4, padding="same", activation="tanh", dtype="float32")(x)
 
     return keras.Model([latent, layout], image, name="gaugan_facades_generator")
 
 
 def spade_residual_block(x, layout, filters, spade_channels):
-    """Two convolutions and a way around them, each convolution behind a SPADE (paper, figure 4)."""
+    """Two convolutions and a skip connection, a SPADE before each convolution (paper, figure 4)."""
     layout = ops.image.resize(layout, x.shape[1:3], interpolation="nearest")
 
     def spade_convolution(x):
         x = layers.LeakyReLU(0.2)(spade(x, layout, spade_channels))
         return layers.Conv2D(filters, 3, padding="same")(x)
 
-    around = x if x.shape[-1] == filters else spade_convolution(x)
-    return around + spade_convolution(spade_convolution(x))
+    skip = x if x.shape[-1] == filters else spade_convolution(x)
+    return skip + spade_convolution(spade_convolution(x))
 
 
 def spade(x, layout, spade_channels):
-    """Normalise x, then scale and shift every pixel by what the layout says (paper, equation 1).
+    """Normalise x, then scale and shift each pixel as its class demands (paper, equation 1).
 
-    At inference the normalisation goes by moving averages. The keras.io example goes by the
-    moments of the batch even then, and a painting depends on what else is painted with it.
+    At inference the normalisation uses moving averages of mean and variance. The keras.io example
+    uses those of the batch even then, so that an image depends on the others in its batch.
     """
-    # Keras's own momentum, 0.99, takes hundreds of steps to follow; the authors' code has 0.9.
+    # With Keras's default momentum, 0.99, the moving averages lag hundreds of steps behind. The
+    # authors' code has 0.9.
     x = layers.BatchNormalization(center=False, scale=False, momentum=0.9, epsilon=1e-5)(x)
     hidden = layers.Conv2D(spade_channels, 3, padding="same", activation="relu")(layout)
     scale = layers.Conv2D(x.shape[-1], 3, padding="same")(hidden)
@@ -93,7 +96,7 @@ def spade(x, layout, spade_channels):
 
 
 def define_encoder(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
-    """Reader of styles. Not compiled: only the composite model trains it.
+    """Encoder of a photo's style. It is not compiled: only the composite model trains it.
 
     Input: `image` (n, size, size, 3) in [-1, 1]. Outputs: mean and logarithm of the variance of
     the latent, each (n, latent_dim).
@@ -110,11 +113,11 @@ def define_encoder(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
 
 
 def define_discriminator(image_size=IMAGE_SIZE, width=1.0):
-    """Compiled judge of patches: its scores are high for real ones, low for generated ones.
+    """Compiled discriminator of patches: scores are high for real and low for generated ones.
 
-    Inputs: `colours`, those of the layout, and `image`, both (n, size, size, 3) in [-1, 1].
-    Outputs: the features of four blocks, then a score for each patch. The target, 1 for real and
-    -1 for generated, is for the scores; (n, 1, 1, 1) is the same for all patches of an image.
+    Inputs: `colours`, the label map in colours, and `image`, both (n, size, size, 3) in [-1, 1].
+    Outputs: the features of four blocks, then a score for each patch. Only the scores have a
+    target, 1 for real and -1 for generated; a target (n, 1, 1, 1) is for all patches of an image.
     """
     colours = keras.Input((image_size, image_size, 3), name="colours")
     image = keras.Input((image_size, image_size, 3), name="image")
@@ -128,7 +131,8 @@ def define_discriminator(image_size=IMAGE_SIZE, width=1.0):
 
     outputs = [*features, score]
     model = keras.Model([colours, image], outputs, name="gaugan_facades_discriminator")
-    # Hinge: it is enough to be right by 1 (Lim and Ye 2017, arXiv 1705.02894).
+    # Hinge loss: a score beyond 1 or -1 on the right side adds nothing (Lim and Ye 2017, arXiv
+    # 1705.02894).
     model.compile(loss=[None] * len(features) + ["hinge"], optimizer=adam(4e-4))
     return model
 
@@ -148,14 +152,19 @@ def scaled(channels, width):
 
 
 def adam(learning_rate):
-    """A new optimizer: each model has its own. Two learning rates: Heusel et al. 2017 (TTUR)."""
+    """A new optimizer, since each model needs its own.
+
+    The discriminator learns four times as fast as the generator (Heusel et al. 2017, TTUR, arXiv
+    1706.08500).
+    """
     return Adam(learning_rate, beta_1=0.0, beta_2=0.999)
 
 
 def draw_latent(mean, log_variance, noise):
-    """Noise from N(0, 1) to latents from the encoder's distribution: all (n, latent_dim).
+    """Turn noise from N(0, 1) into latents from the encoder's distribution: all (n, latent_dim).
 
-    The gradients pass through to the encoder (Kingma and Welling 2014, section 2.4).
+    Written like this, the latents have a gradient by mean and variance, which trains the encoder
+    (Kingma and Welling 2014, section 2.4).
     """
     return mean + ops.exp(0.5 * log_variance) * noise
 
@@ -163,58 +172,61 @@ def draw_latent(mean, log_variance, noise):
 def kl_divergence(mean, log_variance):
     """How far the encoder's distributions are from N(0, 1), in nats: (n, latent_dim) to (n,).
 
-    Kingma and Welling 2014, appendix B. The keras.io example adds up the images of a batch, too;
-    here the mean over them is the loss, so that its weight does not depend on the batch size.
+    Source: Kingma and Welling 2014, appendix B. The keras.io example sums over the images of a
+    batch. Here the loss is their mean, so that its weight does not depend on the batch size.
     """
     return -0.5 * ops.sum(1 + log_variance - mean**2 - ops.exp(log_variance), axis=1)
 
 
 def feature_distance(real, generated, weights):
-    """Weighted sum over the layers of the mean absolute difference: lists of features to (n,)."""
-    return sum(
-        weight * ops.mean(ops.cast(ops.abs(ops.stop_gradient(one) - other), "float32"), (1, 2, 3))
-        for weight, one, other in zip(weights, real, generated, strict=True)
-    )
+    """Mean absolute difference of features, a weighted sum over layers: lists of them to (n,)."""
+    distances = [
+        ops.mean(ops.cast(ops.abs(ops.stop_gradient(r) - g), "float32"), axis=(1, 2, 3))
+        for r, g in zip(real, generated, strict=True)
+    ]
+    return sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
 
 
-def mean_output(_no_target, losses):
-    """The composite's outputs are losses already: there is nothing to compare them with."""
+def mean_output(_unused_target, losses):
+    """The loss function of the composite, whose outputs are the losses of each image already."""
     return ops.mean(losses)
 
 
-def no_targets(gan_model, n_samples):
-    """What the composite is given for targets, since Keras wants some."""
+def unused_targets(gan_model, n_samples):
+    """Targets for the composite: Keras asks for some, and `mean_output` does not look at them."""
     return dict.fromkeys(gan_model.output, np.zeros(n_samples, "float32"))
 
 
 def define_gan(g_model, encoder, d_model, vgg_model=None):
-    """Compiled composite model: encoder and generator, judged by the frozen discriminator.
+    """Compiled composite model: encoder and generator, followed by the frozen discriminator.
 
-    The encoder is part of it, so the gradients of all losses reach it. `Frozen` keeps the weights
-    of the discriminator and of VGG19 out (common/models/freezing.py).
+    The encoder is part of the composite, so it is trained by the gradients of all losses. `Frozen`
+    keeps the weights of the discriminator and of VGG19 out of it (common/models/freezing.py).
 
     Inputs: `image` and `colours` (n, size, size, 3) in [-1, 1], `layout` one-hot, `noise`
     (n, latent_dim) from N(0, 1). Outputs: a dict of the losses of each image, (n,): `g`, minus the
-    mean score; `feature` and `vgg`, how far the painting is from the photo in the features of the
-    discriminator and of VGG19, if there is one; `kl`.
+    mean score; `feature` and `vgg`, the distance of the generated image from the photo in the
+    features of the discriminator and of VGG19, if there is one; `kl`.
     """
     colours, image = d_model.inputs
     latent, layout = g_model.inputs
     noise = keras.Input(latent.shape[1:], name="noise")
     mean, log_variance = encoder(image)
-    painting = g_model([draw_latent(mean, log_variance, noise), layout])
+    generated = g_model([draw_latent(mean, log_variance, noise), layout])
 
     discriminator = Frozen(d_model)
     *real_features, _ = discriminator([colours, image])
-    *features, score = discriminator([colours, painting])
+    *features, score = discriminator([colours, generated])
     outputs = {
         "g": -ops.mean(score, axis=(1, 2, 3)),
         "feature": feature_distance(real_features, features, [1] * len(features)),
         "kl": kl_divergence(mean, log_variance),
     }
     if vgg_model:
-        see = Frozen(vgg_model)
-        outputs["vgg"] = feature_distance(see(image), see(painting), VGG_LAYER_WEIGHTS)
+        vgg_features = Frozen(vgg_model)
+        outputs["vgg"] = feature_distance(
+            vgg_features(image), vgg_features(generated), VGG_LAYER_WEIGHTS
+        )
 
     inputs = [image, colours, layout, noise]
     model = keras.Model(inputs, outputs, name="gaugan_facades_composite")
@@ -226,132 +238,144 @@ def define_gan(g_model, encoder, d_model, vgg_model=None):
     return model
 
 
-def define_painter(g_model, encoder, training):
-    """Encoder and generator, in a mode of one's choice, and left as they are.
+def define_styled_generator(g_model, encoder, training):
+    """The generator, with the encoder before it, in training mode or not; for use without learning.
 
-    Which statistics the generator's batch normalisation works with, and which it updates:
+    In training mode batch normalisation uses the statistics of the batch, otherwise its moving
+    averages. The generator is used in three ways:
 
-    - painting for the discriminator to learn from: those of the batch; nothing is updated;
-    - in the composite: those of the batch; the moving averages are updated, once a step;
-    - in validation, samples and the saved generator: the moving averages; nothing is updated.
+    - for images that the discriminator learns from: statistics of the batch, and no moving average
+      changes;
+    - in the composite: statistics of the batch, and each step updates the moving averages;
+    - in validation, for samples, and in the saved file: moving averages.
 
     Inputs: `image`, `layout` and `noise` as for the composite. Output: images in [-1, 1].
     """
     (image,), (latent, layout) = encoder.inputs, g_model.inputs
     noise = keras.Input(latent.shape[1:], name="noise")
     latent = draw_latent(*encoder(image), noise)
-    painting = Frozen(g_model, training=training)([latent, layout])
-    return keras.Model([image, layout, noise], painting, name="gaugan_facades_painter")
+    generated = Frozen(g_model, training=training)([latent, layout])
+    return keras.Model([image, layout, noise], generated, name="gaugan_facades_styled_generator")
 
 
-def to_inputs(photos, layouts):
-    """Scale photos uint8 (n, size, size, 3), and encode their layouts (n, size, size), 0 to 11.
+def to_inputs(photos, layouts, palette=facades.PALETTE):
+    """Scale photos uint8 (n, size, size, 3), and encode label maps, integers (n, size, size).
 
-    Returns photos and colours of the layouts in [-1, 1], and the layouts one-hot; all float32.
+    `palette` has the colour of each class, uint8 (classes, 3). Returns photos and label maps in
+    colours, both in [-1, 1], and label maps one-hot; all float32.
     """
-    colours = facades.colours(layouts)
+    colours = facades.colours(layouts, palette)
     images = [(pixels.astype("float32") - 127.5) / 127.5 for pixels in (photos, colours)]
-    return [*images, facades.one_hot(layouts)]
+    return [*images, facades.one_hot(layouts, len(palette))]
 
 
 def generate_real_samples(dataset, n_samples, image_size, rng=None):
-    """Draw facades, and a crop of each: what `to_inputs` returns. `dataset` is a `Facades`."""
+    """Draw facades, cut a square out of each, and return what `to_inputs` makes of the squares."""
     rng = np.random.default_rng(rng)
     chosen = rng.integers(0, len(dataset.images), n_samples)
-    return to_inputs(*facades.random_crops(dataset, chosen, image_size, rng))
+    crops = facades.random_crops(dataset, chosen, image_size, rng)
+    return to_inputs(*crops, dataset.colours)
 
 
 def generate_latent_points(latent_dim, n_samples, rng=None):
-    """Draw latents, or the noise that becomes latents: (n, latent_dim) from N(0, 1)."""
+    """Draw latents, or the noise for `draw_latent`: (n, latent_dim) from N(0, 1)."""
     rng = np.random.default_rng(rng)
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
-def generate_fake_samples(painter, dataset, n_samples, image_size, rng=None):
-    """Draw facades, and paint a crop of each layout in the style of its photo.
+def generate_fake_samples(styled_generator, dataset, n_samples, image_size, rng=None):
+    """Draw facades, and generate an image from the label map of each, in the style of its photo.
 
-    Returns the discriminator's inputs: colours of the layouts and paintings, both in [-1, 1].
+    Returns the discriminator's inputs: label maps in colours and images, both in [-1, 1].
     """
     rng = np.random.default_rng(rng)
     images, colours, layouts = generate_real_samples(dataset, n_samples, image_size, rng)
-    noise = generate_latent_points(painter.input_shape[2][1], n_samples, rng)
-    return [colours, painter.predict_on_batch([images, layouts, noise])]
+    noise = generate_latent_points(styled_generator.input_shape[2][1], n_samples, rng)
+    return [colours, styled_generator.predict_on_batch([images, layouts, noise])]
 
 
 def step_losses(d_loss_real, d_loss_fake, losses):
-    """What is logged of a step: each loss by its name, without its weight."""
+    """The losses of a step by name, each without its weight."""
     names = [f"{name}_loss" for name in LOSS_WEIGHTS if f"{name}_loss" in losses]
     return {"d_loss": (d_loss_real + d_loss_fake) / 2} | {name: losses[name] for name in names}
 
 
-def validation_losses(d_model, gan_model, painter, photos, layouts, noise, n_batch):
-    """The losses of a training step as means over all full batches of crops. Changes no model.
+def validation_losses(d_model, gan_model, styled_generator, inputs, noise, n_batch):
+    """The losses of a training step, but on validation data, as means over all full batches.
 
-    `painter` paints for inference; `photos`, `layouts` and `noise` are equally many.
+    `styled_generator` is not in training mode. `inputs` are from `to_inputs`, as many as there are
+    rows in `noise`. No model changes.
     """
     n_batch = min(n_batch, len(noise))
-    nothing = no_targets(gan_model, n_batch)
     rows = []
     for start in range(0, len(noise) - n_batch + 1, n_batch):
         batch = slice(start, start + n_batch)
-        images, colours, one_hot = to_inputs(photos[batch], layouts[batch])
-        paintings = painter.predict_on_batch([images, one_hot, noise[batch]])
-        d_losses = [
-            d_model.test_on_batch([colours, judged], np.full((n_batch, 1, 1, 1), target))
-            for judged, target in ((images, 1.0), (paintings, -1.0))
-        ]
-        inputs = [images, colours, one_hot, noise[batch]]
-        losses = gan_model.test_on_batch(inputs, nothing, return_dict=True)
-        rows.append(step_losses(*d_losses, losses))
+        images, colours, layouts = (array[batch] for array in inputs)
+        generated = styled_generator.predict_on_batch([images, layouts, noise[batch]])
+        target = np.ones((n_batch, 1, 1, 1), "float32")
+        d_loss_real = d_model.test_on_batch([colours, images], target)
+        d_loss_fake = d_model.test_on_batch([colours, generated], -target)
+        losses = gan_model.test_on_batch(
+            [images, colours, layouts, noise[batch]],
+            unused_targets(gan_model, n_batch),
+            return_dict=True,
+        )
+        rows.append(step_losses(d_loss_real, d_loss_fake, losses))
     return {f"val_{name}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def draw_samples(g_model, facades, latents, path):
-    """Write rows of layout, photo and painting; `facades` is what `to_inputs` returns."""
+    """Write rows of label map, photo and generated image; `facades` is from `to_inputs`."""
     images, colours, layouts = facades
-    paintings = g_model.predict_on_batch([latents, layouts])
-    rows = np.stack([colours, images, paintings], axis=1).reshape(-1, *images.shape[1:])
-    titles = ("layout", "photo", "painting")
+    generated = g_model.predict_on_batch([latents, layouts])
+    rows = np.stack([colours, images, generated], axis=1).reshape(-1, *images.shape[1:])
+    titles = ("label map", "photo", "generated")
     plotting.save_grid((rows + 1) / 2, path, columns=3, titles=titles)
 
 
 def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_batch, run):
-    """Alternate: the discriminator on two half-batches, then generator and encoder on one batch.
+    """Train in turn the discriminator, on two half-batches, and generator and encoder, on a batch.
 
-    `training_set` and `validation_set` are `Facades` that fit the image size. `run` (a
-    `Run`) counts the epochs, shows the progress, and saves after every epoch.
+    `training_set` and `validation_set` are `Facades` that fit the image size. `run` (a `Run`)
+    counts epochs and steps, shows the progress, and stops at Ctrl-C.
     """
     half_batch, size, rng = n_batch // 2, g_model.output_shape[1], run.rng
-    sample_every = run.arguments.sample_every
     latent_dim = g_model.input_shape[0][1]
-    real = np.ones((half_batch, 1, 1, 1), "float32")
-    nothing = no_targets(gan_model, n_batch)
-    painter = define_painter(g_model, encoder, training=True)
-    val_painter = define_painter(g_model, encoder, training=False)
+    target = np.ones((half_batch, 1, 1, 1), "float32")
+    training_generator = define_styled_generator(g_model, encoder, training=True)
+    validation_generator = define_styled_generator(g_model, encoder, training=False)
 
     crops = facades.centre_crops(validation_set, size)
-    val_noise = generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)
-    fixed = to_inputs(*(array[:N_PICTURES] for array in crops))
-    fixed_latents = generate_latent_points(latent_dim, len(fixed[0]), run.sample_rng)
+    validation_inputs = to_inputs(*crops, validation_set.colours)
+    validation_noise = generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)
+    samples = [array[:N_SAMPLES] for array in validation_inputs]
+    sample_latents = generate_latent_points(latent_dim, len(samples[0]), run.sample_rng)
 
     for epoch in run.epochs():
         for _step in run.steps(len(training_set.images) // n_batch):
             images, colours, _ = generate_real_samples(training_set, half_batch, size, rng)
-            d_loss_real = d_model.train_on_batch([colours, images], real)
+            d_loss_real = d_model.train_on_batch([colours, images], target)
 
-            inputs = generate_fake_samples(painter, training_set, half_batch, size, rng)
-            d_loss_fake = d_model.train_on_batch(inputs, -real)
+            inputs = generate_fake_samples(training_generator, training_set, half_batch, size, rng)
+            d_loss_fake = d_model.train_on_batch(inputs, -target)
 
             images, colours, layouts = generate_real_samples(training_set, n_batch, size, rng)
             noise = generate_latent_points(latent_dim, n_batch, rng)
-            inputs = [images, colours, layouts, noise]
-            losses = gan_model.train_on_batch(inputs, nothing, return_dict=True)
+            losses = gan_model.train_on_batch(
+                [images, colours, layouts, noise],
+                unused_targets(gan_model, n_batch),
+                return_dict=True,
+            )
             run.average.update()
             run.log(**step_losses(d_loss_real, d_loss_fake, losses))
 
-        losses = validation_losses(d_model, gan_model, val_painter, *crops, val_noise, n_batch)
-        if epoch % sample_every == 0 or epoch == run.arguments.epochs:
-            draw_samples(run.average.of(g_model), fixed, fixed_latents, run.sample_path())
+        # Sample and save the average of the generator's weights over the last steps: its images
+        # are better than those of the newest weights (common/models/averaging.py says why).
+        if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
+            draw_samples(run.average.of(g_model), samples, sample_latents, run.sample_path())
+        losses = validation_losses(
+            d_model, gan_model, validation_generator, validation_inputs, validation_noise, n_batch
+        )
         run.save_epoch(**losses)
 
 
@@ -361,18 +385,20 @@ def main(argv=None):
     parser.add_choice("--image-size", (64, 128, 256), IMAGE_SIZE, "pixels of a side")
     parser.add_number("--width", 0.01, 4, 1.0, "multiplies the channels of all networks")
     parser.add_integer("--sample-every", 1, 1_000_000, 5, "epochs from one picture to the next")
+    add_label_map_option(parser)
     vgg.add_option(parser)
     with Run(parser, argv) as run:
         arguments = run.arguments
         image_size, width, n_batch = arguments.image_size, arguments.width, arguments.batch_size
         if arguments.limit is not None:  # to be found before the facades are read
             facades.check_count(arguments.limit, n_batch, f"--limit {arguments.limit} facades")
-        dataset = run.load(facades.load_facades)
+        dataset = run.load(facades.load_facades, first=arguments.layout_from)
         parts = facades.split(dataset, arguments.seed, n_batch)
         training_set, validation_set = (facades.fit(part, image_size) for part in parts)
         # What "auto" has found goes into run.json, so that --resume does not look again.
         vgg_model, arguments.vgg = vgg.load(arguments.vgg, image_size)
-        g_model = define_generator(image_size, arguments.latent_dim, width)
+        n_classes = len(dataset.class_names)
+        g_model = define_generator(image_size, arguments.latent_dim, width, n_classes)
         encoder = define_encoder(image_size, arguments.latent_dim, width)
         d_model = define_discriminator(image_size, width)
         gan_model = define_gan(g_model, encoder, d_model, vgg_model)

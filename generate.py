@@ -97,7 +97,7 @@ def define_parser():
 def check_options(arguments, generator):
     """Fill in the defaults. Raises UserError for options that do not go together."""
     takes_label_maps = generator.label_kind == "label map"
-    for option in ("layout", "style", "latent_scale"):
+    for option in ("layout", "layout_from", "style", "latent_scale"):
         if not takes_label_maps and getattr(arguments, option) is not None:
             raise UserError(
                 f"{generator.name} takes no label maps: "
@@ -206,7 +206,6 @@ def draw_walk(generator, classes, subject, arguments):
     plotting.save_grid(np.concatenate(images), arguments.out, arguments.frames, (), heading)
     animation = arguments.out.with_suffix(".gif")
     plotting.save_animation(images, animation, arguments.frame_size, arguments.fps)
-    print(animation)
     return np.concatenate(images), None if labels is None else np.concatenate(labels)
 
 
@@ -272,7 +271,6 @@ def save_arrays(path, images, labels):
     # An open file, since numpy would add .npz to a name that ends otherwise, as in .NPZ.
     with replacing(path) as beside, open(beside, "wb") as file:
         np.savez(file, **arrays)
-    print(path)
 
 
 def main(argv=None):
@@ -306,9 +304,11 @@ def main(argv=None):
             labels = None
         else:
             images, labels = draw_images(generator, classes, arguments)
-        print(arguments.out)
         if arguments.save_arrays:
             save_arrays(arguments.save_arrays, images, labels)
+        # All is written before anything is printed, which may fail where standard output is closed.
+        written = [arguments.out.with_suffix(".gif")] if walking else []
+        print(*written, arguments.out, *filter(None, [arguments.save_arrays]), sep="\n", flush=True)
         if arguments.show:
             from common import plotting
 

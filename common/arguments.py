@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
 
 from common import UserError
@@ -14,6 +15,13 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
         )
+
+    def parse_args(self, args=None, namespace=None):
+        """As argparse's. From then on, a character that a console cannot print is escaped."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is another
+                stream.reconfigure(errors="backslashreplace")
+        return super().parse_args(args, namespace)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")
@@ -90,13 +98,38 @@ def bounded(kind, kind_name, low, high):
 
 DATASETS = (
     "auto: Keras's cache or download, else the embedded sample; full; sample; "
-    "or the path of an .npz file or a folder with IDX files (default: auto)"
+    "or a path: a folder with a folder of images for each class, or .npz, IDX or CSV files "
+    "(default: auto)"
 )
 
 
 def add_data_option(parser, sources=DATASETS):
     """Add --data, a source of `common.datasets` or what else `sources` describes."""
     parser.add_argument("--data", default="auto", metavar="SOURCE", help=sources)
+
+
+def add_image_options(parser):
+    """Add the options for images of one's own."""
+    parser.add_integer(
+        "--image-size", 16, 128, None, "scale own images to N x N pixels (28 if grey, else 32)"
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3),
+        help="own images in grey or in colour (default: grey if all of them are)",
+    )
+
+
+def add_label_map_option(parser):
+    """Add --layout-from, for label maps whose classes are numbers."""
+    parser.add_argument(
+        "--layout-from",
+        type=int,
+        choices=(0, 1),
+        help="the number of the first class in own label maps (default: what their numbers or "
+        "colours say)",
+    )
 
 
 def add_picture_option(parser, default):
@@ -118,7 +151,7 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
     )
     parser.add_integer("--latent-dim", 1, 10_000, latent_dim, "random numbers behind an image")
     add_data_option(parser, sources)
-    parser.add_integer("--limit", 2, 1_000_000_000, None, "use the first N images only")
+    parser.add_integer("--limit", 2, 1_000_000_000, None, "use N of the images, chosen by the seed")
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
     parser.add_argument(
         "--deterministic",
@@ -143,6 +176,15 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         0.999,
         "of the moving average of the generator's weights, which is what is sampled and saved; "
         "0 for the weights as they are",
+    )
+    parser.add_integer(
+        "--evaluate-every",
+        0,
+        1_000_000,
+        None,
+        "epochs from one judgement of the averaged generator's images to the next; 0 for none "
+        "(default: as often as costs less than 3 %% of the training, if a judge for such images "
+        "comes with this code)",
     )
     parser.add_number(
         "--checkpoint-minutes", 0, 1e6, 10, "save inside an epoch, too; 0 for after every step"

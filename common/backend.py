@@ -30,12 +30,18 @@ def _without_messages():
             os.close(stderr)
 
 
-with _without_messages():
-    import keras
-    import tensorflow
+try:
+    with _without_messages():
+        import keras
+        import tensorflow
+except KeyboardInterrupt:
+    raise SystemExit(130) from None  # TensorFlow takes seconds to import; nothing has begun yet
 
-# The other way round, which a user's keras.json may ask for, does not run on a CPU.
+# What a user's keras.json or KERAS_FLOATX may say for other programs. Convolutions on images whose
+# channels come first do not run on a CPU, and the optimizers here are for float32.
 keras.config.set_image_data_format("channels_last")
+keras.config.set_floatx("float32")
+keras.config.set_dtype_policy("float32")
 
 
 def mixed_precision():

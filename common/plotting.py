@@ -3,8 +3,10 @@
 import math
 import sys
 
+from common import MATPLOTLIB_BACKEND
 from common.files import replacing
 
+import matplotlib
 import numpy as np
 from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -89,6 +91,25 @@ def save_curves(history, path):
     save_figure(figure, path)
 
 
+def save_quality(quality, path):
+    """Write a panel for each list of `quality`, a dict of equally long lists, over the epochs.
+
+    Epochs whose value is None are passed over.
+    """
+    figure = Figure((4.5 * len(quality), 3.2), DOTS_PER_INCH, layout="constrained")
+    for number, (name, values) in enumerate(quality.items(), start=1):
+        axes = figure.add_subplot(1, len(quality), number)
+        measured = [(e, value) for e, value in enumerate(values, start=1) if value is not None]
+        axes.plot(*zip(*measured, strict=True), marker=".")
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.set_xlim(0.5, len(values) + 0.5)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
 def panels(names):
     """Which curves share a panel: a loss with its validation loss, or else all of them.
 
@@ -129,9 +150,19 @@ def save_animation(walks, path, frame_size, frames_per_second):
 
 
 def show(path):
-    """Open a picture in a window and wait until it is closed."""
+    """Open a picture in a window and wait until it is closed.
+
+    Says so on stderr where there is no display, or no such backend as MPLBACKEND asks for.
+    """
     from matplotlib import pyplot
 
+    try:
+        if MATPLOTLIB_BACKEND:
+            matplotlib.use(MATPLOTLIB_BACKEND)
+        pyplot.switch_backend(matplotlib.get_backend())
+    except (ImportError, ValueError) as problem:
+        print(f"Cannot show {path}: MPLBACKEND={MATPLOTLIB_BACKEND}: {problem}", file=sys.stderr)
+        return
     figure = pyplot.figure(layout="constrained")
     figure.add_subplot(frame_on=False, xticks=(), yticks=()).imshow(pyplot.imread(path))
     if figure.canvas.required_interactive_framework is None:

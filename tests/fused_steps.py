@@ -53,12 +53,12 @@ def _wgan_gp(script, module, g_model, critic_trainer, gan_model, dataset, n_batc
     whole_target = -np.ones((n_batch, 1), "float32")
     critic_trainer.test_on_batch([real, real, share], targets)
     gan_model.test_on_batch(whole, whole_target)
-    fake_source = module.define_fake_source(g_model)
+    training_generator = module.define_training_generator(g_model)
 
     @tf.function
     def step(real, share, half, whole):
         for _ in range(module.CRITIC_STEPS):
-            critic_trainer.train_step(([real, fake_source(half), share], targets))
+            critic_trainer.train_step(([real, training_generator(half), share], targets))
         if script == "wgan_gp_fashion":
             gan_model.train_step((whole, whole_target))
 
@@ -70,9 +70,9 @@ def _gaugan(module, g_model, encoder, d_model, gan_model, dataset, n_batch, rng)
     latent_dim = g_model.input_shape[0][1]
     images, colours, layouts = module.generate_real_samples(dataset, n_batch, size, rng)
     noise = module.generate_latent_points(latent_dim, n_batch, rng)
-    painter = module.define_painter(g_model, encoder, training=True)
+    styled_generator = module.define_styled_generator(g_model, encoder, training=True)
     target = np.ones((half_batch, 1, 1, 1), "float32")
-    nothing = module.no_targets(gan_model, n_batch)
+    nothing = module.unused_targets(gan_model, n_batch)
     d_model.test_on_batch([colours[:half_batch], images[:half_batch]], target)
     gan_model.test_on_batch([images, colours, layouts, noise], nothing)
 
@@ -80,8 +80,8 @@ def _gaugan(module, g_model, encoder, d_model, gan_model, dataset, n_batch, rng)
     def step(images, colours, layouts, noise):
         half = slice(half_batch)
         d_model.train_step(([colours[half], images[half]], target))
-        painting = painter([images[half], layouts[half], noise[half]])
-        d_model.train_step(([colours[half], painting], -target))
+        generated = styled_generator([images[half], layouts[half], noise[half]])
+        d_model.train_step(([colours[half], generated], -target))
         gan_model.train_step(([images, colours, layouts, noise], nothing))
 
     return step, _tensors([images, colours, layouts, noise])

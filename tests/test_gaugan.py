@@ -59,7 +59,7 @@ def same(before, model):
 
 
 def targets(gan_model, count=4):
-    return gaugan.no_targets(gan_model, count)
+    return gaugan.unused_targets(gan_model, count)
 
 
 def patches(target, count=4):
@@ -158,13 +158,13 @@ def test_losses_of_the_models_by_hand(models, batch):
     g_model, encoder, d_model, gan_model = models
     image, colours, layout, noise = batch
     mean, log_variance = encoder.predict_on_batch(image)
-    painting = g_model.predict_on_batch([mean + np.exp(log_variance / 2) * noise, layout])
+    generated = g_model.predict_on_batch([mean + np.exp(log_variance / 2) * noise, layout])
     *real_features, real_score = d_model.predict_on_batch([colours, image])
-    *features, score = d_model.predict_on_batch([colours, painting])
+    *features, score = d_model.predict_on_batch([colours, generated])
 
     hinge = d_model.test_on_batch([colours, image], patches(1))
     np.testing.assert_allclose(hinge, np.maximum(0, 1 - real_score).mean(), rtol=1e-5)
-    hinge = d_model.test_on_batch([colours, painting], patches(-1))
+    hinge = d_model.test_on_batch([colours, generated], patches(-1))
     np.testing.assert_allclose(hinge, np.maximum(0, 1 + score).mean(), rtol=1e-5)
 
     losses = gan_model.test_on_batch(batch, targets(gan_model), return_dict=True)
@@ -228,16 +228,16 @@ def test_which_batch_statistics_are_used_and_updated(models, batch):
     image, _, layout, noise = batch
     gan_model.train_on_batch(batch, targets(gan_model))
     of_g, of_e = copies(g_model), copies(encoder)
-    painter = gaugan.define_painter(g_model, encoder, training=True)
-    for_inference = gaugan.define_painter(g_model, encoder, training=False)
-    by_batch = painter.predict_on_batch([image, layout, noise])
+    styled_generator = gaugan.define_styled_generator(g_model, encoder, training=True)
+    for_inference = gaugan.define_styled_generator(g_model, encoder, training=False)
+    by_batch = styled_generator.predict_on_batch([image, layout, noise])
     together = for_inference.predict_on_batch([image, layout, noise])
     assert same(of_g, g_model) and same(of_e, encoder)
 
-    # A painting does not depend on what else is painted, but for the discriminator's training.
+    # An image does not depend on the others in its batch, but for the discriminator's training.
     alone = [array[:1] for array in (image, layout, noise)]
     np.testing.assert_allclose(for_inference.predict_on_batch(alone), together[:1], atol=1e-5)
-    assert np.abs(painter.predict_on_batch(alone) - by_batch[:1]).max() > 1e-3
+    assert np.abs(styled_generator.predict_on_batch(alone) - by_batch[:1]).max() > 1e-3
 
     moving = [v.numpy() for v in g_model.non_trainable_variables]
     gan_model.train_on_batch(batch, targets(gan_model))
@@ -275,26 +275,31 @@ def test_saved_models_need_no_code_of_their_own(models, batch, tmp_path):
 def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models):
     g_model, encoder, d_model, gan_model = models
     drawn = facades.fit(facades.Facades(*drawn_facades.draw_all(10), "drawn"), SIZE)
-    crops = facades.centre_crops(drawn, SIZE)
+    inputs = gaugan.to_inputs(*facades.centre_crops(drawn, SIZE))
     noise = gaugan.generate_latent_points(LATENT_DIM, 10, 0)
-    painter = gaugan.define_painter(g_model, encoder, training=False)
+    styled_generator = gaugan.define_styled_generator(g_model, encoder, training=False)
     before = [copies(model) for model in models]
-    losses = gaugan.validation_losses(d_model, gan_model, painter, *crops, noise, 4)
+    losses = gaugan.validation_losses(d_model, gan_model, styled_generator, inputs, noise, 4)
     assert all(map(same, before, models))
     assert list(losses) == [f"val_{name}" for name in LOSSES]
 
     single = [
         gaugan.validation_losses(
-            d_model, gan_model, painter, *(a[i : i + 4] for a in (*crops, noise)), 4
+            d_model,
+            gan_model,
+            styled_generator,
+            [array[i : i + 4] for array in inputs],
+            noise[i : i + 4],
+            4,
         )
         for i in (0, 4)
     ]
     for name, loss in losses.items():
         np.testing.assert_allclose(loss, np.mean([part[name] for part in single]), rtol=1e-5)
-    image, colours, layout = gaugan.to_inputs(*(array[:4] for array in crops))
-    painting = painter.predict_on_batch([image, layout, noise[:4]])
+    image, colours, layout = (array[:4] for array in inputs)
+    generated = styled_generator.predict_on_batch([image, layout, noise[:4]])
     real = np.maximum(0, 1 - d_model.predict_on_batch([colours, image])[-1]).mean()
-    fake = np.maximum(0, 1 + d_model.predict_on_batch([colours, painting])[-1]).mean()
+    fake = np.maximum(0, 1 + d_model.predict_on_batch([colours, generated])[-1]).mean()
     np.testing.assert_allclose(single[0]["val_d_loss"], (real + fake) / 2, rtol=1e-5)
 
 
@@ -363,8 +368,8 @@ def test_vgg_features_and_loss(models, batch, weights_file):
     gan_model = gaugan.define_gan(g_model, encoder, d_model, features)
     assert len(gan_model.variables) == len(g_model.variables) + len(encoder.variables)
     losses = gan_model.test_on_batch(batch, targets(gan_model), return_dict=True)
-    painter = gaugan.define_painter(g_model, encoder, training=False)
-    painted = features.predict_on_batch(painter.predict_on_batch([image, layout, noise]))
+    styled_generator = gaugan.define_styled_generator(g_model, encoder, training=False)
+    painted = features.predict_on_batch(styled_generator.predict_on_batch([image, layout, noise]))
     distances = [np.abs(one - other).mean() for one, other in zip(expected, painted, strict=True)]
     by_hand = np.dot([1 / 32, 1 / 16, 1 / 8, 1 / 4, 1], distances)
     np.testing.assert_allclose(losses["vgg_loss"], by_hand, rtol=1e-3)

@@ -181,7 +181,7 @@ def test_labels_that_are_not_integers_are_an_error():
 
 def test_each_class_has_a_label_plane_of_its_own():
     d_model = cgan_mnist.define_discriminator()
-    planes = keras.Model(d_model.inputs, d_model.get_layer("label_planes").output)
+    planes = keras.Model(d_model.inputs, d_model.get_layer("label_channels").output)
     drawn = planes.predict_on_batch([np.zeros((10, 28, 28, 1)), np.eye(10)])
     assert drawn.shape == (10, 28, 28, 10)
     for label in range(10):

@@ -149,13 +149,13 @@ def test_optimizers():
 def test_each_call_changes_its_own_model_only(order):
     critic, g_model = wgan.define_critic(), wgan.define_generator(latent_dim=6)
     trainer, gan_model = wgan.define_critic_trainer(critic), wgan.define_gan(g_model, critic)
-    fake_source = wgan.define_fake_source(g_model)
+    training_generator = wgan.define_training_generator(g_model)
     rng = np.random.default_rng(0)
     for call, n in zip(order, (4, 6, 2, 4), strict=True):
         of_critic, of_generator = copies(critic), copies(g_model)
         if call == "c":
             real, _, share = batch(n)
-            generated = wgan.generate_fake_samples(fake_source, 6, n, rng)
+            generated = wgan.generate_fake_samples(training_generator, 6, n, rng)
             trainer.train_on_batch([real, generated, share], targets(n))
         else:
             latents = wgan.generate_latent_points(6, n, rng)
@@ -170,11 +170,14 @@ def moving_averages(g_model):
 
 def test_which_batch_statistics_are_used_and_updated():
     critic, g_model = small_critic(), wgan.define_generator(latent_dim=6)
-    gan_model, fake_source = wgan.define_gan(g_model, critic), wgan.define_fake_source(g_model)
+    gan_model, training_generator = (
+        wgan.define_gan(g_model, critic),
+        wgan.define_training_generator(g_model),
+    )
     latents = wgan.generate_latent_points(6, 8, np.random.default_rng(0))
 
     start = moving_averages(g_model)
-    for_the_critic = wgan.generate_fake_samples(fake_source, 6, 8, np.random.default_rng(0))
+    for_the_critic = wgan.generate_fake_samples(training_generator, 6, 8, np.random.default_rng(0))
     sampled = g_model.predict_on_batch(latents)
     assert all(map(np.array_equal, start, moving_averages(g_model)))
     gan_model.train_on_batch(latents, -np.ones((8, 1)))
@@ -184,8 +187,8 @@ def test_which_batch_statistics_are_used_and_updated():
     # Alone, a latent is another batch for the critic, and the same picture for a sample.
     alone = g_model.predict_on_batch(latents[:1])
     np.testing.assert_allclose(alone, g_model.predict_on_batch(latents)[:1], atol=1e-5)
-    alone = fake_source.predict_on_batch(latents[:4])
-    assert np.abs(alone - fake_source.predict_on_batch(latents)[:4]).max() > 0.1
+    alone = training_generator.predict_on_batch(latents[:4])
+    assert np.abs(alone - training_generator.predict_on_batch(latents)[:4]).max() > 0.1
 
 
 @pytest.mark.parametrize("critic_steps", [1, 3])

@@ -40,12 +40,22 @@ def check(folder, may_hold_a_run):
         raise UserError(f"--out {folder}: no permission to write in {nearest}")
     if (folder / "samples").exists() and not (folder / "samples").is_dir():
         raise UserError(f"{folder / 'samples'} is no folder: move it away")
-    if not may_hold_a_run and any((folder / name).exists() for name in FILES):
+    if not may_hold_a_run and _holds_a_run(folder):
         go_on = "--resume goes on with it, " if (folder / "run.json").exists() else ""
         raise UserError(
             f"{folder} already holds a run: {go_on}--overwrite deletes it, "
             "--out DIR takes another folder"
         )
+
+
+def _holds_a_run(folder):
+    """Whether there is anything to lose, which a run that has trained nothing has not."""
+    files = {name for name in FILES if (folder / name).exists()}
+    if files <= {"run.json", "index.html"}:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            return record["epochs_finished"] != 0
+    return bool(files)
 
 
 def delete_run(folder):
@@ -138,10 +148,13 @@ def write_record(folder, record):
 
 
 def write_losses(folder, history):
-    """Write losses.csv: a row for each epoch, a column for each list in `history`."""
+    """Write losses.csv: a row for each epoch, a column for each list in `history`.
+
+    The cells of values that are None are empty.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["epoch", *history])
     for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-        writer.writerow([epoch, *(f"{value:.6f}" for value in values)])
+        writer.writerow([epoch, *("" if value is None else f"{value:.6f}" for value in values)])
     write_text(folder / "losses.csv", table.getvalue())
