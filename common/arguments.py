@@ -121,6 +121,12 @@ def add_image_options(parser):
     )
 
 
+def image_options(arguments):
+    """The options of `add_image_options`, as a loader of `common.data.datasets` takes them."""
+    options = ("image_size", "channels")
+    return {name: getattr(arguments, name) for name in options} | {"n_batch": arguments.batch_size}
+
+
 def add_label_map_option(parser):
     """Add --layout-from, for label maps whose classes are numbers."""
     parser.add_argument(
