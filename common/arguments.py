@@ -102,8 +102,8 @@ def bounded(kind, kind_name, low, high):
 
 DATASETS = (
     "auto: the full set from Keras's cache or a download, else the embedded sample; full: the full "
-    "set or an error; sample: never a download; or the path of an .npz file or a folder with IDX "
-    "files (default: auto)"
+    "set or an error; sample: never a download; or a path: a folder with a folder of images for "
+    "each class, or .npz, IDX or CSV files (default: auto)"
 )
 
 
@@ -119,13 +119,25 @@ def add_image_options(parser):
         16,
         128,
         None,
-        "scale your own images to N x N pixels (default: 28 for grey images, 32 for colour images)",
+        "scale your own images to N x N pixels (default: arrays keep their size, images in folders "
+        "get 28 if all are grey, else 32)",
     )
     parser.add_argument(
         "--channels",
         type=int,
         choices=(1, 3),
         help="read your own images in grey (1) or in colour (3) (default: grey if all of them are)",
+    )
+
+
+def add_label_map_option(parser):
+    """Add --layout-from, for label maps that contain numbers of classes."""
+    parser.add_argument(
+        "--layout-from",
+        type=int,
+        choices=(0, 1),
+        help="the number of the first class in your own label maps (default: detected from their "
+        "numbers or colours)",
     )
 
 
@@ -152,7 +164,7 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         "--latent-dim", 1, 10_000, latent_dim, "random numbers from which an image is generated"
     )
     add_data_option(parser, sources)
-    parser.add_integer("--limit", 2, 1_000_000_000, None, "use the first N images only")
+    parser.add_integer("--limit", 2, 1_000_000_000, None, "use N of the images, chosen by the seed")
     parser.add_integer(
         "--seed", 0, 2**32 - 1, 0, "the same seed on the same machine gives the same pictures"
     )
@@ -180,6 +192,15 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         0.999,
         "decay of the moving average of the generator's weights, which is sampled and saved; "
         "0 to sample and save the weights themselves",
+    )
+    parser.add_integer(
+        "--evaluate-every",
+        0,
+        1_000_000,
+        None,
+        "epochs from one evaluation of generated images to the next; 0 for none (default: as often "
+        "as takes less than 3 %% of the training time; none if common/models/judges has no network "
+        "for such images)",
     )
     parser.add_number(
         "--checkpoint-minutes",

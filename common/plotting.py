@@ -90,6 +90,26 @@ def save_curves(history, path):
     save_figure(figure, path)
 
 
+def save_quality(quality, path):
+    """Plot each list of `quality`, a dict of equally long lists, over the epochs.
+
+    Each list has a panel of its own, without the epochs whose value is None. `path` is a PNG,
+    replaced in one step.
+    """
+    figure = Figure((4.5 * len(quality), 3.2), DOTS_PER_INCH, layout="constrained")
+    for number, (name, values) in enumerate(quality.items(), start=1):
+        axes = figure.add_subplot(1, len(quality), number)
+        measured = [(e, value) for e, value in enumerate(values, start=1) if value is not None]
+        axes.plot(*zip(*measured, strict=True), marker=".")
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.set_xlim(0.5, len(values) + 0.5)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
 def panels(names):
     """Which curves share a panel: each loss NAME with its `val_NAME`, then all that have no pair.
 

@@ -14,9 +14,10 @@ class Progress:
 
     epochs: int = 0  # finished epochs
     steps: int = 0  # finished steps of the next epoch
-    sums: dict = dataclasses.field(default_factory=dict)  # of each loss, over these steps
-    history: dict = dataclasses.field(default_factory=dict)  # of each loss, a mean for each epoch
-    seconds: float = 0.0  # spent on training
+    sums: dict = dataclasses.field(default_factory=dict)  # of each loss over these steps
+    history: dict = dataclasses.field(default_factory=dict)  # a list for each loss: epoch means
+    quality: dict = dataclasses.field(default_factory=dict)  # the same; None if not measured
+    seconds: float = 0.0  # time spent on training
 
     @classmethod
     def from_json(cls, stored):
@@ -27,11 +28,16 @@ class Progress:
                 int(stored["steps"]),
                 {str(name): float(value) for name, value in stored["sums"].items()},
                 {str(name): list(map(float, row)) for name, row in stored["history"].items()},
+                {
+                    str(name): [None if value is None else float(value) for value in row]
+                    for name, row in stored.get("quality", {}).items()
+                },
                 float(stored["seconds"]),
             )
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise UserError(f"its progress: {problem}") from None
-        complete = all(len(row) == progress.epochs for row in progress.history.values())
+        rows = [*progress.history.values(), *progress.quality.values()]
+        complete = all(len(row) == progress.epochs for row in rows)
         if not complete or min(progress.epochs, progress.steps) < 0:
             raise UserError("its progress: the numbers do not fit together")
         return progress
@@ -45,16 +51,22 @@ class Progress:
         """The mean of each loss over the steps of this epoch so far."""
         return {name: total / self.steps for name, total in self.sums.items()}
 
-    def end_epoch(self, means):
-        """Begin the next epoch, with `means` for the one that has ended."""
+    def end_epoch(self, means, quality):
+        """Record the mean losses and the quality of an epoch; `quality` is {} if not measured."""
         for name, mean in means.items():
             self.history.setdefault(name, []).append(float(mean))
+        for name in self.quality | quality:
+            row = self.quality.setdefault(name, [None] * self.epochs)
+            row.append(quality.get(name))
         self.epochs, self.steps, self.sums = self.epochs + 1, 0, {}
 
     def summary(self, epochs):
         """A line about the newest epoch; `epochs` is the number of epochs in all."""
-        losses = ", ".join(f"{name} {values[-1]:.3f}" for name, values in self.history.items())
-        return f"epoch {self.epochs}/{epochs}: {losses}; {self.time_left(epochs)} left"
+        newest = {name: row[-1] for name, row in (self.history | self.quality).items()}
+        shown = ", ".join(
+            f"{name} {value:.3f}" for name, value in newest.items() if value is not None
+        )
+        return f"epoch {self.epochs}/{epochs}: {shown}; {self.time_left(epochs)} left"
 
     def time_left(self, epochs):
         """The estimated time until `epochs` epochs are finished, in words."""

@@ -8,7 +8,9 @@ from common.training import run_folder
 from common.training.progress import Progress
 
 # These may differ from what the run began with.
-MAY_CHANGE = ("epochs", "data", "checkpoint_minutes", "out", "resume", "overwrite")
+MAY_CHANGE = (
+    *("epochs", "data", "checkpoint_minutes", "evaluate_every", "out", "resume", "overwrite"),
+)
 
 
 def read_arguments(folder, parser, argv):
@@ -40,8 +42,8 @@ def read_arguments(folder, parser, argv):
     ]
     if differing:
         raise UserError(
-            f"the run in {folder} cannot go on with {', '.join(differing)}; "
-            "--epochs, --checkpoint-minutes and the place of the --data may change"
+            f"the run in {folder} cannot go on with {', '.join(differing)}; --epochs, "
+            "--evaluate-every, --checkpoint-minutes and the place of the --data may change"
         )
     return now, record["data"]
 

@@ -34,6 +34,7 @@ from common.models import memory
 from common.models.steps import quicken
 from common.training import resuming, run_folder
 from common.training.progress import Bar, is_terminal
+from common.training.quality import Quality
 from common.training.state import Diverged, RunState, error_text
 
 import numpy as np
@@ -75,7 +76,7 @@ class Run:
             tensorflow.config.experimental.enable_op_determinism()
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
-        self.average = None
+        self.average = self._dataset = None
         self._state = RunState(name, self.arguments, data, self.rng)
         self._clock = self._last_checkpoint = 0.0
         self._stop = False  # whether Ctrl-C has been pressed
@@ -89,7 +90,8 @@ class Run:
         UserError if the images do not fill a batch, or if a resumed run had other images.
         """
         state = self._state
-        dataset = loader(self.arguments.data, **options).first(self.arguments.limit)
+        dataset = loader(self.arguments.data, **options)
+        dataset = dataset.limited(self.arguments.limit, self.arguments.seed)
         if len(dataset.images) < self.arguments.batch_size:
             raise UserError(
                 f"{len(dataset.images)} images from {dataset.source} do not fill one batch of "
@@ -105,6 +107,7 @@ class Run:
         for name in ("class_names", "colours"):
             if hasattr(dataset, name):
                 state.about[name] = np.asarray(getattr(dataset, name)).tolist()
+        self._dataset = dataset
         return dataset
 
     def begin(self, pixel_range=(-1, 1), **models):
@@ -119,9 +122,12 @@ class Run:
                 epoch it is saved for `generate.py`, and so is `encoder` if there is one.
         """
         state = self._state
-        if not state.data:
+        if self._dataset is None:
             raise RuntimeError("run.load(...) must be called before run.begin(...)")
         state.about["pixel_range"] = list(pixel_range)
+        self._quality = Quality(
+            self._dataset, pixel_range, self.arguments.seed, self.arguments.evaluate_every
+        )
         for model in models.values():
             model.jit_compile = self.arguments.jit  # Keras's default, "auto", uses XLA on a GPU
         state.set_models(models, self.arguments.average_decay)
@@ -209,13 +215,16 @@ class Run:
     def save_epoch(self, **values):
         """Save the averaged models, the losses, and all that --resume needs.
 
-        `values` are numbers that are computed once per epoch; they are recorded like losses.
+        `values` are numbers that are computed once per epoch; they are recorded like losses. Every
+        --evaluate-every epochs, figures of the quality of the generated images are recorded, too.
         """
         state = self._state
         state.check_losses(values, "the end of ")
+        averaged = state.averaged_models()["generator"]
+        quality = self._quality.after(state.progress.epochs + 1, averaged)
         self._count_time()
         self._check_still_there()
-        state.progress.end_epoch(state.progress.means() | values)
+        state.progress.end_epoch(state.progress.means() | values, quality)
         state.save_results()
         self._save_checkpoint()  # last, since --resume relies on it alone
         state.write_record()

@@ -148,10 +148,13 @@ def write_record(folder, record):
 
 
 def write_losses(folder, history):
-    """Write losses.csv: a row for each epoch, a column for each list in `history`."""
+    """Write losses.csv: a row for each epoch, a column for each list in `history`.
+
+    The cell of a value that is None is empty.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["epoch", *history])
     for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-        writer.writerow([epoch, *(f"{value:.6f}" for value in values)])
+        writer.writerow([epoch, *("" if value is None else f"{value:.6f}" for value in values)])
     write_text(folder / "losses.csv", table.getvalue())

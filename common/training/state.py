@@ -99,8 +99,11 @@ class RunState:
         """Write the averaged models and the losses."""
         for name, model in self.averaged_models().items():
             saved_models.save(model, self.folder / f"{name}.keras", self.about)
-        run_folder.write_losses(self.folder, self.progress.history)
-        plotting.save_curves(self.progress.history, self.folder / "losses.png")
+        history, quality = self.progress.history, self.progress.quality
+        run_folder.write_losses(self.folder, history | quality)
+        plotting.save_curves(history, self.folder / "losses.png")
+        if quality:
+            plotting.save_quality(quality, self.folder / "quality.png")
 
     def save_checkpoint(self):
         """Write everything that --resume needs."""

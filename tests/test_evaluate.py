@@ -1,0 +1,335 @@
+"""evaluate.py: exact figures of generators whose figures are known, what is written and refused."""
+
+import json
+
+import evaluate
+from common.data import datasets, drawn_facades, facades
+from common.drawing import neighbours
+from common.models import saved_models
+from common.models.judges import classifier, segmenter
+
+import keras
+import numpy as np
+import pytest
+from conftest import exit_status
+from keras import layers
+from PIL import Image
+
+N_TRAINING, N_TEST = 300, 150
+
+
+@pytest.fixture(scope="module")
+def clothes():
+    """Prototypes, one of each class that the judge gets right, and images to compare with."""
+    images, labels, *_ = datasets.load_fashion_mnist("sample")
+    judge = classifier.load_judge(datasets.CLOTHES, (28, 28, 1))
+    right = np.flatnonzero(judge.look(images[:N_TRAINING])[1] == labels[:N_TRAINING])
+    chosen = [next(i for i in right if labels[i] == label) for label in range(10)]
+    return images, labels, chosen
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch, clothes):
+    """A folder with real images, training and test part."""
+    images, labels, _ = clothes
+    monkeypatch.chdir(tmp_path)
+    test = slice(N_TRAINING, N_TRAINING + N_TEST)
+    np.savez(
+        "real.npz",
+        x_train=images[:N_TRAINING],
+        y_train=labels[:N_TRAINING],
+        x_test=images[test],
+        y_test=labels[test],
+    )
+    return tmp_path
+
+
+def save_copier(path, images, label_dtype="int32", with_label=True):
+    """Save a generator that knows ten images by heart: it copies the one that is asked for.
+
+    Without labels it is always the first.
+    """
+    shape = images.shape[1:]
+    latent = keras.Input((2,), name="latent")
+    if label_dtype == "int32":
+        label = keras.Input((1,), dtype="int32", name="label")
+        table = layers.Embedding(len(images), int(np.prod(shape)))
+    else:
+        label = keras.Input((len(images),), name="label")
+        table = layers.Dense(int(np.prod(shape)), use_bias=False)
+    nothing = layers.Dense(int(np.prod(shape)), kernel_initializer="zeros", use_bias=False)
+    if with_label:
+        x = layers.Reshape(shape)(table(label)) + layers.Reshape(shape)(nothing(latent))
+        model = keras.Model([latent, label], x)
+        table.set_weights([images.reshape(len(images), -1) / 127.5 - 1])
+    else:
+        bias = layers.Dense(int(np.prod(shape)), kernel_initializer="zeros")
+        model = keras.Model(latent, layers.Reshape(shape)(bias(latent)))
+        zeros = np.zeros((2, int(np.prod(shape))))
+        bias.set_weights([zeros, images[0].ravel() / 127.5 - 1])
+    about = {"script": "copier", "class_names": datasets.CLOTHES, "pixel_range": [-1, 1]}
+    saved_models.save(model, path, about)
+
+
+@pytest.fixture
+def copier(here, clothes):
+    images, _labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen])
+    return "copier.keras"
+
+
+def figures(*arguments):
+    """What evaluate.py writes to --json."""
+    evaluate.main([*arguments, "--json", "scores.json"])
+    with open("scores.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+@pytest.mark.parametrize("label_dtype", ["int32", "float32"])
+def test_a_generator_that_copies_one_image_of_each_class(here, clothes, capsys, label_dtype):
+    images, _labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen], label_dtype)
+    found = figures("--model", "copier.keras", "--data", "real.npz", "--count", "200")
+    assert found["model"] == "copier" and found["data"] == "real.npz" and found["seed"] == 0
+    assert (found["samples"]["count"], found["real"]["count"]) == (200, N_TEST)
+    of_samples = found["samples"]["figures"]
+    perfect = {"value": 1.0, "spread": 0.0}
+    assert of_samples["label_accuracy"] == perfect
+    for name in datasets.CLOTHES:
+        assert of_samples[f"label_accuracy/{name}"] == perfect
+    assert of_samples["variety"]["value"] == pytest.approx(0, abs=1e-6)
+    of_real = found["real"]["figures"]
+    assert of_real.keys() == of_samples.keys()
+    assert of_real["label_accuracy"]["value"] > 0.9  # the judge has learnt from these
+    assert of_real["variety"]["value"] == pytest.approx(1, abs=0.15)
+    assert 0 < 3 * of_real["frechet_distance"]["value"] < of_samples["frechet_distance"]["value"]
+
+    *lines, picture, written = capsys.readouterr().out.splitlines()
+    assert (picture, written) == ("generated/copier_nearest_seed0.png", "scores.json")
+    assert lines[0].startswith("copier (copier.keras), seed 0. The judge finds the class of 9")
+    assert lines[1].split() == ["200", "samples", "150", "real", "images"]
+    assert lines[2].split()[:5] == ["label", "accuracy", "1.000", "±", "0.000"]
+    assert lines[3].startswith("  T-shirt/top ") and len(lines) == 15
+    # The nearest is the image itself.
+    with Image.open(picture) as image:
+        pixels = np.asarray(image)[-5 * 90 :].reshape(5, 90, 2, 4, 90, 3)
+    assert np.array_equal(pixels[:, :, :, 0], pixels[:, :, :, 1])
+    assert not np.array_equal(pixels[:, :, :, 0], pixels[:, :, :, 2])
+
+
+def test_a_generator_without_classes(here, clothes, capsys, error_of):
+    images, labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen[3:]], with_label=False)
+    arguments = ["--model", "copier.keras", "--data", "real.npz", "--count", "100"]
+    found = figures(*arguments)
+    of_samples, of_real = found["samples"]["figures"], found["real"]["figures"]
+    shares = {name: figure["value"] for name, figure in of_samples.items() if "share" in name}
+    assert shares == {f"class_share/{name}": float(name == "dress") for name in datasets.CLOTHES}
+    assert sum(of_real[name]["value"] for name in shares) == pytest.approx(1)
+    assert "label_accuracy" not in of_samples
+    assert "\nshare of each class\n  T-shirt/top " in capsys.readouterr().out
+    assert "has no classes" in error_of(evaluate.main, *arguments, "--cas")
+
+
+def test_seeds(copier):
+    first = figures("--model", copier, "--data", "real.npz", "--count", "100")
+    again = figures("--model", copier, "--data", "real.npz", "--count", "100")
+    assert first == again
+
+
+def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier, capsys):
+    images, labels, _ = clothes
+    np.savez("real.npz", x_train=images[:N_TRAINING], y_train=labels[:N_TRAINING])
+    found = figures("--model", copier, "--data", "real.npz", "--count", "100")
+    assert found["real"]["count"] == N_TRAINING // 5
+    output = capsys.readouterr().out
+    assert "of the 60 real images, which are a fifth of the training images" in output
+
+
+def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
+    trained_on = []
+    usual = classifier.train
+
+    def train(images, labels, n_classes):
+        trained_on.append((len(images), n_classes))
+        return usual(images, labels, n_classes, epochs=1)
+
+    monkeypatch.setattr(classifier, "load_judge", lambda *_: None)
+    monkeypatch.setattr(classifier, "train", train)
+    images, labels, _ = clothes
+    np.savez("real.npz", x_train=images[:N_TRAINING], y_train=labels[:N_TRAINING])
+    found = figures("--model", copier, "--data", "real.npz", "--count", "100")
+    assert trained_on == [(N_TRAINING * 4 // 5, 10)] and found["real"]["count"] == N_TRAINING // 5
+    error = capsys.readouterr().err
+    assert error.endswith("There is no judge for these images: training one on 240 of them\n")
+    np.savez("real.npz", x_train=images[:N_TRAINING], y_train=np.zeros(N_TRAINING, int))
+    assert exit_status(evaluate.main, ["--model", copier, "--data", "real.npz"]) == 2
+    assert "has 10 classes, and the images from real.npz have 1" in capsys.readouterr().err
+
+
+def test_classification_accuracy_score(copier, monkeypatch):
+    """Trained on one image of each class and on real ones, tested on the same real ones."""
+    calls = []
+
+    def train(images, labels, n_classes, seed, epochs):
+        calls.append((len(images), np.bincount(labels).tolist(), seed, epochs))
+        model = classifier.define_classifier(images.shape[1:], n_classes)
+        return model
+
+    monkeypatch.setattr("common.drawing.evaluation.FEWEST_OF_A_CLASS", 5)
+    monkeypatch.setattr(classifier, "train", train)
+    found = figures(
+        "--model", copier, "--data", "real.npz", "--count", "200", "--cas", "--seed", "4"
+    )
+    assert [count for count, *_ in calls] == ([40] * 5 + [200]) * 2
+    for *parts, whole in (calls[:6], calls[6:]):
+        for _, of_classes, *_ in parts:  # as many of each class, whole images apart
+            assert np.abs(np.array(of_classes) - np.array(whole[1]) / 5).max() < 1
+    assert {(seed, epochs) for *_, seed, epochs in calls} == {(4, 10)}
+    for part in ("samples", "real"):
+        assert 0 <= found[part]["figures"]["cas"]["value"] < 0.5  # untrained
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--count", "99"], "--count: 99 is not between 100 and"),
+        (["--data", "none.npz"], "cannot read none.npz"),
+        (["--out", "a.txt"], "a.txt must end in .png"),
+        (["--json", "a.txt"], "a.txt must end in .json"),
+        (["--json", "copier.keras/a.json"], "copier.keras is a file"),
+        (
+            ["--cas", "--count", "400"],
+            "at least 500 samples and as many real images for 10 classes",
+        ),
+        (["--cas"], "here are 10,000 and 300"),
+        (["--model", "none"], "there is no model 'none'"),
+        (["--model", "none.keras"], "there is no file none.keras"),
+        (["--model", "real.npz.keras"], "there is no file"),
+    ],
+)
+def test_what_is_refused(here, copier, error_of, monkeypatch, arguments, words):
+    monkeypatch.setattr(classifier, "load_judge", None)  # before any slow work
+    before = sorted(path.name for path in here.iterdir())
+    arguments = ["--data", "real.npz", "--model", copier, *arguments]
+    error = error_of(evaluate.main, *arguments)
+    assert error.startswith("evaluate.py: error: ") and words in error
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_a_model_that_is_no_generator(here, error_of):
+    image = keras.Input((28, 28, 1), name="image")
+    keras.Model(image, layers.Flatten()(image)).save("model.keras")
+    error = error_of(evaluate.main, "--model", "model.keras", "--data", "real.npz")
+    assert "is no generator" in error
+
+
+def test_images_of_another_size_or_with_other_classes(here, clothes, capsys):
+    images, _, chosen = clothes
+    for made, words in (
+        (images[chosen][:, 4:24], "makes images of 20 x 28 x 1, and those from real.npz are 20 x"),
+        (images[chosen[:7]], "has 7 classes, and the images from real.npz have 10"),
+    ):
+        save_copier(here / "other.keras", made)
+        with_names = {"class_names": [str(number) for number in range(len(made))]}
+        saved_models.save(keras.saving.load_model("other.keras"), here / "other.keras", with_names)
+        arguments = ["--model", "other.keras", "--data", "real.npz"]
+        assert exit_status(evaluate.main, arguments) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_the_data_of_the_run(here, copier, clothes, error_of):
+    """What run.json says, if it is still the same, with the --limit of the run."""
+    run = here / "run"
+    run.mkdir()
+    (here / copier).rename(run / "generator.keras")
+    dataset = datasets.load_fashion_mnist("real.npz")
+    record = {
+        "data": {"source": "real.npz", "sha256": dataset.limited(200, seed=0).sha256()},
+        "arguments": {"limit": 200, "seed": 0},
+    }
+    (run / "run.json").write_text(json.dumps(record))
+    found = figures("--model", "run", "--count", "100")
+    assert found["data"] == "real.npz" and found["real"]["count"] == N_TEST
+    record["arguments"]["limit"] = 99
+    record["data"]["sha256"] = dataset.limited(99, seed=0).sha256()
+    (run / "run.json").write_text(json.dumps(record))
+    assert "99 images from real.npz are too few" in error_of(evaluate.main, "--model", "run")
+    record["data"]["sha256"] = "0"
+    (run / "run.json").write_text(json.dumps(record))
+    assert "are not those of the run any more" in error_of(evaluate.main, "--model", "run")
+    (run / "run.json").write_text("{}")
+    assert "run.json, which names the run's images, is damaged" in error_of(
+        evaluate.main, "--model", "run"
+    )
+
+
+def test_the_nearest_by_pixels(clothes):
+    images, _, _ = clothes
+    brighter = np.minimum(images[[5, 70]].astype(int) + 20, 255).astype("uint8")
+    nearest = neighbours.find_nearest(brighter, images[:2500])
+    assert nearest[:, 0].tolist() == [5, 70]
+    distances = ((images[:2500].astype(int) - brighter[:1].astype(int)) ** 2).sum((1, 2, 3))
+    assert nearest[0].tolist() == np.argsort(distances)[:3].tolist()
+
+
+def save_painter(path, spread):
+    """Save a generator that paints the classes in their colours, tinted by the latent.
+
+    `spread` is the standard deviation of the tint, the same for red, green and blue.
+    """
+    latent = keras.Input((1,), name="latent")
+    layout = keras.Input((64, 64, 12), name="layout")
+    paint, tint = layers.Conv2D(3, 1, use_bias=False), layers.Dense(3, use_bias=False)
+    x = paint(layout) + layers.Reshape((1, 1, 3))(tint(latent))
+    model = keras.Model([latent, layout], x)
+    paint.set_weights([(facades.colours(np.arange(12))[None, None] / 255.0 - 0.5)])
+    tint.set_weights([np.full((1, 3), spread)])
+    about = {"class_names": facades.CLASS_NAMES, "pixel_range": [-1, 1]}
+    saved_models.save(model, path, about)
+
+
+@pytest.fixture
+def few_facades(monkeypatch):
+    """Sixty drawn facades in the place of all; what their judge sees are the true colours."""
+    few = facades.Facades(*drawn_facades.draw_all(60), "drawn")
+    monkeypatch.setattr(facades, "load_facades", lambda source="auto": few)
+
+    def look(judge, images):
+        colours = facades.colours(np.arange(12)).astype(int)
+        tinted = images[:, ::1, ::1, np.newaxis].astype(int) * 2 - 255 - (colours - 127)
+        return np.ptp(tinted, axis=-1).argmin(axis=-1).astype("uint8")
+
+    monkeypatch.setattr(segmenter.Judge, "look", look)
+
+
+def test_a_generator_of_label_maps(here, few_facades, capsys, error_of):
+    save_painter(here / "painter.keras", 0.1)
+    found = figures("--model", "painter.keras", "--data", "drawn")
+    assert (found["samples"]["count"], found["real"]["count"]) == (12 * 20, 12)
+    of_samples = found["samples"]["figures"]
+    assert of_samples["colour_variation"]["value"] == pytest.approx(0.1, rel=0.1)
+    assert of_samples.keys() == found["real"]["figures"].keys()
+    assert "12 label maps that the training has not seen, 20 samples of each; 12 photos" in (
+        capsys.readouterr().out
+    )
+    save_painter(here / "painter.keras", 0.0)
+    arguments = ["--model", "painter.keras", "--data", "drawn", "--count", "100"]
+    found = figures(*arguments)
+    assert found["samples"]["figures"]["colour_variation"]["value"] == pytest.approx(0, abs=1e-9)
+    assert found["samples"]["count"] == 10 * 10
+    assert "takes label maps" in error_of(evaluate.main, *arguments, "--cas")
+
+
+def test_help_and_errors_come_without_importing_tensorflow(run_script):
+    code = """
+import sys, evaluate
+try:
+    evaluate.main(sys.argv[1:])
+finally:
+    print("tensorflow" in sys.modules, file=sys.stderr)
+"""
+    for arguments, status in ((["--help"], 0), (["--model", "cgan", "--count", "0"], 2)):
+        done = run_script("-c", code, *arguments)
+        assert done.returncode == status
+        assert done.stderr.splitlines()[-1] == "False"
