@@ -442,7 +442,8 @@ def test_a_training_run_of_each_data_source(kind, eagerly, monkeypatch, tmp_path
     run = tmp_path / "run"
     gaugan.main([*TINY, "--epochs", "1", "--data", str(source), "--out", str(run)])
     lines = capsys.readouterr()
-    assert lines.err == ""
+    # Maps of numbers without colours are taken for the CMP's, and that is said.
+    assert lines.err.count("\n") == (kind != "drawn") == lines.err.count("the CMP's")
     assert {path.name for path in run.iterdir()} == {
         *("run.json", "checkpoint.npz", "generator.keras", "encoder.keras"),
         *("losses.csv", "losses.png", "index.html", "samples"),
@@ -482,10 +483,10 @@ def test_resume_keeps_to_the_vgg_that_auto_has_found(no_network, monkeypatch, tm
     source, run = source_of("folder", tmp_path), str(tmp_path / "run")
     tiny = TINY[: TINY.index("--vgg")]
     gaugan.main([*tiny, "--epochs", "1", "--data", str(source), "--out", run])
-    assert capsys.readouterr().err.startswith("Training without the VGG loss: vgg19_weights")
+    assert "Training without the VGG loss: vgg19_weights" in capsys.readouterr().err
     monkeypatch.setattr(downloads, "fetch", None)
     gaugan.main(["--resume", "--out", run])
-    assert capsys.readouterr().err == ""
+    assert "VGG" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
