@@ -58,7 +58,7 @@ def write(folder, record, progress, state="running", message=""):
         "message": _text(message),
         "samples": _samples(folder, pictures, state),
         "commands": "".join(
-            f'<h2>{aim}</h2><pre tabindex="0">{_text(command)}</pre>\n'
+            f"<div><h2>{aim}</h2><pre>{_text(command)}</pre></div>\n"
             for aim, command in _commands(folder, record["script"], progress, state)
         ),
         "facts": _facts(folder, record),
@@ -118,6 +118,7 @@ def _commands(folder, script, progress, state):
         generate = ["python", "generate.py", "--model", str(folder / "generator.keras")]
         yield "Draw pictures", shlex.join(generate)
         yield "Animate these pictures", shlex.join([*generate, "--learning"])
+        yield "Play with it", shlex.join(["python", "explore.py", *generate[2:]])
 
 
 def _facts(folder, record):
