@@ -199,6 +199,7 @@ def main(argv=None):
             datasets.load_mnist,
             image_size=run.arguments.image_size,
             channels=run.arguments.channels,
+            n_batch=n_batch,
         )
         image_shape, n_classes = dataset.images.shape[1:], len(dataset.class_names)
         d_model = define_discriminator(image_shape, n_classes)

@@ -168,6 +168,7 @@ def main(argv=None):
             datasets.load_fashion_mnist,
             image_size=run.arguments.image_size,
             channels=run.arguments.channels,
+            n_batch=n_batch,
             labels_needed=False,
         )
         image_shape = dataset.images.shape[1:]

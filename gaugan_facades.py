@@ -19,7 +19,7 @@ import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
 from common import plotting
-from common.arguments import training_parser
+from common.arguments import add_label_map_option, training_parser
 from common.data import facades
 from common.models import vgg
 from common.models.freezing import Frozen
@@ -44,14 +44,15 @@ N_SAMPLES = 6  # facades in a sample picture
 VGG_LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)  # deeper layers matter more
 
 
-def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
+def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0, n_classes=N_CLASSES):
     """Generator of images from label maps. It is not compiled: only the composite trains it.
 
-    Inputs: `latent` (n, latent_dim) from N(0, 1), `layout` (n, size, size, 12), one-hot.
+    Inputs: `latent` (n, latent_dim) from N(0, 1), `layout` (n, size, size, n_classes),
+    one-hot.
     Output: images (n, size, size, 3) in [-1, 1]. `width` multiplies the numbers of channels.
     """
     latent = keras.Input((latent_dim,), name="latent")
-    layout = keras.Input((image_size, image_size, N_CLASSES), name="layout")
+    layout = keras.Input((image_size, image_size, n_classes), name="layout")
     n_blocks = int(math.log2(image_size // 4))
     *channels, spade_channels = scaled((*GENERATOR_CHANNELS[-n_blocks:], SPADE_CHANNELS), width)
 
@@ -257,21 +258,23 @@ def define_styled_generator(g_model, encoder, training):
     return keras.Model([image, layout, noise], generated, name="gaugan_facades_styled_generator")
 
 
-def to_inputs(photos, layouts):
-    """Scale photos uint8 (n, size, size, 3), and encode their layouts (n, size, size), 0 to 11.
+def to_inputs(photos, layouts, palette=facades.PALETTE):
+    """Scale photos uint8 (n, size, size, 3), and encode label maps, integers (n, size, size).
 
-    Returns photos and colours of the layouts in [-1, 1], and the layouts one-hot; all float32.
+    `palette` has the colour of each class, uint8 (classes, 3). Returns photos and label maps in
+    colours, both in [-1, 1], and label maps one-hot; all float32.
     """
-    colours = facades.colours(layouts)
+    colours = facades.colours(layouts, palette)
     images = [(pixels.astype("float32") - 127.5) / 127.5 for pixels in (photos, colours)]
-    return [*images, facades.one_hot(layouts)]
+    return [*images, facades.one_hot(layouts, len(palette))]
 
 
 def generate_real_samples(dataset, n_samples, image_size, rng=None):
     """Draw facades, cut a square out of each, and return what `to_inputs` makes of the squares."""
     rng = np.random.default_rng(rng)
     chosen = rng.integers(0, len(dataset.images), n_samples)
-    return to_inputs(*facades.random_crops(dataset, chosen, image_size, rng))
+    crops = facades.random_crops(dataset, chosen, image_size, rng)
+    return to_inputs(*crops, dataset.colours)
 
 
 def generate_latent_points(latent_dim, n_samples, rng=None):
@@ -297,17 +300,17 @@ def step_losses(d_loss_real, d_loss_fake, losses):
     return {"d_loss": (d_loss_real + d_loss_fake) / 2} | {name: losses[name] for name in names}
 
 
-def validation_losses(d_model, gan_model, styled_generator, crops, noise, n_batch):
+def validation_losses(d_model, gan_model, styled_generator, inputs, noise, n_batch):
     """The losses of a training step, but on validation data, as means over all full batches.
 
-    `styled_generator` is not in training mode. `crops` are photos and label maps, as many as there
-    are rows in `noise`. No model changes.
+    `styled_generator` is not in training mode. `inputs` are from `to_inputs`, as many as there are
+    rows in `noise`. No model changes.
     """
     n_batch = min(n_batch, len(noise))
     rows = []
     for start in range(0, len(noise) - n_batch + 1, n_batch):
         batch = slice(start, start + n_batch)
-        images, colours, layouts = to_inputs(*(array[batch] for array in crops))
+        images, colours, layouts = (array[batch] for array in inputs)
         generated = styled_generator.predict_on_batch([images, layouts, noise[batch]])
         target = np.ones((n_batch, 1, 1, 1), "float32")
         d_loss_real = d_model.test_on_batch([colours, images], target)
@@ -343,8 +346,9 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
     validation_generator = define_styled_generator(g_model, encoder, training=False)
 
     crops = facades.centre_crops(validation_set, size)
+    validation_inputs = to_inputs(*crops, validation_set.colours)
     validation_noise = generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)
-    samples = to_inputs(*(array[:N_SAMPLES] for array in crops))
+    samples = [array[:N_SAMPLES] for array in validation_inputs]
     sample_latents = generate_latent_points(latent_dim, len(samples[0]), run.sample_rng)
 
     for epoch in run.epochs():
@@ -369,11 +373,10 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
         # are better than those of the newest weights (common/models/averaging.py says why).
         if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
             draw_samples(run.average.of(g_model), samples, sample_latents, run.sample_path())
-        run.save_epoch(
-            **validation_losses(
-                d_model, gan_model, validation_generator, crops, validation_noise, n_batch
-            )
+        losses = validation_losses(
+            d_model, gan_model, validation_generator, validation_inputs, validation_noise, n_batch
         )
+        run.save_epoch(**losses)
 
 
 def main(argv=None):
@@ -382,18 +385,20 @@ def main(argv=None):
     parser.add_choice("--image-size", (64, 128, 256), IMAGE_SIZE, "pixels of a side")
     parser.add_number("--width", 0.01, 4, 1.0, "multiplies the channels of all networks")
     parser.add_integer("--sample-every", 1, 1_000_000, 5, "epochs from one picture to the next")
+    add_label_map_option(parser)
     vgg.add_option(parser)
     with Run(parser, argv) as run:
         arguments = run.arguments
         image_size, width, n_batch = arguments.image_size, arguments.width, arguments.batch_size
         if arguments.limit is not None:  # to be found before the facades are read
             facades.check_count(arguments.limit, n_batch, f"--limit {arguments.limit} facades")
-        dataset = run.load(facades.load_facades)
+        dataset = run.load(facades.load_facades, first=arguments.layout_from)
         parts = facades.split(dataset, arguments.seed, n_batch)
         training_set, validation_set = (facades.fit(part, image_size) for part in parts)
         # What "auto" has found goes into run.json, so that --resume does not look again.
         vgg_model, arguments.vgg = vgg.load(arguments.vgg, image_size)
-        g_model = define_generator(image_size, arguments.latent_dim, width)
+        n_classes = len(dataset.class_names)
+        g_model = define_generator(image_size, arguments.latent_dim, width, n_classes)
         encoder = define_encoder(image_size, arguments.latent_dim, width)
         d_model = define_discriminator(image_size, width)
         gan_model = define_gan(g_model, encoder, d_model, vgg_model)

@@ -98,7 +98,8 @@ def bounded(kind, kind_name, low, high):
 
 DATASETS = (
     "auto: Keras's cache or download, else the embedded sample; full; sample; "
-    "or the path of an .npz file or a folder with IDX files (default: auto)"
+    "or a path: a folder with a folder of images for each class, or .npz, IDX or CSV files "
+    "(default: auto)"
 )
 
 
@@ -117,6 +118,17 @@ def add_image_options(parser):
         type=int,
         choices=(1, 3),
         help="own images in grey or in colour (default: grey if all of them are)",
+    )
+
+
+def add_label_map_option(parser):
+    """Add --layout-from, for label maps whose classes are numbers."""
+    parser.add_argument(
+        "--layout-from",
+        type=int,
+        choices=(0, 1),
+        help="the number of the first class in own label maps (default: what their numbers or "
+        "colours say)",
     )
 
 
@@ -139,7 +151,7 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
     )
     parser.add_integer("--latent-dim", 1, 10_000, latent_dim, "random numbers behind an image")
     add_data_option(parser, sources)
-    parser.add_integer("--limit", 2, 1_000_000_000, None, "use the first N images only")
+    parser.add_integer("--limit", 2, 1_000_000_000, None, "use N of the images, chosen by the seed")
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
     parser.add_argument(
         "--deterministic",

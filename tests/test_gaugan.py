@@ -275,11 +275,11 @@ def test_saved_models_need_no_code_of_their_own(models, batch, tmp_path):
 def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models):
     g_model, encoder, d_model, gan_model = models
     drawn = facades.fit(facades.Facades(*drawn_facades.draw_all(10), "drawn"), SIZE)
-    crops = facades.centre_crops(drawn, SIZE)
+    inputs = gaugan.to_inputs(*facades.centre_crops(drawn, SIZE))
     noise = gaugan.generate_latent_points(LATENT_DIM, 10, 0)
     styled_generator = gaugan.define_styled_generator(g_model, encoder, training=False)
     before = [copies(model) for model in models]
-    losses = gaugan.validation_losses(d_model, gan_model, styled_generator, crops, noise, 4)
+    losses = gaugan.validation_losses(d_model, gan_model, styled_generator, inputs, noise, 4)
     assert all(map(same, before, models))
     assert list(losses) == [f"val_{name}" for name in LOSSES]
 
@@ -288,7 +288,7 @@ def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models):
             d_model,
             gan_model,
             styled_generator,
-            [array[i : i + 4] for array in crops],
+            [array[i : i + 4] for array in inputs],
             noise[i : i + 4],
             4,
         )
@@ -296,7 +296,7 @@ def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models):
     ]
     for name, loss in losses.items():
         np.testing.assert_allclose(loss, np.mean([part[name] for part in single]), rtol=1e-5)
-    image, colours, layout = gaugan.to_inputs(*(array[:4] for array in crops))
+    image, colours, layout = (array[:4] for array in inputs)
     generated = styled_generator.predict_on_batch([image, layout, noise[:4]])
     real = np.maximum(0, 1 - d_model.predict_on_batch([colours, image])[-1]).mean()
     fake = np.maximum(0, 1 + d_model.predict_on_batch([colours, generated])[-1]).mean()

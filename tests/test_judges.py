@@ -38,7 +38,7 @@ def test_the_judge_of_digits_knows_those_that_it_has_not_seen(digits):
 
 @pytest.mark.skipif(not DEBIAN.exists(), reason=f"{DEBIAN} is absent: a Debian package has it")
 def test_the_judge_of_clothes_knows_the_test_part():
-    test = datasets.load_fashion_mnist_test(str(DEBIAN))
+    test = datasets.load_fashion_mnist(str(DEBIAN), "test")
     assert test.images.shape == (10_000, 28, 28, 1)
     judge = classifier.load_judge(datasets.CLOTHES, (28, 28, 1))
     assert judge.accuracy(test.images, test.labels) == pytest.approx(0.9266, abs=0.001)

@@ -104,7 +104,7 @@ def test_validation_layouts_of_the_run_are_drawn(models, capsys):
     assert capsys.readouterr().out == "picture.png\narrays.npz\n"
     assert drawn.shape == (24, SIZE, SIZE, 3) and drawn.dtype == "float32"
     assert drawn.min() >= 0 and drawn.max() <= 1
-    everything = facades.load_facades("drawn").first(30)
+    everything = facades.load_facades("drawn").limited(30, seed=3)
     _, validation = facades.split(everything, 3)
     photos, layouts = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
     assert len(layouts) == 6
@@ -156,7 +156,7 @@ def test_validation_layouts_in_the_style_of_a_photo(models):
     g_model, encoder = models
     drawn = images("--style", "photo.png")
     assert drawn.shape == (6, SIZE, SIZE, 3)
-    _, validation = facades.split(facades.load_facades("drawn").first(30), 3)
+    _, validation = facades.split(facades.load_facades("drawn").limited(30, seed=3), 3)
     _, layouts = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
     latents = np.tile(style_of_the_photo(encoder)[0], (6, 1))
     np.testing.assert_allclose(drawn, by_hand(g_model, latents, layouts), atol=1e-5)
@@ -198,7 +198,7 @@ def test_the_picture_is_named_after_what_it_shows(capsys):
         (["--layout", "photo.png"], "it is in colours"),
         (["--style", "nowhere.jpg"], "cannot read nowhere.jpg: no such file"),
         (["--style", "broken.jpg"], "cannot read broken.jpg"),
-        (["--layout", "wild.png"], "its values are 0, 77, 200: give 0 to 11, or 1 to 12"),
+        (["--layout", "wild.png"], "label 77 is not between 0 and 11; its values are 0, 77, 200"),
         (["--interpolate-latent", "--style", "photo.png"], "leave out --style"),
         (["--interpolate-latent", "--count", "2"], "leave out --count"),
         (["--count", "25"], "--count 25 is more than 4 for each of the 6 validation facades"),
@@ -270,7 +270,7 @@ def test_the_encoder_has_to_be_the_generators(own_run, error_of):
 @pytest.mark.parametrize(
     ("shapes", "words"),
     [
-        (((6,), (64, 64, 3), 3), "class 11 is none of other.keras, which has the classes 0 to 2"),
+        (((6,), (64, 64, 3), 3), "label 12 is not between 1 and 3; its values are 1, 3, 12"),
         (((6,), (32, 64, 12), 3), "images of 64 x 64 from label maps of 32 x 64"),
         (((6,), (64, 64, 12), 2), "grey or colour images"),
         (((6,), (64, 64), 3), "other.keras is no generator"),

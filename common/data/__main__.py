@@ -6,6 +6,7 @@ from common import plotting
 from common.arguments import (
     ArgumentParser,
     add_data_option,
+    add_label_map_option,
     add_picture_option,
     problems_in_one_line,
 )
@@ -29,39 +30,47 @@ def define_parser():
     ):
         command = commands.add_parser(name, help=text, description=text)
         add_data_option(command)
+        command.add_integer("--image-size", 1, 1024, None, "pixels of a side (default: as it is)")
+        command.add_argument("--channels", type=int, choices=(1, 3), help="grey or colour")
         command.set_defaults(show=show_images, load=load)
-        add_picture_option(command, f"{name}_first_100.png")
-    text = "building facades, photos with their label maps"
+        add_picture_option(command, f"{name}_100.png")
+    text = "building facades, or other photos with their label maps"
     command = commands.add_parser("facades", help=text, description=text)
     add_data_option(command, facades.SOURCES)
     command.add_integer("--count", 1, 100, 6, "facades in the picture")
+    add_label_map_option(command)
     command.set_defaults(show=show_facades)
     add_picture_option(command, "facades_first_6.png")
     return parser
 
 
 def show_images(arguments):
-    """Print classes and counts, and draw the first hundred images. Returns the picture's path."""
-    images, labels, class_names, source = arguments.load(arguments.data)
-    print(f"{len(images):,} images of {images.shape[1]} x {images.shape[2]} from {source}")
-    for label, name in enumerate(class_names):
-        print(f"{label}  {name:12}{np.count_nonzero(labels == label):7,}")
-    out = arguments.out or default_path(f"{arguments.name}_first_100.png")
-    plotting.save_grid(images[:100].astype("float32") / 255, out)
+    """Print classes and counts, and draw a hundred of the images. Returns the picture's path."""
+    dataset = arguments.load(
+        arguments.data, image_size=arguments.image_size, channels=arguments.channels
+    )
+    count, height, width, channels = dataset.images.shape
+    kind = "" if channels == 1 else " in colour"
+    print(f"{count:,} images of {height} x {width}{kind} from {dataset.source}")
+    for label, name in enumerate(dataset.class_names):
+        print(f"{label}  {name:12}{np.count_nonzero(dataset.labels == label):7,}")
+    out = arguments.out or default_path(f"{arguments.name}_100.png")
+    shown = dataset.limited(100, seed=0)  # of all classes, in whatever order they are
+    plotting.save_grid(shown.images.astype("float32") / 255, out)
     return out
 
 
 def show_facades(arguments):
     """Print sizes and classes, and draw the first facades. Returns the picture's path."""
-    dataset = facades.load_facades(arguments.data)
+    dataset = facades.load_facades(arguments.data, arguments.layout_from)
     heights, widths = zip(*(layout.shape for layout in dataset.layouts), strict=True)
     print(
         f"{len(dataset.images):,} facades, {min(heights)} to {max(heights)} high and "
         f"{min(widths)} to {max(widths)} wide, from {dataset.source}"
     )
-    n_classes = len(facades.CLASS_NAMES)
+    n_classes = len(dataset.class_names)
     pixels = sum(np.bincount(layout.ravel(), minlength=n_classes) for layout in dataset.layouts)
-    for label, name in enumerate(facades.CLASS_NAMES):
+    for label, name in enumerate(dataset.class_names):
         print(f"{label:2}  {name:12}{pixels[label]:12,}{pixels[label] / pixels.sum():8.1%}")
 
     shown = dataset.first(arguments.count)

@@ -1,4 +1,4 @@
-"""Building facades: photos, each with a label map of twelve classes (a layout).
+"""Building facades: photos, each with a label map of twelve classes (a layout), or of your own.
 
     python -m common.data facades               # what is in it, and a picture of the first few
     python -m common.data facades --data drawn
@@ -8,8 +8,8 @@ A source is one of
               with a notice
     full      the CMP base set from Keras's cache, or downloaded into it, or else an error
     drawn     facades drawn by common/data/drawn_facades; never the network
-    a path    the CMP archive, a folder of it, or a folder in the layout of the keras.io document
-              on GauGAN (common/data/facade_files.py)
+    a path    the CMP archive, or a folder or zip file of any photos with label maps
+              (common/data/facade_files.py says how they are named)
 
 The CMP set is by Radim Tyleček and Radim Šára ("Spatial Pattern Templates for Recognition of
 Objects with Regular Structure", GCPR 2013): 378 photos, straightened, up to 1024 pixels wide.
@@ -20,66 +20,51 @@ import sys
 from typing import NamedTuple
 
 from common import UserError
-from common.data import downloads, drawn_facades, facade_files
-from common.data.facade_files import MOST_PIXELS_TOGETHER, N_CLASSES
+from common.data import cmp_classes, datasets, downloads, drawn_facades, facade_files, memory
+from common.data.cmp_classes import CLASS_NAMES, COLOURS
+from common.data.facade_files import read_photo as read_photo
+from common.data.reading import listed
 
 import numpy as np
 from PIL import Image
 
-read_layout, read_photo = facade_files.read_layout, facade_files.read_photo
-
-CLASS_NAMES = (
-    "background",
-    "facade",
-    "window",
-    "door",
-    "cornice",
-    "sill",
-    "balcony",
-    "blind",
-    "deco",
-    "molding",
-    "pillar",
-    "shop",
-)
+N_CLASSES = len(CLASS_NAMES)
+PALETTE = COLOURS  # of the twelve classes
 SOURCES = (
     "auto: the CMP facades from Keras's cache or a download, else drawn ones; full; drawn; "
-    "or the path of the CMP archive or of a folder (default: auto)"
-)
-
-# The palette of the CMP's label maps.
-_COLOURS = np.array(
-    [
-        (0, 0, 170),
-        (0, 0, 255),
-        (0, 85, 255),
-        (0, 170, 255),
-        (0, 255, 255),
-        (85, 255, 170),
-        (170, 255, 85),
-        (255, 255, 0),
-        (255, 170, 0),
-        (255, 85, 0),
-        (255, 0, 0),
-        (170, 0, 0),
-    ],
-    "uint8",
+    "or the path of a folder or zip file of photos with label maps (default: auto)"
 )
 _ARCHIVE = "CMP_facade_DB_base.zip"
 _DOWNLOADS = "https://cmp.felk.cvut.cz/~tylecr1/facade/"
 
 
 class Facades(NamedTuple):
-    """Photos uint8 (H, W, 3), layouts uint8 (H, W) with classes 0 to 11, names; the source."""
+    """Photos uint8 (H, W, 3), layouts uint8 (H, W) with classes 0 to K - 1, names; the source.
+
+    Then the names of the K classes and their colours, uint8 (K, 3); and by which number in the
+    files the first class goes, 0 or 1, or None where colours or nothing had to be read.
+    """
 
     images: list
     layouts: list
     names: tuple
     source: str
+    class_names: tuple = CLASS_NAMES
+    colours: np.ndarray = cmp_classes.COLOURS
+    numbered_from: int | None = None
 
     def first(self, n):
         """The first n facades, or all of them where n is None."""
-        return Facades(self.images[:n], self.layouts[:n], self.names[:n], self.source)
+        return self.chosen(range(len(self.images))[:n])
+
+    def limited(self, count, seed):
+        """The same with `count` of the facades, chosen by a seed; None, or too many, for all."""
+        return self.chosen(datasets.choose(len(self.images), count, seed))
+
+    def chosen(self, indices):
+        """The facades that have these numbers."""
+        images, layouts, names = ([values[i] for i in indices] for values in self[:3])
+        return self._replace(images=images, layouts=layouts, names=tuple(names))
 
     def sha256(self):
         """A digest of all pixels and labels, in hexadecimal digits."""
@@ -90,15 +75,19 @@ class Facades(NamedTuple):
         return digest.hexdigest()
 
 
-def load_facades(source="auto"):
-    """All facades of a source, in their own sizes.
+def load_facades(source="auto", first=None):
+    """All facades of a source, in their own sizes, unless those are large.
+
+    `first` is 0 or 1, the number of the first class in label maps of one's own that are read by
+    their numbers; None to find out, with a notice where it cannot be known.
 
     Returns `Facades`. Raises UserError, which names the file, if something is missing or damaged.
     """
     if source in ("auto", "full"):
         try:
-            archive = downloads.fetch(_ARCHIVE, _DOWNLOADS + _ARCHIVE, "datasets")
-            return Facades(*facade_files.read(archive), "full")
+            return downloads.read_cached(
+                [_DOWNLOADS + _ARCHIVE], "datasets", lambda path: _read(path, "full", first)
+            )
         except UserError as problem:
             if source == "full":
                 raise
@@ -106,7 +95,37 @@ def load_facades(source="auto"):
             source = "drawn"
     if source == "drawn":
         return Facades(*drawn_facades.draw_all(), "drawn")
-    return Facades(*facade_files.read(source), str(source))
+    return _read(source, str(source), first)
+
+
+def _read(path, source, first):
+    photos, layouts, names, classes, assumed = facade_files.read(path, first)
+    if classes.names != CLASS_NAMES:
+        assumed = [f"{len(classes.names)} classes: {listed(classes.names)}", *assumed]
+    if assumed:
+        print(f"{path}: {'; '.join(assumed)}", file=sys.stderr)
+    return Facades(photos, layouts, names, source, *classes)
+
+
+def read_layout(path, class_names=CLASS_NAMES, first=None, colours=None):
+    """Read one label map: its classes by the colours where these are known, else by numbers.
+
+    Args:
+        path: of a PNG or BMP (common/data/label_map_files.py says which).
+        class_names: of the generator that it is for.
+        first: 0 or 1, the number of the first class; None to find out, with a notice where it
+            cannot be known: a map without any 0 is taken to be numbered from 1, as the CMP's, all
+            of which hold background.
+        colours: of the classes, uint8 (K, 3); None for the CMP's, if the classes are.
+
+    Returns uint8 (H, W), classes 0 to K - 1. Raises UserError.
+    """
+    if colours is None and tuple(class_names) == CLASS_NAMES:
+        colours = cmp_classes.COLOURS
+    layout, assumed = facade_files.read_layout(path, class_names, colours, first)
+    if assumed:
+        print(f"{path}: {'; '.join(assumed)}", file=sys.stderr)
+    return layout
 
 
 def split(facades, seed, n_batch=1):
@@ -118,7 +137,7 @@ def split(facades, seed, n_batch=1):
     check_count(count, n_batch, f"{count} facades from {facades.source}")
     shuffled = np.random.default_rng(seed).permutation(count)
     in_training, in_validation = np.split(shuffled, [count * 4 // 5])
-    return _select(facades, np.sort(in_training)), _select(facades, np.sort(in_validation))
+    return facades.chosen(np.sort(in_training)), facades.chosen(np.sort(in_validation))
 
 
 def check_count(count, n_batch, what):
@@ -130,11 +149,6 @@ def check_count(count, n_batch, what):
         )
 
 
-def _select(facades, chosen):
-    images, layouts, names = ([values[i] for i in chosen] for values in facades[:3])
-    return Facades(images, layouts, tuple(names), facades.source)
-
-
 def fit(facades, image_size):
     """Scale photos and layouts so that square crops of `image_size` pixels fit into them.
 
@@ -144,12 +158,10 @@ def fit(facades, image_size):
     Returns `Facades`. Raises UserError if they would not fit into memory.
     """
     sizes = [_fitted_size(layout.shape, image_size) for layout in facades.layouts]
-    pixels = sum(height * width for height, width in sizes)
-    if pixels > MOST_PIXELS_TOGETHER:
-        raise UserError(
-            f"the facades from {facades.source} would have {pixels:,} pixels when scaled to "
-            f"hold crops of {image_size}; at most {MOST_PIXELS_TOGETHER:,} are possible"
-        )
+    memory.check(
+        4 * sum(height * width for height, width in sizes),
+        f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,",
+    )
     # Both kinds of resampling map the corners onto the corners, so nothing shifts.
     images = [
         _resize(image, size, Image.Resampling.HAMMING)
@@ -159,7 +171,7 @@ def fit(facades, image_size):
         _resize(layout, size, Image.Resampling.NEAREST)
         for layout, size in zip(facades.layouts, sizes, strict=True)
     ]
-    return Facades(images, layouts, facades.names, facades.source)
+    return facades._replace(images=images, layouts=layouts)
 
 
 def _fitted_size(shape, image_size):
@@ -206,14 +218,14 @@ def _crops(facades, chosen, corners, image_size):
     return photos, layouts
 
 
-def one_hot(layouts):
-    """A channel for each class: float32 (..., 12) of integers 0 to 11."""
-    return np.eye(N_CLASSES, dtype="float32")[layouts]
+def one_hot(layouts, n_classes=N_CLASSES):
+    """A channel for each class: float32 (..., K) of integers 0 to K - 1."""
+    return np.eye(n_classes, dtype="float32")[layouts]
 
 
-def colours(layouts):
-    """Layouts in the CMP's colours: uint8 (..., 3) of integers 0 to 11."""
-    return _COLOURS[layouts]
+def colours(layouts, palette=cmp_classes.COLOURS):
+    """Layouts in colours: uint8 (..., 3) of integers 0 to K - 1; the palette is (K, 3)."""
+    return np.asarray(palette, "uint8")[layouts]
 
 
 def side_by_side(facades, height=200, columns=3, gap=4):
@@ -222,7 +234,7 @@ def side_by_side(facades, height=200, columns=3, gap=4):
     for image, layout in zip(facades.images, facades.layouts, strict=True):
         size = (height, max(1, round(height * layout.shape[1] / layout.shape[0])))
         pairs += [
-            colours(_resize(layout, size, Image.Resampling.NEAREST)),
+            colours(_resize(layout, size, Image.Resampling.NEAREST), facades.colours),
             _resize(image, size, Image.Resampling.HAMMING),
         ]
     rows = [pairs[start : start + 2 * columns] for start in range(0, len(pairs), 2 * columns)]

@@ -20,8 +20,8 @@ def find(name):
     """The path of the generator that is meant by a name or a path.
 
     A path is that of a `.keras` file or of a run folder. A name is that of a script or of a folder
-    in `runs/`, or its beginning (`cgan` for `cgan_fashion`; the first in the alphabet, where there
-    are several). It means the newest such run in `runs/`, or else the generator in `trained/`.
+    in `runs/`, or its beginning as far as an underscore (where several begin so, the first in the
+    alphabet). It means the newest such run in `runs/`, or else the generator in `trained/`.
 
     Quick: TensorFlow is not needed. Raises UserError if there is no such generator.
     """

@@ -9,7 +9,7 @@ import sys
 from typing import NamedTuple
 
 from common import UserError
-from common.arguments import path_of
+from common.arguments import add_label_map_option, path_of
 from common.data import facades
 
 import numpy as np
@@ -35,9 +35,10 @@ def add_options(parser):
         "--layout",
         type=path_of,
         metavar="FILE.png",
-        help="GauGAN: draw the middle square of this label map; palette or grey, values 0 to 11, "
-        "or 1 to 12 as the CMP's (default: label maps that the training has not seen)",
+        help="GauGAN: draw the middle square of this label map, a PNG or BMP in the colours of the "
+        "classes or with their numbers (default: label maps that the training has not seen)",
     )
+    add_label_map_option(parser)
     parser.add_argument(
         "--style",
         type=path_of,
@@ -74,7 +75,12 @@ def find_subject(generator, arguments):
             f"--style needs the encoder of the run, and there is no {encoder_path(generator)}"
         )
     if arguments.layout:
-        layout = facades.read_layout(arguments.layout)
+        layout = facades.read_layout(
+            arguments.layout,
+            generator.class_names,
+            arguments.layout_from,
+            np.array(generator.colours, "uint8") if generator.colours else None,
+        )
         own = facades.Facades([], [layout], (arguments.layout.stem,), str(arguments.layout))
         return Subject(own, True, style)
 
@@ -113,13 +119,14 @@ def validation_facades(record_path):
         source, sha256 = str(record["data"]["source"]), record["data"]["sha256"]
         limit, seed = record["arguments"]["limit"], int(record["arguments"]["seed"])
         limit = None if limit is None else int(limit)
+        first = record["arguments"].get("layout-from")
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
         reason = (
             "is missing" if isinstance(problem, FileNotFoundError) else f"is damaged: {problem}"
         )
         raise UserError(f"{record_path}, which names the run's facades, {reason}; {hint}") from None
     try:
-        all_facades = facades.load_facades(source).first(limit)
+        all_facades = facades.load_facades(source, first).limited(limit, seed)
     except UserError as problem:
         raise UserError(f"the run's facades cannot be read again: {problem}; {hint}") from None
     if all_facades.sha256() != sha256:
@@ -145,7 +152,7 @@ def draw_label_maps(generator, encoder, subject, arguments):
 
     if count > MAX_DRAWN:
         print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
-    beside = {"label map": facades.colours(layouts)}
+    beside = {"label map": facades.colours(layouts, generator.colours or facades.PALETTE)}
     if not subject.is_own:
         beside["photo"] = photos
     if subject.style is not None:

@@ -1,7 +1,7 @@
 """The real images that a generator has learnt from, and others to compare them with."""
 
+import contextlib
 import json
-import sys
 from typing import NamedTuple
 
 from common import UserError
@@ -43,9 +43,15 @@ def load_dataset(generator, source=None):
     record = _read_record(generator)
     names = saved_models.read(generator.path)[1].get("class_names")
     load = datasets.load_mnist if names == list(datasets.DIGITS) else datasets.load_fashion_mnist
-    dataset = load(source or record.source)
+    height, _width, channels = generator.image_shape
+    options = {
+        "image_size": height,
+        "channels": channels,
+        "labels_needed": bool(generator.label_kind),
+    }
+    dataset = load(source or record.source, **options)
     if source is None:
-        dataset = _check(dataset.first(record.limit), record)
+        dataset = _check(dataset.limited(record.limit, record.seed), record)
     made, found = generator.image_shape, dataset.images.shape[1:]
     if made != found:
         raise UserError(
@@ -63,11 +69,10 @@ def load_dataset(generator, source=None):
             f"at least {FEWEST} are needed"
         )
     if load is datasets.load_fashion_mnist and dataset.source != "sample":
-        try:
-            test_part = datasets.load_fashion_mnist_test(dataset.source)
-            return Real(dataset, test_part, kept_back=False)
-        except UserError as problem:
-            print(f"There is no test part: {problem}", file=sys.stderr)
+        with contextlib.suppress(UserError):
+            unseen = load(dataset.source, "test", **options)
+            if unseen.class_names == dataset.class_names:
+                return Real(dataset, unseen, kept_back=False)
     return Real(*dataset.split(), kept_back=True)
 
 
@@ -79,7 +84,7 @@ def load_facades(generator, source=None):
     record = _read_record(generator)
     dataset = facades.load_facades(source or record.source)
     if source is None:
-        dataset = _check(dataset.first(record.limit), record)
+        dataset = _check(dataset.limited(record.limit, record.seed), record)
     if len(dataset.images) < FEWEST // 2:
         raise UserError(
             f"{len(dataset.images)} facades from {dataset.source} are too few to compare with: "

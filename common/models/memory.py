@@ -2,9 +2,9 @@
 
 import math
 import sys
-from pathlib import Path
 
 from common.backend import keras, tensorflow
+from common.data.memory import available
 
 OPTIONS = "--batch-size, --image-size or --width"
 
@@ -18,8 +18,8 @@ def warn_if_too_small(models, n_batch):
         models: a dict of built models; those that are compiled are trained one after the other.
         n_batch: images in a batch.
     """
-    needed, free = step_bytes(models.values(), n_batch), free_bytes()
-    if free is not None and needed > free and not tensorflow.config.list_physical_devices("GPU"):
+    needed, free = step_bytes(models.values(), n_batch), available()
+    if needed > free and not tensorflow.config.list_physical_devices("GPU"):
         print(
             f"Warning: a training step needs {needed / 1e9:.1f} GB of memory or more, and "
             f"{free / 1e9:.1f} GB are free: give a smaller {OPTIONS}",
@@ -42,13 +42,3 @@ def step_bytes(models, n_batch):
 
 def _outputs(model):
     return keras.tree.flatten([operation.output for operation in model.operations])
-
-
-def free_bytes():
-    """The memory that the machine has left, bytes; None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, ValueError, LookupError):  # not Linux
-        return None

@@ -1,0 +1,38 @@
+"""How much memory there is, so that what does not fit is refused before it is read."""
+
+import os
+from pathlib import Path
+
+from common import UserError
+
+_SYSTEM = Path("/proc/meminfo")
+_CONTAINER = Path("/sys/fs/cgroup")  # its limits, where a process runs in one
+_UNKNOWN = 1 << 33
+
+
+def available():
+    """Bytes that this process may still take, about."""
+    try:
+        lines = dict(line.split(":") for line in _SYSTEM.read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, ValueError, LookupError):
+        try:
+            free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        except (AttributeError, ValueError, OSError):  # Windows
+            free = _UNKNOWN
+    try:
+        limit, used = (
+            int((_CONTAINER / name).read_text()) for name in ("memory.max", "memory.current")
+        )
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free
+    return max(0, min(free, limit - used))
+
+
+def check(n_bytes, what):
+    """Raise UserError, which calls it `what`, if so many bytes are not to be had."""
+    free = available()
+    if n_bytes > free:
+        raise UserError(
+            f"{what} would take {n_bytes / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} are free"
+        )

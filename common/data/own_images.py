@@ -1,0 +1,120 @@
+"""Images of one's own, in whatever files they are, with their labels.
+
+    a folder    with a folder of pictures for each class, in any format that Pillow reads, or a zip
+                file of such a folder (common/data/class_folders.py)
+    an .npz     arrays x_train and y_train, or images and labels (common/data/npz_files.py)
+    IDX files   as MNIST's, plain or gzipped: a folder with both, or one of them
+    a .csv      label,pixel0,pixel1,... (common/data/csv_files.py)
+
+Images become squares of bytes in grey or colour. Labels may be integers, names, or one-hot rows.
+"""
+
+import contextlib
+import sys
+import zipfile
+
+from common.data import arrays, class_folders, csv_files, idx_files, npz_files
+from common.data.reading import MissingPart, expand, listed, reporting
+
+import numpy as np
+
+_FORMATS = (
+    "an .npz file, IDX files (plain or .gz), a .csv file, or a folder or .zip with a folder of "
+    "pictures for each class"
+)
+_DARK = 64  # of 255
+
+
+def read(
+    source, parts, usual_names, image_size=None, channels=None, labels_needed=True, n_batch=None
+):
+    """Read images, say what was made of them, and warn of what looks like a mistake.
+
+    Args:
+        source: a path; `~` is the home folder.
+        parts: which parts of a data set to take where it has several: "train", perhaps "test".
+        usual_names: of the classes that labels 0, 1, ... of grey 28 x 28 images stand for.
+        image_size, channels, labels_needed, n_batch: as of `datasets.load_mnist`.
+
+    Returns images uint8 (N, H, H, C), labels int32 (N,), class names. Raises UserError.
+    """
+    path = expand(source)
+    with reporting(path):
+        if not path.exists():
+            raise ValueError("no such file or folder: give auto, full, sample or a path")
+        if (path.is_dir() and not idx_files.is_idx(path)) or _is_zip_of_pictures(path):
+            images, labels, done = class_folders.read(
+                path, parts, labels_needed, image_size, channels
+            )
+            known_names = ()
+        else:
+            array, labels, known_names = _read_arrays(path, parts)
+            images, done = arrays.to_images(array, image_size, channels)
+            if not known_names and array[0].size == 28 * 28:
+                known_names = usual_names
+        if labels is None and labels_needed:
+            raise ValueError("it holds images and no labels")
+        if labels is None:
+            labels, class_names = np.zeros(len(images), "int32"), ()
+        else:
+            labels, class_names = arrays.to_classes(labels, len(images), known_names)
+            if known_names == usual_names and len(class_names) < len(usual_names):
+                done.append(f"the other {len(usual_names) - len(class_names)} classes do not occur")
+    if len(images) < (n_batch or 0):  # which is an error, and that is one line
+        return images, labels, class_names
+    if done or class_names != usual_names:
+        print(f"{source}: {_description(images, class_names, done)}", file=sys.stderr)
+    for warning in _suspicions(images, labels, class_names, n_batch or 0):
+        print(f"warning: {warning}", file=sys.stderr)
+    return images, labels, class_names
+
+
+def _is_zip_of_pictures(path):
+    return path.is_file() and zipfile.is_zipfile(path) and not npz_files.is_npz(path)
+
+
+def _read_arrays(path, parts):
+    """Images, labels or None, and class names if there are any, of the parts that are there."""
+    if path.suffix.lower() == ".csv":
+        return *csv_files.read(path), ()
+    if idx_files.is_idx(path):
+        read_part = idx_files.read_part
+    elif zipfile.is_zipfile(path):
+        read_part = npz_files.read_part
+    elif path.suffix == ".npz":
+        raise ValueError("it is damaged: an .npz file is a zip file of arrays, and this is none")
+    else:
+        raise ValueError(f"it is none of the formats that are read: {_FORMATS}")
+    found = [read_part(path, parts[0])]
+    for part in parts[1:]:
+        with contextlib.suppress(MissingPart):
+            found.append(read_part(path, part))
+    if len(found) == 1:
+        return found[0]
+    images, labels, names = zip(*found, strict=True)
+    has_labels = all(array is not None for array in labels)
+    return np.concatenate(images), np.concatenate(labels) if has_labels else None, names[0]
+
+
+def _description(images, class_names, done):
+    count, height, width, channels = images.shape
+    kind = "grey" if channels == 1 else "colour"
+    text = f"{count:,} {kind} images of {height} x {width}"
+    if class_names:
+        few = "class" if len(class_names) == 1 else "classes"
+        text += f" in {len(class_names)} {few}: {listed(class_names)}"
+    return "; ".join([text, *done])
+
+
+def _suspicions(images, labels, class_names, n_batch):
+    """What looks like a mistake in images that can be trained on all the same."""
+    if len(images) > 1 and (images == images[0]).all():
+        yield "all images are alike"
+    elif images.max() < _DARK:
+        yield f"the brightest pixel of all images is {images.max()} of 255: they are almost black"
+    counts = np.bincount(labels, minlength=len(class_names))
+    few = [
+        f"{name} ({n})" for name, n in zip(class_names, counts, strict=False) if n < n_batch // 2
+    ]
+    if few:
+        yield f"fewer images than half a batch, {n_batch // 2}, are of {listed(few)}"

@@ -1,0 +1,61 @@
+"""Pixels of any type and range, grey or in colour, as bytes."""
+
+import numpy as np
+
+_CHUNK = 1 << 22  # numbers that are converted at a time
+_GREY = 4  # the channels of a grey pixel in a JPEG may differ by so much
+_LUMINANCE = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R 601, as PIL has it
+
+
+def to_bytes(pixels):
+    """Pixels of any type and one of the usual ranges, as uint8 0 to 255 of the same shape.
+
+    Also returns what they were taken for, or "" where there was no doubt. Raises ValueError for
+    other ranges.
+    """
+    kind = pixels.dtype.kind
+    if kind not in "buif" or not pixels.size:
+        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, not numbers")
+    low, high = float(pixels.min()), float(pixels.max())
+    slack = 1e-3 if kind == "f" else 0
+    if low >= 0 and 0 < high <= 1 and kind != "f":
+        return _scaled(pixels, 255), "pixels that are 0 or 1 are scaled to 0 and 255"
+    if kind == "f" and low >= -slack and high <= 1 + slack:
+        return _scaled(pixels, 255), "pixels are taken to be in [0, 1]"
+    if kind == "f" and low >= -1 - slack and high <= 1 + slack:
+        return _scaled(pixels, 127.5, shift=1), "pixels are taken to be in [-1, 1]"
+    if low >= -slack and high <= 255 + 255 * slack:
+        if pixels.dtype == np.uint8:
+            return pixels, ""
+        return _scaled(pixels, 1), "" if kind != "f" else "pixels are taken to be in [0, 255]"
+    if kind != "f" and low >= 0 and high <= 65535:
+        return _scaled(pixels, 1 / 257), "pixels of 16 bits are scaled to 8"
+    raise ValueError(
+        f"pixels go from {low:g} to {high:g}: give 0 to 255, or 16 bits, or [0, 1], or [-1, 1]"
+    )
+
+
+def _scaled(pixels, factor, shift=0):
+    scaled = np.empty(pixels.shape, np.uint8)
+    rows = max(1, _CHUNK // max(1, pixels[0].size))
+    for start in range(0, len(pixels), rows):
+        values = (pixels[start : start + rows].astype("float32") + shift) * factor
+        scaled[start : start + rows] = np.rint(values).clip(0, 255)
+    return scaled
+
+
+def with_channels(images, channels):
+    """Images uint8 (N, H, W, C) with 1 or 3 channels, or None for as many as they have."""
+    if channels in (None, images.shape[3]):
+        return np.ascontiguousarray(images)
+    if channels == 3:
+        return np.repeat(images, 3, axis=3)
+    grey = np.empty((*images.shape[:3], 1), np.uint8)
+    for number, image in enumerate(images):
+        grey[number, ..., 0] = np.rint(image @ _LUMINANCE)
+    return grey
+
+
+def is_coloured(images):
+    """Whether any pixel of images uint8 (..., C) has a colour that can be seen."""
+    return any(np.ptp(image, axis=-1).max() > _GREY for image in images)

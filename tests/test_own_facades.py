@@ -1,0 +1,439 @@
+"""Photos with label maps of one's own: how the files are named, and what a pixel of a map means."""
+
+import io
+import zipfile
+
+from common import UserError
+from common.data import facades, label_map_files, reading
+from common.data.__main__ import main as show
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SHAPE = (24, 36)
+OWN = np.array([(10, 200, 30), (200, 40, 90), (0, 0, 0), (128, 128, 128), (250, 250, 0)], "uint8")
+
+
+def encoded(image, kind="PNG", **options):
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    content = io.BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def labels(n_classes=5, seed=0):
+    """Classes 0 to n - 1, all of them, in blocks."""
+    blocks = np.random.default_rng(seed).integers(0, n_classes, (SHAPE[0] // 4, SHAPE[1] // 4))
+    blocks.flat[:n_classes] = range(n_classes)
+    return blocks.repeat(4, axis=0).repeat(4, axis=1).astype("uint8")
+
+
+def photo(seed=0):
+    """A photo of the classes, brighter with each."""
+    return np.repeat((labels(seed=seed) * 50 + 10)[..., np.newaxis], 3, axis=2)
+
+
+def palette_map(values, colours):
+    image = Image.fromarray(values)
+    image.putpalette(np.asarray(colours, "uint8").ravel().tolist())
+    return image
+
+
+def reordered(layout, colours, seed):
+    """A map in these colours whose palette has been renumbered, as editors do."""
+    order = np.random.default_rng(seed).permutation(len(colours))
+    return palette_map(np.argsort(order).astype("uint8")[layout], colours[order])
+
+
+def write(folder, files):
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content if isinstance(content, bytes) else encoded(content))
+    return folder
+
+
+def pairs(count=3, to_map=lambda layout, _seed: layout, name="{}.png", photo_name="{}.jpg"):
+    """Files of a set in which each photo belongs to its own map."""
+    files = {}
+    for seed in range(count):
+        kind = "PNG" if photo_name.endswith("png") else "JPEG"
+        files[photo_name.format(seed)] = encoded(photo(seed), kind)
+        files[name.format(seed)] = to_map(labels(seed=seed), seed)
+    return files
+
+
+def check(found, count=3):
+    """That classes are 0 to 4, and fit their photos."""
+    assert len(found.images) == count
+    for seed, (image, layout) in enumerate(zip(found.images, found.layouts, strict=True)):
+        assert layout.dtype == image.dtype == "uint8"
+        assert np.array_equal(layout, labels(seed=seed))
+        assert np.abs(image.astype(int) - photo(seed)).mean() < 8
+
+
+# ---- names of files
+
+
+@pytest.mark.parametrize(
+    ("photo_name", "map_name"),
+    [
+        ("{}.jpg", "{}.png"),
+        ("IMG_{}.JPG", "img_{}.png"),
+        ("Tür_{}.Jpeg", "TÜR_{}.BMP"),
+        ("{}_images.png", "{}_segmentation_labels.bmp"),
+        ("{}_Images.JPG", "{}_segmentation_labels.png"),
+        ("train_img/{}.jpg", "train_label/{}.png"),
+        ("my set/train_img/{}.JPG", "my set/train_label/{}.png"),
+        ("images/{}.jpg", "annotations/{}.png"),
+        ("images/training/{}.jpg", "annotations/training/{}.png"),
+        ("outer/inner/{}.webp", "outer/inner/{}.png"),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_names_of_files(tmp_path, photo_name, map_name, zipped):
+    def to_map(layout, _seed):
+        return encoded(layout, "BMP" if map_name.lower().endswith("bmp") else "PNG")
+
+    files = pairs(11, to_map, map_name, photo_name)
+    files["readme.md"] = b"not looked at"
+    if "train" in photo_name:
+        files["train_inst/0.png"] = files["test_img/7.jpg"] = b"not looked at"
+    files[".ipynb_checkpoints/0-checkpoint.jpg"] = files["__MACOSX/._0.jpg"] = b"?"
+    source = write(tmp_path / "set", files)
+    if zipped:
+        source = tmp_path / "set.zip"
+        with zipfile.ZipFile(source, "w") as archive:
+            for name, content in files.items():
+                content = content if isinstance(content, bytes) else encoded(content)
+                archive.writestr(name.replace("/", "\\"), content)
+    found = facades.load_facades(source)
+    check(found, 11)  # 10 after 9
+    assert found.class_names == tuple("01234") and found.numbered_from == 0
+
+
+def test_a_photo_is_turned_upright_before_it_meets_its_map(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = pairs()
+    turned = Image.fromarray(photo(1)).transpose(Image.Transpose.ROTATE_90)
+    files["1.jpg"] = encoded(turned, "JPEG", exif=exif)
+    check(facades.load_facades(write(tmp_path / "set", files)))
+    assert facades.read_photo(tmp_path / "set/1.jpg").shape == (*SHAPE, 3)
+
+
+def test_photos_of_16_bits(tmp_path):
+    files = pairs(photo_name="{}_images.png", name="{}_segmentation_labels.png")
+    files["2_images.png"] = encoded(photo(2)[..., 0].astype("uint16") * 257)
+    check(facades.load_facades(write(tmp_path / "set", files)))
+
+
+def test_large_photos_and_their_maps_are_scaled_down(tmp_path):
+    layout = labels().repeat(64, axis=0).repeat(64, axis=1)
+    grey = (layout * 50 + 10).astype("uint8")
+    files = {"0.tiff": encoded(grey, "TIFF"), "0.png": layout}
+    found = facades.load_facades(write(tmp_path / "set", files))
+    assert found.layouts[0].shape == (683, 1024) and found.images[0].shape == (683, 1024, 3)
+    error = np.abs(found.images[0][..., 0].astype(int) - (found.layouts[0] * 50.0 + 10))
+    assert error.mean() < 2
+
+
+# ---- classes by their numbers
+
+
+@pytest.mark.parametrize(
+    ("to_map", "numbered_from", "said"),
+    [
+        (lambda layout, _: layout, 0, ""),
+        (lambda layout, _: layout + np.uint8(1), 1, "numbered from 1"),
+        (lambda layout, _: np.stack([layout] * 3, axis=-1), 0, ""),
+        (lambda layout, _: Image.merge("LA", [Image.fromarray(layout)] * 2), 0, ""),
+        (lambda layout, _: palette_map(layout, OWN), 0, ""),
+        (lambda layout, _: palette_map(layout + np.uint8(1), [(0, 0, 0), *OWN[::-1]]), 1, "from 1"),
+        (lambda layout, seed: reordered(layout, np.arange(5)[:, None].repeat(3, 1), seed), 0, ""),
+    ],
+)
+def test_numbers(tmp_path, capsys, to_map, numbered_from, said):
+    source = write(tmp_path / "set", pairs(to_map=to_map))
+    found = facades.load_facades(source)
+    check(found)
+    assert found.class_names == tuple(str(numbered_from + i) for i in range(5))
+    assert found.numbered_from == numbered_from
+    error = capsys.readouterr().err
+    assert error.startswith(f"{source}: 5 classes: ") and error.count("\n") == 1
+    assert said in error and ("numbered" in error) == bool(said)
+    assert found.colours.shape == (5, 3) and found.colours.dtype == "uint8"
+    assert len(np.unique(found.colours, axis=0)) == 5
+
+
+def test_where_the_numbers_begin_is_decided_over_the_whole_set(tmp_path, capsys):
+    files = pairs()
+    files["1.png"] = np.maximum(labels(seed=1), 1)
+    found = facades.load_facades(write(tmp_path / "set", files))
+    assert found.numbered_from == 0 and found.layouts[1].min() == 1
+    assert "numbered" not in capsys.readouterr().err
+
+
+def test_where_the_numbers_begin_can_be_said(tmp_path, capsys):
+    source = write(tmp_path / "set", pairs(to_map=lambda layout, _: layout + np.uint8(1)))
+    found = facades.load_facades(source, first=0)
+    assert found.class_names == tuple("012345") and found.numbered_from == 0
+    assert np.array_equal(found.layouts[0], labels() + 1)
+    assert "numbered" not in capsys.readouterr().err
+    write(source, pairs())
+    with pytest.raises(UserError, match="0.png: label 0 is not between 1 and 4"):
+        facades.load_facades(source, first=1)
+
+
+def test_255_is_a_class_of_its_own(tmp_path, capsys):
+    def to_map(layout, _seed):
+        return np.where(layout == 4, 255, layout).astype("uint8")
+
+    found = facades.load_facades(write(tmp_path / "set", pairs(to_map=to_map)))
+    check(found)
+    assert found.class_names == ("0", "1", "2", "3", "none") and len(found.colours) == 5
+    assert "255 is taken for a class of its own, none" in capsys.readouterr().err
+    path = tmp_path / "set/1.png"
+    layout = facades.read_layout(path, found.class_names, colours=found.colours)
+    assert np.array_equal(layout, labels(seed=1))
+    with pytest.raises(UserError, match="label 255 is none of the classes"):
+        facades.read_layout(path, found.class_names[:4])
+
+
+def test_names_of_classes(tmp_path, capsys):
+    names = ["sky", "grass", "a tree", "Straße", "path"]
+    files = pairs() | {"Classes.txt": "\ufeff# mine\n\n".encode() + "\n".join(names).encode()}
+    found = facades.load_facades(write(tmp_path / "set", files))
+    check(found)
+    assert found.class_names == tuple(names)
+    files["classes.txt"] = b"sky\ngrass\n"
+    files.pop("Classes.txt")
+    with pytest.raises(UserError, match=r"0.png: label 2 is not between 0 and 1; its values are 0"):
+        facades.load_facades(write(tmp_path / "other", files))
+    files["classes.txt"] = b"a\nb\nc\nd\ne\nf"  # one more than occurs, which is numbered from 0
+    assert facades.load_facades(write(tmp_path / "third", files)).class_names == tuple("abcdef")
+
+
+def test_numbers_with_gaps_ask_for_names(tmp_path):
+    files = pairs(to_map=lambda layout, _: layout * np.uint8(40))
+    with pytest.raises(UserError, match="are 0, 40, 80, 120, 160: .* classes.txt"):
+        facades.load_facades(write(tmp_path / "set", files))
+
+
+def test_twelve_classes_are_the_cmps(tmp_path, capsys):
+    files = {}
+    for seed in range(2):
+        files |= {f"{seed}.jpg": encoded(photo(seed), "JPEG"), f"{seed}.png": labels(12, seed) + 1}
+    found = facades.load_facades(write(tmp_path / "set", files))
+    assert found.class_names == facades.CLASS_NAMES and found.numbered_from == 1
+    assert np.array_equal(found.layouts[1], labels(12, 1))
+    assert "twelve classes are taken to be the CMP's" in capsys.readouterr().err
+
+
+# ---- classes by their colours
+
+
+CMP = facades.colours(np.arange(12))
+
+
+def cmp_maps():
+    yield "palette reordered", reordered
+    yield "RGB", lambda layout, colours, _: colours[layout]
+    yield "RGBA", lambda layout, colours, _: Image.fromarray(colours[layout]).convert("RGBA")
+    yield "quantized", lambda layout, colours, _: Image.fromarray(colours[layout]).quantize(9)
+    yield "nearly", lambda layout, colours, seed: reordered(layout, colours // 2 * 2, seed)
+    yield "from 1", lambda layout, colours, _: palette_map(layout + 1, [(0, 0, 0), *colours])
+
+
+@pytest.mark.parametrize("to_map", [pytest.param(f, id=name) for name, f in cmp_maps()])
+def test_the_cmps_colours_decide(tmp_path, capsys, to_map):
+    files = pairs(to_map=lambda layout, seed: to_map(layout, CMP, seed))
+    found = facades.load_facades(write(tmp_path / "set", files))
+    check(found)
+    assert found.class_names == facades.CLASS_NAMES and found.numbered_from is None
+    assert np.array_equal(found.colours, CMP) and capsys.readouterr().err == ""
+    for first in (None, 0, 1):
+        layout = facades.read_layout(tmp_path / "set/2.png", first=first)
+        assert np.array_equal(layout, labels(seed=2))
+    assert capsys.readouterr().err == ""
+
+
+def test_the_cmps_colours_decide_for_all_maps_of_a_set(tmp_path):
+    files = pairs(to_map=lambda layout, _: layout + np.uint8(1))
+    files["1.png"] = CMP[labels(seed=1)]
+    found = facades.load_facades(write(tmp_path / "set", files))
+    check(found)
+    assert found.class_names == facades.CLASS_NAMES and found.numbered_from == 1
+    only_two = np.where(labels() > 2, 1, 10).astype("uint8")  # red and blue, as anybody's
+    Image.fromarray(CMP[only_two]).save(tmp_path / "two.png")
+    assert np.array_equal(facades.read_layout(tmp_path / "two.png"), only_two)
+
+
+@pytest.mark.parametrize(
+    "palette",
+    [
+        [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)],
+        [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)],
+        [(255, 0, 0), (255, 255, 0), (0, 0, 255), (0, 255, 255), (9, 9, 9)],
+    ],
+)
+def test_other_palettes_are_ones_own(tmp_path, palette):
+    files = pairs(to_map=lambda layout, _: palette_map(layout, palette))
+    found = facades.load_facades(write(tmp_path / "set", files))
+    check(found)
+    assert found.class_names == tuple("01234") and found.colours.tolist() == [*map(list, palette)]
+    # A generator that has learned them reads its maps by these colours.
+    path = tmp_path / "layout.png"
+    for image in (reordered(labels(), found.colours, 1), Image.fromarray(labels())):
+        image.save(path)
+        layout = facades.read_layout(path, found.class_names, colours=found.colours)
+        assert np.array_equal(layout, labels())
+
+
+@pytest.mark.parametrize(
+    "line", ["{name} {0} {1} {2}", "{0} {1} {2}\t{name}", "{name}: {0},{1},{2}"]
+)
+@pytest.mark.parametrize(
+    "to_map",
+    [
+        lambda layout, _: OWN[layout],
+        lambda layout, seed: reordered(layout, OWN, seed),
+        lambda layout, _: layout,
+    ],
+)
+def test_colours_of_ones_own(tmp_path, capsys, line, to_map):
+    names = ("sky", "a tree", "void", "road 1", "x")
+    lines = [line.format(*rgb, name=name) for rgb, name in zip(OWN, names, strict=True)]
+    files = pairs(to_map=to_map) | {"colors.txt": "\r\n".join(lines).encode()}
+    found = facades.load_facades(write(tmp_path / "set", files))
+    check(found)
+    assert found.class_names == names and np.array_equal(found.colours, OWN)
+
+
+def test_grey_colours_of_ones_own(tmp_path):
+    files = pairs(to_map=lambda layout, _: layout * np.uint8(60))
+    files["colours.txt"] = "\n".join(f"c{i} {60 * i} {60 * i} {60 * i}" for i in range(5)).encode()
+    check(facades.load_facades(write(tmp_path / "set", files)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"sky 1 2", "colours.txt: the line 'sky 1 2' is not: name red green blue"),
+        (b"sky 1 2 256", "the line 'sky 1 2 256' is not"),
+        (b"sky 1 2 3\ntree 1 2 3", "sky and tree have one colour"),
+        (b"\n", "it has 0 lines"),
+        (b"\xff\xfe", "colours.txt: .*decode"),
+        (b"sky 10 200 30", "0.png: it is in colours, such as 0 0 0, which is none of the 1 known"),
+    ],
+)
+def test_files_of_colours_that_are_wrong(tmp_path, content, message):
+    files = pairs(to_map=lambda layout, _: OWN[layout]) | {"colours.txt": content}
+    with pytest.raises(UserError, match=message) as caught:
+        facades.load_facades(write(tmp_path / "set", files))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("to_map", "message"),
+    [
+        (
+            lambda layout, _: OWN[layout],
+            "such as 0 0 0; if classes of your own have colours, write",
+        ),
+        (lambda layout, seed: reordered(layout, OWN, seed), "its palette is not that of 0.png"),
+        (
+            lambda layout, _: np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), "uint8"),
+            "it has more than 256 colours: it is a photo, or",
+        ),
+    ],
+)
+def test_colours_that_nobody_has_named(tmp_path, to_map, message):
+    source = write(tmp_path / "set", pairs(to_map=to_map))
+    with pytest.raises(UserError, match=message):
+        facades.load_facades(source)
+
+
+def test_a_map_in_nearly_all_of_the_cmps_colours(tmp_path):
+    layout = labels()
+    Image.fromarray(np.where(layout[..., None] == 2, 0, CMP[layout])).save(tmp_path / "layout.png")
+    with pytest.raises(UserError, match="such as 0 0 0, which is none of the 12 known ones"):
+        facades.read_layout(tmp_path / "layout.png")
+    shifted = palette_map(layout, [(0, 0, 0), *CMP])  # as if from 1, and yet from 0
+    shifted.save(tmp_path / "layout.png")
+    with pytest.raises(UserError, match="such as 0 0 0, which is none"):
+        facades.read_layout(tmp_path / "layout.png")
+    assert np.array_equal(facades.read_layout(tmp_path / "layout.png", first=0), layout)
+
+
+# ---- one label map
+
+
+def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
+    path = tmp_path / "layout.png"
+    layout = np.maximum(labels(), 1)  # from 0, and no 0 in it
+    Image.fromarray(layout).save(path)
+    assert np.array_equal(facades.read_layout(path), layout - 1)
+    assert f"{path}: no label map holds a 0" in capsys.readouterr().err
+    assert np.array_equal(facades.read_layout(path, first=0), layout)
+    assert np.array_equal(facades.read_layout(path, first=1), layout - 1)
+    names = ("a", "b", "c", "d")  # 4 is the last of these only if they are numbered from 1
+    assert np.array_equal(facades.read_layout(path, names), layout - 1)
+    assert capsys.readouterr().err == ""
+    Image.fromarray(labels() + np.uint8(9)).save(path)
+    with pytest.raises(UserError, match="label 13 is not between 1 and 12; its values are 9, 10"):
+        facades.read_layout(path)
+
+
+def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write(tmp_path / "set", pairs())
+    check(facades.load_facades("~/set"))
+    assert np.array_equal(facades.read_layout("~/set/0.png"), labels())
+    assert facades.read_photo("~/set/0.jpg").shape == (*SHAPE, 3)
+
+
+def test_colours_are_far_from_each_other():
+    colours = label_map_files.separated(40, CMP[:2]).astype(int)
+    assert colours[:2].tolist() == CMP[:2].tolist()
+    distances = np.abs(colours[:, None] - colours).max(axis=2)
+    assert distances[~np.eye(40, dtype=bool)].min() >= 51
+    assert np.ptp(colours, axis=1).min() > 0
+
+
+# ---- sets
+
+
+def test_choices_keep_what_classes_are(tmp_path):
+    files = pairs(10) | {"classes.txt": b"a\nb\nc\nd\ne"}
+    found = facades.load_facades(write(tmp_path / "set", files))
+    few = found.limited(4, seed=3)
+    assert len(few.images) == 4 and few.names == tuple(sorted(few.names))
+    assert few.sha256() == found.limited(4, seed=3).sha256() != found.limited(4, seed=4).sha256()
+    for count in (None, 10, 99):
+        assert found.limited(count, seed=3).sha256() == found.sha256()
+    parts = (few, found.first(2), *facades.split(found, seed=0), facades.fit(found, 64))
+    for part in parts:
+        assert part.class_names == tuple("abcde") and part.colours is found.colours
+    crops = facades.centre_crops(facades.fit(found, 64), 64)[1]
+    assert facades.one_hot(crops, 5).shape == (10, 64, 64, 5)
+    assert np.array_equal(facades.colours(crops, found.colours), found.colours[crops])
+
+
+def test_progress_where_it_takes_long(tmp_path, monkeypatch, capsys):
+    seconds = iter(range(0, 1000, 3))
+    source = write(tmp_path / "set", pairs())
+    monkeypatch.setattr(reading, "time", type("", (), {"monotonic": lambda: next(seconds)}))
+    facades.load_facades(source)
+    assert capsys.readouterr().err.startswith("1 of 3 photos are read\n")
+
+
+def test_looking_at_ones_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "set", pairs(to_map=lambda layout, _: layout + np.uint8(1)))
+    show(["facades", "--data", "set", "--layout-from", "1"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "3 facades, 24 to 24 high and 36 to 36 wide, from set"
+    assert [line.split()[1] for line in lines[1:6]] == list("12345")
+    assert len(lines) == 7

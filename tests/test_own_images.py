@@ -1,0 +1,639 @@
+"""Images of one's own: pictures in folders, arrays, IDX files and tables as people have them."""
+
+import gzip
+import io
+import itertools
+import os
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+from common import UserError
+from common.data import datasets, memory, pictures, reading
+from common.data.__main__ import main as show
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_datasets import idx, small_set
+
+GREYS = (np.arange(40 * 60) % 251).astype("uint8").reshape(40, 60)
+COLOURS = np.stack([GREYS, GREYS.T.reshape(40, 60), 255 - GREYS], axis=-1)
+
+
+def save(path, image, **options):
+    """Write a picture, from an array or a PIL image."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    image.save(path, **options)
+
+
+def plain(colour, size=(9, 9)):
+    return Image.new("RGB", size, colour)
+
+
+def load(path, **options):
+    return datasets.load_fashion_mnist(str(path), **options)
+
+
+# ---- one picture, of any kind
+
+
+def pictures_of_one_red():
+    """The same red square with a white half, in every mode and format: name, image, options."""
+    red = Image.new("RGB", (20, 20), (250, 0, 0))
+    red.paste((255, 255, 255), (0, 0, 10, 20))
+    clear = red.convert("RGBA")
+    clear.paste((0, 0, 0, 0), (0, 0, 10, 20))
+    palette = red.quantize(4)
+    hole = Image.fromarray(np.repeat(np.uint8([[0, 1]] * 20), 10, axis=1))
+    hole.putpalette([0, 200, 0, 250, 0, 0])
+    yield "rgb.png", red, {}
+    yield "rgb.bmp", red, {}
+    yield "rgb.tiff", red, {}
+    yield "rgb.ppm", red, {}
+    yield "rgb.tga", red, {}
+    yield "rgb.webp", red, {"lossless": True}
+    yield "rgb.jpg", red, {"quality": 100, "subsampling": 0}
+    yield "progressive.JPEG", red, {"quality": 100, "subsampling": 0, "progressive": True}
+    yield "cmyk.jpg", red.convert("CMYK"), {"quality": 100, "subsampling": 0}
+    yield "palette.png", palette, {}
+    yield "palette.gif", palette, {}
+    yield "hole.gif", hole, {"transparency": 0}
+    yield "hole.png", hole, {"transparency": 0}
+    yield "alpha.png", clear, {}
+    yield "alpha.webp", clear, {"lossless": True}
+    yield "alpha.tiff", clear, {}
+    yield "several.gif", palette, {"save_all": True, "append_images": [plain("blue", (20, 20))]}
+    yield "no_suffix", red, {"format": "png"}
+
+
+@pytest.mark.parametrize(("name", "image", "options"), pictures_of_one_red(), ids=str)
+def test_every_mode_and_format_is_the_same_picture(tmp_path, name, image, options):
+    save(tmp_path / name, image, **options)
+    square = pictures.read_square((tmp_path / name).read_bytes(), 20)
+    square = np.asarray(square.convert("RGB")).astype(int)
+    assert np.abs(square[:, :8] - 255).max() <= 6
+    assert np.abs(square[:, 12:] - (250, 0, 0)).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("1.png", np.array([[False, True]]), [0, 255]),
+        ("l.png", np.array([[7, 200]], "uint8"), [7, 200]),
+        ("l.jpg", np.full((8, 8), 77, "uint8"), [77]),
+        ("i16.png", np.array([[0x2121, 0xFFFF, 0]], "uint16"), [0x21, 255, 0]),
+        ("i16.tiff", np.array([[0x2121, 0xFFFF, 0]], "uint16"), [0x21, 255, 0]),
+        ("i32.tiff", np.array([[3, 255, 0]], "int32"), [3, 255, 0]),
+        ("f.tiff", np.array([[0.2, 1.0, 0.0]], "float32"), [51, 255, 0]),
+        ("f255.tiff", np.array([[51.4, 255, 0]], "float32"), [51, 255, 0]),
+    ],
+)
+def test_greys_of_any_depth(tmp_path, name, values, expected):
+    save(tmp_path / name, values)
+    with pictures.opened((tmp_path / name).read_bytes()) as image:
+        flat = pictures.flattened(image)
+    assert flat.mode == "L" and np.asarray(flat)[0, : len(expected)].tolist() == expected
+
+
+def test_grey_with_alpha_lies_on_white(tmp_path):
+    image = Image.merge("LA", [Image.new("L", (4, 4), 100), Image.new("L", (4, 4), 0)])
+    image.putpixel((3, 0), (100, 255))
+    save(tmp_path / "la.png", image)
+    photo, _ = pictures.read_photo((tmp_path / "la.png").read_bytes())
+    assert photo[0, 0].tolist() == [255] * 3 and photo[0, 3].tolist() == [100] * 3
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright(tmp_path, orientation, suffix):
+    upright = np.zeros((32, 48), "uint8")
+    upright[:16, :16], upright[:16, 32:], upright[16:, :16] = 255, 150, 60
+    turn = pictures._TURNS.get(orientation)
+    back = {6: pictures._TURNS[8], 8: pictures._TURNS[6]}.get(orientation, turn)
+    stored = Image.fromarray(upright) if turn is None else Image.fromarray(upright).transpose(back)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save(tmp_path / f"photo{suffix}", stored, exif=exif)
+    photo, size = pictures.read_photo((tmp_path / f"photo{suffix}").read_bytes())
+    assert size == (48, 32) and photo.shape == (32, 48, 3)
+    assert np.abs(photo[..., 0].astype(int) - upright).mean() < 3
+
+
+def test_large_photos_are_scaled_down_as_they_are_read():
+    for size, expected in (
+        ((4000, 3000), (768, 1024)),
+        ((1024, 1024), (1024, 1024)),
+        ((2000, 600), (512, 1707)),
+        ((5000, 300), (300, 5000)),
+    ):
+        content = io.BytesIO()
+        plain((10, 20, 30), size).save(content, "JPEG")
+        photo, before = pictures.read_photo(content.getvalue())
+        assert before == size and photo.shape == (*expected, 3)
+        assert np.abs(photo.astype(int) - (10, 20, 30)).max() <= 3
+
+
+def test_what_a_phone_appends_to_a_jpeg_is_no_scan():
+    content = io.BytesIO()
+    plain("green").save(content, "JPEG", progressive=True)
+    film = content.getvalue() + b"\x00\x00ftypmp42" + b"\xff\xda\x00\x08" * 100
+    assert pictures.read_photo(film)[1] == (9, 9)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a format"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture in a format"),
+        (b"", "not a picture in a format"),
+    ],
+)
+def test_what_is_no_picture(content, message):
+    with pytest.raises(ValueError, match=message):
+        pictures.read_photo(content)
+
+
+# ---- folders with a folder for each class
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    """Three classes, whose names sort by their numbers, of colours that tell them apart."""
+    folder = tmp_path / "shapes"
+    for name, colour in (("Tür 10", (200, 0, 0)), ("Tür 2", (0, 200, 0)), ("Ü", (0, 0, 200))):
+        for i in range(3):
+            image = plain(tuple(channel + i for channel in colour), (40 + i, 30))
+            save(folder / name / f"{10 - i}.png", image)
+    return folder
+
+
+def test_class_folders_in_colour(shapes, capsys):
+    found = load(shapes)
+    assert found.class_names == ("Tür 2", "Tür 10", "Ü") and found.source == str(shapes)
+    assert found.images.shape == (9, 32, 32, 3) and found.images.dtype == "uint8"
+    assert found.labels.tolist() == [0] * 3 + [1] * 3 + [2] * 3 and found.labels.dtype == "int32"
+    assert found.images[:, 5, 5].tolist()[:4] == [
+        [2, 202, 2],
+        [1, 201, 1],
+        [0, 200, 0],
+        [202, 2, 2],
+    ]
+    assert capsys.readouterr() == (
+        "",
+        f"{shapes}: 9 colour images of 32 x 32 in 3 classes: Tür 2, Tür 10, Ü\n",
+    )
+    assert load(shapes).sha256() == found.sha256()
+
+
+def test_size_and_channels_are_what_one_says(shapes):
+    grey = load(shapes, channels=1, image_size=16)
+    assert grey.images.shape == (9, 16, 16, 1) and grey.images[2, 3, 3, 0] == round(0.587 * 200)
+    save(shapes.parent / "grey/a/1.png", GREYS)
+    save(shapes.parent / "grey/a/2.jpg", np.stack([GREYS] * 3, axis=-1))
+    assert load(shapes.parent / "grey").images.shape == (2, 28, 28, 1)
+    assert load(shapes.parent / "grey", channels=3).images.shape == (2, 32, 32, 3)
+    save(shapes.parent / "grey/b/1.png", COLOURS)  # one in colour, and all are
+    found = load(shapes.parent / "grey")
+    assert found.images.shape == (3, 32, 32, 3)
+    assert np.ptp(found.images[:2], axis=-1).max() == 0 and np.ptp(found.images[2]) > 100
+
+
+def test_the_largest_square_in_the_middle(tmp_path):
+    image = np.zeros((30, 90), "uint8")
+    image[:, 30:60], image[:, 60:] = 128, 255
+    save(tmp_path / "set/a/wide.png", image)
+    save(tmp_path / "set/a/high.png", image.T.copy())
+    images = load(tmp_path / "set", image_size=30).images
+    assert images.shape == (2, 30, 30, 1) and (images == 128).all()
+
+
+def test_names_that_look_the_same_are_one_class(tmp_path):
+    save(tmp_path / "set/Tür/1.png", GREYS)  # one letter
+    save(tmp_path / "set/Tu\u0308r/2.png", GREYS.T.copy())  # u and two dots, as macOS has it
+    found = load(tmp_path / "set")
+    assert found.class_names == ("Tür",) and len(found.images) == 2
+
+
+def test_what_systems_and_programs_leave_is_passed_over(shapes, capsys):
+    for name in (
+        ".DS_Store",
+        "Thumbs.db",
+        "desktop.ini",
+        "Ü/Thumbs.db",
+        "Ü/.hidden.png",
+        "__MACOSX/Ü/._1.png",
+        ".ipynb_checkpoints/1.png",
+        "Ü/.ipynb_checkpoints/8-checkpoint.png",
+    ):
+        (shapes / name).parent.mkdir(parents=True, exist_ok=True)
+        (shapes / name).write_bytes(b"?")
+    (shapes / "empty").mkdir()
+    assert load(shapes).class_names == ("Tür 2", "Tür 10", "Ü")
+    assert "passed over" not in capsys.readouterr().err
+    (shapes / "Ü/labels.txt").write_text("?")
+    save(shapes / "cover.png", GREYS)
+    assert len(load(shapes).images) == 9
+    assert "passed over: Ü/labels.txt, cover.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["Ü/8.png", "Ü/broken.heic"])
+def test_a_file_that_cannot_be_read_is_named(shapes, name):
+    content = (shapes / "Ü/8.png").read_bytes()
+    (shapes / name).write_bytes(content[:-30] if name.endswith("png") else b"\0\0\0\x18ftypheic")
+    with pytest.raises(UserError, match=f"cannot read {shapes}: {name}: it is ") as caught:
+        load(shapes)
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_around_the_classes_and_within(shapes, capsys):
+    outer = shapes.parent / "a" / "b"
+    outer.mkdir(parents=True)
+    shapes.rename(outer / "shapes")
+    (outer / "shapes/Ü/deeper").mkdir()
+    (outer / "shapes/Ü/8.png").rename(outer / "shapes/Ü/deeper/8.png")
+    assert load(outer.parent).class_names == ("Tür 2", "Tür 10", "Ü")
+    assert len(load(outer.parent).images) == 9
+
+    (outer / "shapes").rename(outer / "train")
+    save(outer / "test/Ü/1.png", COLOURS)
+    assert len(load(outer).images) == 9
+    assert "of test, train, train was read" in capsys.readouterr().err
+    found = datasets.load_mnist(str(outer))
+    assert len(found.images) == 10 and found.class_names == ("Tür 2", "Tür 10", "Ü")
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="this system has no links")
+def test_links_are_followed_but_not_in_circles(shapes):
+    (shapes / "Ü/again").symlink_to(shapes)
+    (shapes / "linked").symlink_to(shapes.parent / "elsewhere")
+    save(shapes.parent / "elsewhere/1.png", COLOURS)
+    found = load(shapes)
+    assert found.class_names == ("linked", "Tür 2", "Tür 10", "Ü") and len(found.images) == 10
+
+
+def test_a_zip_file_of_class_folders(shapes):
+    with zipfile.ZipFile(shapes.parent / "shapes.zip", "w") as archive:
+        for path in sorted(shapes.rglob("*.png")):
+            archive.write(path, str(Path("shapes", path.relative_to(shapes))).replace("/", "\\"))
+        archive.writestr("__MACOSX/shapes/._1.png", b"?")
+    found = load(shapes.parent / "shapes.zip")
+    assert found.sha256() == load(shapes).sha256()
+    assert found.class_names == ("Tür 2", "Tür 10", "Ü")
+
+
+def test_a_flat_folder_is_for_scripts_without_labels(shapes):
+    flat = shapes / "Ü"
+    with pytest.raises(UserError, match="it holds 3 pictures, and no folder of pictures for each"):
+        load(flat)
+    found = load(flat, labels_needed=False)
+    assert found.images.shape == (3, 32, 32, 3)
+    assert found.class_names == () and found.labels.tolist() == [0, 0, 0]
+    save(shapes / "loose.png", COLOURS)
+    assert len(load(shapes, labels_needed=False).images) == 10
+    for folder in ("empty", "empty/er"):
+        (shapes.parent / folder).mkdir()
+    with pytest.raises(UserError, match="it holds no pictures"):
+        load(shapes.parent / "empty", labels_needed=False)
+
+
+def test_small_classes_cause_a_warning(shapes, capsys):
+    save(shapes / "Ü/one_more.png", COLOURS)
+    load(shapes, n_batch=8)
+    error = capsys.readouterr().err
+    assert "warning: fewer images than half a batch, 4, are of Tür 2 (3), Tür 10 (3)\n" in error
+    load(shapes, n_batch=6)
+    assert "warning" not in capsys.readouterr().err
+    load(shapes, n_batch=100)  # an error later, which is to be one line
+    assert capsys.readouterr().err == ""
+
+
+def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(shapes, monkeypatch):
+    (shapes / "Ü/8.png").write_bytes(b"never looked at")
+    monkeypatch.setattr(memory, "available", lambda: 9 * 64 * 64 * 3 - 1)
+    with pytest.raises(UserError, match="9 images of 64 x 64 would take"):
+        load(shapes, image_size=64)
+
+
+def test_progress_where_it_takes_long(shapes, monkeypatch, capsys):
+    seconds = itertools.count()
+    monkeypatch.setattr(reading, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    load(shapes, channels=3)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["2 of 9 images are read", "7 of 9 images are read"] and len(lines) == 3
+
+
+# ---- arrays
+
+
+def save_npz(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+IMAGES, LABELS = small_set()
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [("x_train", "y_train"), ("train_images", "train_labels"), ("images", "labels"), ("X", "y")]
+    + [("arr_0", "arr_1")],
+)
+def test_names_of_arrays(tmp_path, x, y):
+    found = load(save_npz(tmp_path / "set.npz", **{x: IMAGES, y: LABELS}))
+    assert np.array_equal(found.images[..., 0], IMAGES) and found.class_names == datasets.CLOTHES
+
+
+def test_other_names_of_arrays_are_told(tmp_path):
+    path = save_npz(tmp_path / "set.npz", pictures=IMAGES, y_train=LABELS)
+    with pytest.raises(
+        UserError, match="holds the arrays pictures, y_train: name them x_train and"
+    ):
+        load(path)
+    path = save_npz(tmp_path / "set.npz", images=IMAGES)
+    with pytest.raises(UserError, match="it holds images and no labels"):
+        load(path)
+    assert load(path, labels_needed=False).class_names == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "shape", "said"),
+    [
+        (lambda x: x[..., None], (30, 28, 28, 1), None),
+        (lambda x: x[:, None], (30, 28, 28, 1), "channels came first"),
+        (lambda x: x.reshape(30, -1), (30, 28, 28, 1), None),
+        (lambda x: np.stack([x, x, 255 - x], axis=-1), (30, 28, 28, 3), "colour"),
+        (lambda x: np.stack([x, x, 255 - x], axis=1), (30, 28, 28, 3), "channels came first"),
+        (lambda x: x[:, :, 4:24], (30, 20, 20, 1), "cut to squares and scaled from 28 x 20"),
+        (lambda x: x[:, :9, :9], (30, 9, 9, 1), "30 grey images of 9 x 9 in 10 classes"),
+    ],
+)
+def test_shapes_of_arrays(tmp_path, capsys, change, shape, said):
+    found = load(save_npz(tmp_path / "set.npz", x_train=change(IMAGES), y_train=LABELS))
+    error = capsys.readouterr().err
+    assert found.images.shape == shape and found.images.dtype == "uint8"
+    corner = 4 if shape[1] == 20 else 0
+    expected = IMAGES[:, corner : corner + 9, corner : corner + 9]
+    assert np.array_equal(found.images[:, :9, :9, 0], expected)
+    assert (said in error and error.count("\n") == 1) if said else error == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: x, None),
+        (lambda x: x.astype("int64"), None),
+        (lambda x: x.astype("uint16"), None),
+        (lambda x: x / 255, "taken to be in [0, 1]"),
+        (lambda x: (x / 255).astype("float16").astype("float32"), "taken to be in [0, 1]"),
+        (lambda x: x / 127.5 - 1, "taken to be in [-1, 1]"),
+        (lambda x: x.astype("float32"), "taken to be in [0, 255]"),
+        (lambda x: x.astype("uint16") * 257, "16 bits"),
+    ],
+)
+def test_ranges_of_pixels(tmp_path, capsys, change, said):
+    found = load(save_npz(tmp_path / "set.npz", x_train=change(IMAGES), y_train=LABELS))
+    assert np.array_equal(found.images[..., 0], IMAGES)
+    error = capsys.readouterr().err
+    assert said in error if said else error == ""
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bool", "int32"])
+def test_pixels_of_zero_and_one_are_scaled(tmp_path, capsys, dtype):
+    ones = (IMAGES > 100).astype(dtype)
+    found = load(save_npz(tmp_path / "set.npz", x_train=ones, y_train=LABELS))
+    assert np.array_equal(found.images[..., 0], ones.astype("uint8") * 255)
+    assert "pixels that are 0 or 1 are scaled to 0 and 255" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("low", [-0.5, 0.0])
+def test_other_ranges_are_refused(tmp_path, low):
+    path = save_npz(tmp_path / "set.npz", x_train=IMAGES * 1.5 + low, y_train=LABELS)
+    with pytest.raises(UserError, match="pixels go from .* to 382"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("images", "warning"),
+    [
+        (np.full((30, 28, 28), 200, "uint8"), "warning: all images are alike"),
+        (IMAGES // 16, "warning: the brightest pixel of all images is 15 of 255"),
+    ],
+)
+def test_images_that_look_like_a_mistake(tmp_path, capsys, images, warning):
+    load(save_npz(tmp_path / "set.npz", x_train=images, y_train=LABELS))
+    error = capsys.readouterr().err
+    assert error.startswith(warning) and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (LABELS[:, None].astype("i8"), datasets.CLOTHES),
+        (LABELS.astype("float32"), datasets.CLOTHES),
+        (np.eye(10)[LABELS], datasets.CLOTHES),
+        (np.eye(10, dtype=bool)[LABELS % 3], datasets.CLOTHES[:3]),
+        (LABELS % 2 * 3, ("T-shirt/top", "dress")),
+        (LABELS.astype(int) % 3 * 50 - 50, ("-50", "0", "50")),
+        (LABELS % 2 == 0, ("T-shirt/top", "trouser")),
+        (np.array(["b10", "b2", "a", "Tür"] * 8)[:30], ("a", "b2", "b10", "Tür")),
+        (np.array(["b10", "b2", "a"] * 10).astype("S"), ("a", "b2", "b10")),
+        (np.array([["no"], ["yes"]] * 15), ("no", "yes")),
+    ],
+)
+def test_labels_of_any_kind(tmp_path, labels, names):
+    found = load(save_npz(tmp_path / "set.npz", x_train=IMAGES, y_train=labels))
+    assert found.class_names == names
+    assert found.labels.dtype == "int32" and found.labels.shape == (30,)
+    assert set(found.labels.tolist()) == set(range(len(names)))
+    if labels.dtype.kind == "U" and labels.ndim == 1:
+        assert [names[label] for label in found.labels] == labels.tolist()
+
+
+def test_three_of_ten_classes(tmp_path, capsys):
+    chosen = np.isin(LABELS, (0, 3, 9))
+    path = save_npz(tmp_path / "set.npz", x_train=IMAGES[chosen], y_train=LABELS[chosen])
+    found = load(path)
+    assert found.class_names == ("T-shirt/top", "dress", "ankle boot")
+    assert found.labels.tolist() == [0, 1, 2] * 3
+    assert "the other 7 classes do not occur" in capsys.readouterr().err
+    assert datasets.load_mnist(str(path)).class_names == ("0", "3", "9")
+
+
+def test_class_names_in_the_file(tmp_path):
+    names = np.array([f"thing {number}" for number in range(10)])
+    path = save_npz(tmp_path / "set.npz", images=IMAGES, labels=LABELS, class_names=names)
+    assert load(path).class_names == tuple(names)
+
+
+def test_images_of_other_sizes_have_no_usual_names(tmp_path):
+    path = save_npz(tmp_path / "set.npz", x_train=IMAGES[:, :20, :20], y_train=LABELS)
+    assert load(path).class_names == tuple("0123456789")
+    found = load(save_npz(path, x_train=IMAGES, y_train=LABELS), image_size=32)
+    assert found.images.shape == (30, 32, 32, 1) and found.class_names == datasets.CLOTHES
+
+
+def test_the_sample_in_another_size():
+    found = datasets.load_mnist("sample", image_size=14, channels=3)
+    assert found.images.shape == (10_000, 14, 14, 3) and found.class_names == datasets.DIGITS
+
+
+# ---- IDX files and tables
+
+
+@pytest.mark.parametrize(
+    ("images_name", "labels_name"),
+    [
+        ("train-images.idx3-ubyte", "train-labels.idx1-ubyte"),
+        ("train-images-idx3-ubyte/train-images-idx3-ubyte", "b/train-labels-idx1-ubyte"),
+        ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),  # and yet not gzipped
+        ("emnist-train-images-idx3-ubyte", "emnist-train-labels-idx1-ubyte"),
+        ("Train-Images-IDX3-ubyte", "TRAIN-LABELS-IDX1-UBYTE"),
+    ],
+)
+def test_names_of_idx_files(tmp_path, images_name, labels_name):
+    for name, array in ((images_name, IMAGES), (labels_name, LABELS)):
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(idx(array))
+    for path in (tmp_path / "set", tmp_path / "set" / images_name, tmp_path / "set" / labels_name):
+        found = load(path)
+        assert np.array_equal(found.images[..., 0], IMAGES)
+        assert np.array_equal(found.labels, LABELS)
+
+
+def test_parts_of_idx_files(tmp_path):
+    for part, images in (("train", IMAGES), ("t10k", IMAGES[:3])):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(gzip.compress(idx(images)))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(idx(LABELS[: len(images)]))
+    assert len(load(tmp_path).images) == 30
+    assert len(datasets.load_mnist(str(tmp_path)).images) == 33
+    assert len(load(tmp_path / "t10k-images-idx3-ubyte").images) == 3
+    (tmp_path / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(UserError, match="it holds images and no labels"):
+        load(tmp_path)
+    assert len(load(tmp_path, labels_needed=False).images) == 30
+    (tmp_path / "emnist-train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+    with pytest.raises(UserError, match="several sets: name emnist-train-images-idx3-ubyte or"):
+        load(tmp_path)
+
+
+def csv(header, rows):
+    return "\n".join([*header, *(",".join(map(str, row)) for row in rows)]) + "\n"
+
+
+FLAT = IMAGES.reshape(30, -1)
+PIXELS = [f"pixel{number}" for number in range(784)]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ([",".join(["label", *PIXELS])], [(y, *x) for x, y in zip(FLAT, LABELS, strict=True)]),
+        ([], [(y, *x) for x, y in zip(FLAT, LABELS, strict=True)]),
+        ([",".join([*PIXELS, "Label"])], [(*x, y) for x, y in zip(FLAT, LABELS, strict=True)]),
+        (
+            ['"label",' + ",".join(PIXELS)],
+            [(f'"{y}"', *x) for x, y in zip(FLAT, LABELS, strict=True)],
+        ),
+    ],
+)
+def test_tables(tmp_path, capsys, header, rows):
+    (tmp_path / "set.csv").write_text("\ufeff" + csv(header, rows), encoding="utf-8")
+    found = load(tmp_path / "set.csv")
+    assert np.array_equal(found.images[..., 0], IMAGES) and np.array_equal(found.labels, LABELS)
+    assert found.class_names == datasets.CLOTHES and capsys.readouterr().err == ""
+
+
+def test_tables_of_other_kinds(tmp_path):
+    path = tmp_path / "set.csv"
+    path.write_text(csv([",".join(PIXELS)], FLAT))
+    with pytest.raises(UserError, match="it holds images and no labels"):
+        load(path)
+    assert np.array_equal(load(path, labels_needed=False).images[..., 0], IMAGES)
+    colours = np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3))
+    path.write_text(csv([], [("ab"[i % 2], *x) for i, x in enumerate(colours.reshape(4, -1))]))
+    found = load(path)
+    assert np.array_equal(found.images, colours) and found.class_names == ("a", "b")
+    path.write_text(csv([], FLAT[:, :12]))
+    with pytest.raises(UserError, match="it has 12 columns, where a label and the pixels of a sq"):
+        load(path)
+    path.write_text(csv([",".join(["label", *PIXELS])], []))
+    with pytest.raises(UserError, match="there are no images"):
+        load(path)
+
+
+@pytest.mark.parametrize("name", ["set.pkl", "set.parquet", "README"])
+def test_other_files_are_told_which_formats_are_read(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(
+        UserError, match="an .npz file, IDX files .plain or .gz., a .csv file, or a f"
+    ):
+        load(tmp_path / name)
+
+
+# ---- paths, choices, downloads
+
+
+def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    save_npz(tmp_path / "set.npz", x_train=IMAGES, y_train=LABELS)
+    assert load("~/set.npz").source == "~/set.npz"
+    with pytest.raises(UserError, match="cannot read ~nobody-of-that-name/set.npz"):
+        load("~nobody-of-that-name/set.npz")
+
+
+def test_a_limit_takes_some_of_all_classes():
+    labels = np.repeat(np.arange(10), 100)
+    images = labels.astype("uint8").reshape(-1, 1, 1, 1)
+    found = datasets.Dataset(images, labels, datasets.DIGITS, "test")
+    few = found.limited(200, seed=1)
+    assert np.bincount(few.labels).min() > 8 and (np.diff(few.labels) >= 0).all()
+    assert np.array_equal(few.images.ravel(), few.labels)
+    assert few.sha256() == found.limited(200, seed=1).sha256()
+    assert few.sha256() != found.limited(200, seed=2).sha256()
+    for count in (None, 1000, 5000):
+        assert found.limited(count, seed=1).sha256() == found.sha256()
+
+
+def test_a_damaged_download_is_made_again(tmp_path, monkeypatch, capsys):
+    arrays = io.BytesIO()
+    np.savez(arrays, x_train=IMAGES, y_train=LABELS)
+    network = {"mnist.npz.new": arrays.getvalue()}
+    folder = tmp_path / "datasets"
+    folder.mkdir()
+    (folder / "mnist.npz").write_bytes(b"half a download")
+    (folder / "mnist.npz.new").write_bytes(b"a process that was killed")
+
+    def get_file(name, origin, cache_subdir):
+        assert origin.endswith("/mnist.npz")
+        path = tmp_path / cache_subdir / name
+        if not path.exists():
+            path.write_bytes(network[name])
+        return str(path)
+
+    monkeypatch.setattr("keras.utils.get_file", get_file)
+    assert datasets.load_mnist("full").source == "full"
+    error = capsys.readouterr().err
+    assert f"cannot read {folder / 'mnist.npz'}" in error and "was downloaded again" in error
+    assert [path.name for path in folder.iterdir()] == ["mnist.npz"]
+    assert len(datasets.load_mnist("full").images) == 30 and capsys.readouterr().err == ""
+
+    network.clear()
+    (folder / "mnist.npz").write_bytes(b"half a download")
+    with pytest.raises(
+        UserError, match=f"delete {folder / 'mnist.npz'} to have it downloaded again"
+    ):
+        datasets.load_mnist("full")
+    assert (folder / "mnist.npz").exists()
+
+
+def test_looking_at_ones_own_images(shapes, monkeypatch, capsys):
+    monkeypatch.chdir(shapes.parent)
+    show(["fashion", "--data", "shapes", "--image-size", "16"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "9 images of 16 x 16 in colour from shapes"
+    assert lines[1].split() == ["0", "Tür", "2", "3"]
+    with Image.open(lines[-1]) as picture:
+        assert picture.getpixel((8, picture.height - 8)) != (255, 255, 255)
