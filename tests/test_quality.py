@@ -73,6 +73,7 @@ def test_the_figures_are_in_the_table_and_in_a_picture(with_figures):
         assert image.size == (900, 320)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_figures(with_figures, tmp_path, monkeypatch):
     arguments = [*TINY, "--epochs", "3", "--evaluate-every", "2", "--out", str(tmp_path / "run")]
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
@@ -82,6 +83,7 @@ def test_a_resumed_run_has_the_same_figures(with_figures, tmp_path, monkeypatch)
     assert_same_run(tmp_path / "run", with_figures)
 
 
+@pytest.mark.slow
 def test_figures_that_begin_or_end_with_a_resumed_run(tmp_path):
     """The cells of the epochs before are empty, those after as well, and the picture stays."""
     out = ["--out", str(tmp_path)]
@@ -134,25 +136,24 @@ def generator(labels=True, tanh=True):
 
 def test_the_figures_depend_on_the_generator_alone(clothes):
     model = generator()
-    measure = Quality(clothes.first(200), (-1, 1), 5, 2)
+    measure = Quality(clothes.limited(200, 0), (-1, 1), 5, 2)
     python_random = random.getstate()
     assert measure.after(1, model) == {}
     first = measure.after(2, model)
     assert list(first) == ["label_accuracy", "frechet_distance"]
     assert measure.after(4, model) == first
     assert random.getstate() == python_random
-    assert Quality(clothes.first(200), (-1, 1), 5, 1).after(7, model) == first
-    assert Quality(clothes.first(200), (0, 1), 5, 1).after(7, model) != first
+    assert Quality(clothes.limited(200, 0), (-1, 1), 5, 1).after(7, model) == first
+    assert Quality(clothes.limited(200, 0), (0, 1), 5, 1).after(7, model) != first
 
 
 def test_real_images_score_as_such(clothes):
     """A sampler that hands out real images: the label accuracy of the judge, and no distance."""
-    measure = Quality(clothes.first(50), (-1, 1), 0, 1)
+    few = clothes.limited(50, 0)
+    measure = Quality(few, (-1, 1), 0, 1)
     measure.after(1, generator())
-    order = np.argsort(clothes.labels[:50], kind="stable")
-    sampler = SimpleNamespace(
-        takes_labels=True, draw=lambda count, labels, rng: clothes.images[:50][order]
-    )
+    order = np.argsort(few.labels, kind="stable")
+    sampler = SimpleNamespace(takes_labels=True, draw=lambda *_: few.images[order])
     figures = measure._figures_of(sampler, None)
     assert figures["label_accuracy"] > 0.9
     assert figures["frechet_distance"] == pytest.approx(0, abs=1e-6)
