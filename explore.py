@@ -64,7 +64,8 @@ def main(argv=None):
         explorer.check_window()
         generator.load()
         define_explorer(generator, arguments.seed, layout)
-        explorer.pyplot.show()
+        if not explorer.pyplot.isinteractive():  # a notebook has shown it by now
+            explorer.pyplot.show()
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def test_a_class_turns_into_another(open_one, name):
     images, _ = generate.generate_images(one.generator, 0, 1, 3)
     np.testing.assert_allclose(one.image, images[0], atol=1e-6)
     slider = one.class_sliders[7]
-    drag(slider.ax, (0.1, 0.5), (0.25, 0.5), (0.5, 0.5))
+    drag(slider.ax, (0.02, 0.5), (0.25, 0.5), (0.5, 0.5))
     shares = np.zeros((1, len(one.generator.class_names)), "float32")
     shares[0, [0, 7]] = 0.5
     np.testing.assert_allclose(one.label, shares, atol=1e-6)
@@ -219,7 +219,7 @@ def test_what_cannot_be_saved_is_said(open_one, tmp_path):
         ({"latent": np.zeros((1, 6)), "label": np.ones((1, 10), int)}, "takes numbers of shape"),
         ({"latent": np.full((1, 6), np.nan), "label": np.ones((1, 10))}, "holds NaN"),
         ({"latent": np.zeros((1001, 6)), "label": np.ones((1001, 10))}, "at most 1000"),
-        ({"latent": np.array([None]), "label": np.ones((1, 10))}, "Object arrays"),
+        ({"latent": np.array([None]), "label": np.ones((1, 10))}, "Python objects"),
         (None, "no such file"),
         (b"no zip file", "not a zip file"),
     ],

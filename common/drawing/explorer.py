@@ -66,8 +66,8 @@ class Explorer:
     hint = "Drag a slider."
     size = 7.2, 5.6  # of the figure, inches
     image_place = 0.04, 0.16, 0.5, 0.8  # left, bottom, width, height; shares of the figure's
-    sliders_place = 0.7, 0.6, 0.2, 0.3
-    buttons_place = 0.6, 0.2, 0.36, 0.1
+    sliders_place = 0.7, 0.78, 0.22, 0.14
+    buttons_place = 0.58, 0.18, 0.38, 0.08
 
     def __init__(self, generator, seed=0):
         self.generator = generator
@@ -158,13 +158,18 @@ class Explorer:
         sliders = []
         for row, name in enumerate(names):
             axes = self._add_axes((left, bottom + height - (row + 1) * step, width, step))
-            name = name if len(name) <= 16 else f"{name[:15]}…"
+            name = name if len(name) <= 14 else f"{name[:13]}…"
             slider = Slider(axes, name, low, high, valinit=0, valfmt=text, color=ACCENT)
             slider.vline.set_visible(False)  # a mark of the first value
             slider.poly.set_visible(low == 0)
+            # A margin on both sides, so that the whole handle can be caught at either end.
+            margin = 0.04 * (high - low)
+            axes.set_xlim(low - margin, high + margin)
+            slider.track.set(x=0.04 / 1.08, width=1 / 1.08)
+            thickness = 0.045 / (step * self.size[1])  # of 0.045 inches
             for bar in (slider.track, slider.poly):
-                bar.set(y=0.44, height=0.12)
-            for label, x in ((slider.label, -0.06), (slider.valtext, 1.06)):
+                bar.set(y=(1 - thickness) / 2, height=thickness)
+            for label, x in ((slider.label, -0.02), (slider.valtext, 1.02)):
                 label.set(x=x, fontsize=9, color=INK if x < 0 else FAINT, parse_math=False)
             sliders.append(slider)
         return sliders
@@ -194,29 +199,30 @@ class ClassExplorer(Explorer):
     """
 
     hint = "Drag a class up: what it gains, the others lose."
-    image_place = 0.03, 0.12, 0.48, 0.84
-    sliders_place = 0.66, 0.2, 0.26, 0.1
-    buttons_place = 0.56, 0.08, 0.4, 0.08
-    classes_place = 0.54, 0.36, 0.44, 0.6
 
     def __init__(self, generator, seed=0):
         shown = generator.class_names[:MAX_SLIDERS]
         self._columns = [
             shown[start : start + MAX_IN_COLUMN] for start in range(0, len(shown), MAX_IN_COLUMN)
         ]
-        self.size = (6 + 4 * len(self._columns), 6)
+        self._column = 4.4 if len(self._columns) == 1 else 3.4  # its width, inches
+        width = 5.4 + len(self._columns) * self._column
+        self.size = width, 6
+        self.image_place = 0.3 / width, 0.12, 4.8 / width, 0.84
+        self.sliders_place = 6.6 / width, 0.2, (self._column - 1.8) / width, 0.1
+        self.buttons_place = 5.6 / width, 0.08, (self._column - 0.4) / width, 0.08
         self.shares = np.zeros(len(generator.class_names))
         self.shares[0] = 1
         super().__init__(generator, seed)
 
     def _add_controls(self):
         super()._add_controls()
-        left, bottom, width, height = self.classes_place
-        width /= len(self._columns)
+        left, _, width, _ = self.sliders_place
+        step = min(0.6 / len(self._columns[0]), 0.07)
         self.class_sliders = []
         for column, names in enumerate(self._columns):
-            # Names stand to the left of the sliders, and values to the right.
-            place = (left + (column + 0.27) * width, bottom, 0.59 * width, height)
+            height = step * len(names)
+            place = left + column * self._column / self.size[0], 0.96 - height, width, height
             self.class_sliders += self._add_sliders(place, names, 0, 1, "%.2f")
         for number, slider in enumerate(self.class_sliders):
             slider.on_changed(lambda share, number=number: self._set_share(number, share))

@@ -121,7 +121,8 @@ class LabelMapEditor(Explorer):
         axes.set_frame_on(True)
         axes.spines[:].set_color("#dcd9d2")
         self.file = TextBox(axes, "Map ", color="white", hovercolor="white")
-        self.file.label.set_fontsize(9)
+        for text in (self.file.label, self.file.text_disp):
+            text.set(fontsize=9, parse_math=False)
         self.buttons += [*buttons, *self._add_buttons(self.load_place, {"Load": self.load})]
 
     def _add_palette(self):
