@@ -340,7 +340,7 @@ def save_painter(path, spread):
 def few_facades(monkeypatch):
     """Sixty drawn facades in the place of all; what their judge sees are the true colours."""
     few = facades.Facades(*drawn_facades.draw_all(60), "drawn")
-    monkeypatch.setattr(facades, "load_facades", lambda source="auto": few)
+    monkeypatch.setattr(facades, "load_facades", lambda *_: few)
 
     def look(judge, images):
         colours = facades.colours(np.arange(12)).astype(int)
@@ -350,7 +350,7 @@ def few_facades(monkeypatch):
     monkeypatch.setattr(segmenter.Judge, "look", look)
 
 
-def test_a_generator_of_label_maps(here, few_facades, capsys, error_of):
+def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypatch):
     save_painter(here / "painter.keras", 0.1)
     found = figures("--model", "painter.keras", "--data", "drawn")
     assert (found["samples"]["count"], found["real"]["count"]) == (12 * 20, 12)
@@ -366,6 +366,10 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of):
     assert found["samples"]["figures"]["colour_variation"]["value"] == pytest.approx(0, abs=1e-9)
     assert found["samples"]["count"] == 10 * 10
     assert "takes label maps" in error_of(evaluate.main, *arguments, "--cas")
+    few = facades.load_facades()._replace(class_names=("wall", "window"))
+    monkeypatch.setattr(facades, "load_facades", lambda *_: few)
+    error = error_of(evaluate.main, *arguments)
+    assert "has 12 classes, and the label maps from drawn have 2" in error
 
 
 def test_help_and_errors_come_without_importing_tensorflow(run_script):
@@ -374,9 +378,9 @@ import sys, evaluate
 try:
     evaluate.main(sys.argv[1:])
 finally:
-    print("tensorflow" in sys.modules, file=sys.stderr)
+    print("tensorflow" in sys.modules, "matplotlib" in sys.modules, file=sys.stderr)
 """
     for arguments, status in ((["--help"], 0), (["--model", "cgan", "--count", "0"], 2)):
         done = run_script("-c", code, *arguments)
         assert done.returncode == status
-        assert done.stderr.splitlines()[-1] == "False"
+        assert done.stderr.splitlines()[-1] == "False False"
