@@ -177,7 +177,7 @@ def test_the_page_of_a_training(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         interrupt_after(5, patch)
         assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2", "--out", str(run)]) == 130
-    assert f"\nWatch it: {run}/index.html\n" in capsys.readouterr().out
+    assert f"\nTo watch the training, open {run}/index.html\n" in capsys.readouterr().out
     assert states(run) == ("stopped", "Stopped with 1 epoch and 1 step saved.")
     cgan_fashion.main(["--resume", "--out", str(run)])
     assert states(run) == ("finished", "")
