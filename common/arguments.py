@@ -82,7 +82,10 @@ def problems_in_one_line(parser):
 
 def path_of(text):
     """A `type` for argparse: a path. Expands `~`, which the shell does not do in `--out=~/x`."""
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as problem:
+        raise argparse.ArgumentTypeError(f"{text}: {problem}") from None
 
 
 def bounded(kind, kind_name, low, high):

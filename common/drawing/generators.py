@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from common import UserError
+from common.data.reading import expand
 from common.models import saved_models
 
 import numpy as np
@@ -27,7 +28,7 @@ def find(name):
 
     Returns the path of the `.keras` file. Raises UserError if there is no such generator.
     """
-    path = Path(name).expanduser()
+    path = expand(name)
     if path.suffix == ".keras":
         return path
     if (path / "generator.keras").is_file():
@@ -81,6 +82,8 @@ class Generator:
             "label map", one-hot (n, H, W, classes).
         class_names: a tuple, empty if there are no classes.
         colours: a tuple of (red, green, blue), 0 to 255, for the classes of label maps, or ().
+        numbered_from: the number of the first class in the label maps that it was trained on, 0 or
+            1, or None if they were read by colours.
         pixel_range: the smallest and the largest value of a pixel that the model outputs.
         latent_shape: the shape of one latent, such as (100,).
         image_shape: (H, W, C) of one image. Loads the model.
@@ -99,6 +102,9 @@ class Generator:
             self.name = str(about.get("script") or config["config"]["name"])
             self.class_names = _class_names(about, n_classes)
             self.colours = tuple(map(tuple, about.get("colours") or ()))
+            self.numbered_from = about.get("numbered_from")
+            if self.numbered_from not in (0, 1, None):
+                raise ValueError(f"its label maps are numbered from {self.numbered_from}")
             low, high = about.get("pixel_range") or _range_by_activation(config)
             self.pixel_range = float(low), float(high)
         except UserError:

@@ -104,7 +104,7 @@ class Run:
                 f"began with: {state.data.get('images')} from {state.data.get('source')}"
             )
         state.data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
-        for name in ("class_names", "colours"):
+        for name in ("class_names", "colours", "numbered_from"):
             if hasattr(dataset, name):
                 state.about[name] = np.asarray(getattr(dataset, name)).tolist()
         self._dataset = dataset
