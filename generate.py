@@ -7,6 +7,7 @@
     python generate.py --model gaugan                          # facades from label maps
     python generate.py --model gaugan --layout labels.png --style photo.jpg
     python generate.py --model cgan --learning                 # the pictures of its training
+    python generate.py --model cgan --latent FILE.npz          # what explore.py has saved
     python generate.py --model some/generator.keras --count 1000 --save-arrays images.npz
 
 Prints the path of each file that it writes.
@@ -82,6 +83,12 @@ def define_parser():
         "--learning",
         action="store_true",
         help="animate the sample pictures of the training, from the run folder of the generator",
+    )
+    parser.add_argument(
+        "--latent",
+        type=path_of,
+        metavar="FILE.npz",
+        help="draw the latents and labels in this file, which explore.py has saved",
     )
     label_maps.add_options(parser)
     return parser
@@ -202,16 +209,30 @@ def draw_walk(generator, classes, subject, arguments):
     return np.concatenate(images), None if labels is None else np.concatenate(labels)
 
 
+def refuse_others(arguments, option, known):
+    """Raise UserError for whatever is given besides an option that goes with few others."""
+    for name, value in vars(arguments).items():
+        if value not in (None, False) and name not in ("model", "seed", option, *known):
+            name = name.removesuffix("_name").replace("_", "-")
+            raise UserError(f"--{option} says itself what to draw: leave out --{name}")
+
+
+def draw_latents(generator, arguments):
+    """Draw what a file of inputs holds, write the picture, and return images and labels."""
+    from common import plotting
+    from common.drawing import inputs
+
+    latents, labels = inputs.load(arguments.latent, generator)
+    images = generator.draw(latents, labels)
+    plotting.save_grid(images, arguments.out, columns=min(len(images), 10))
+    return images, labels
+
+
 def draw_learning(generator, arguments):
     """Write the animation of the sample pictures beside a generator. Raises UserError for none."""
     from common.drawing import learning
 
-    options = ("class_name", "count", "save_arrays", "show", "interpolate", "interpolate_latent")
-    options += ("frames", "frame_size", "layout", "style", "latent_scale")
-    for option in options:
-        if getattr(arguments, option) not in (None, False):
-            name = option.removesuffix("_name").replace("_", "-")
-            raise UserError(f"--learning draws nothing anew: leave out --{name}")
+    refuse_others(arguments, "learning", ("out", "fps"))
     if arguments.out:
         check_writable(arguments.out, (".gif",))
     out = arguments.out or default_path(f"{generator.name}_learning.gif")
@@ -221,6 +242,8 @@ def draw_learning(generator, arguments):
 
 def default_out(generator, classes, arguments, count):
     """A path that says what the picture shows; `count` is what the command line said, or None."""
+    if arguments.latent:
+        return default_path(f"{generator.name}_{arguments.latent.stem}.png")
     parts = [generator.name, *(generator.class_names[label] for label in classes)]
     parts += [path.stem for path in (arguments.layout, arguments.style) if path]
     parts += ["walk"] * arguments.interpolate_latent
@@ -258,11 +281,13 @@ def main(argv=None):
         generator = generators.Generator(generators.find(arguments.model))
         if arguments.learning:
             return draw_learning(generator, arguments)
+        if arguments.latent:
+            refuse_others(arguments, "latent", ("out", "save_arrays", "show"))
         check_options(arguments, generator)
         classes = find_classes(arguments, generator)
         walking = bool(arguments.interpolate) or arguments.interpolate_latent
         check_outputs(arguments, walking)
-        takes_label_maps = generator.label_kind == "label map"
+        takes_label_maps = generator.label_kind == "label map" and not arguments.latent
         subject = label_maps.find_subject(generator, arguments) if takes_label_maps else None
         encoder = None
         if arguments.style:
@@ -270,7 +295,9 @@ def main(argv=None):
         generator.load()
         if not arguments.out:
             arguments.out = default_out(generator, classes, arguments, count)
-        if walking:
+        if arguments.latent:
+            images, labels = draw_latents(generator, arguments)
+        elif walking:
             images, labels = draw_walk(generator, classes, subject, arguments)
         elif takes_label_maps:
             images = label_maps.draw_label_maps(generator, encoder, subject, arguments)

@@ -1,12 +1,12 @@
-"""What the scripts share; nothing here is needed to understand a model.
+"""Code that the scripts share. You can understand a model without it: a script shows all of that.
 
-The rooms, from top to bottom: `training`, a run and its folder; `drawing`, pictures from saved
-generators; `models`, what is built on Keras models; `data`, images to learn from. The modules
-beside them are for all: errors, command lines, files, pictures, the import of Keras. A room imports
-only from those below it.
+There are four subpackages, from top to bottom: `training` (a training run and its folder),
+`drawing` (pictures from saved generators), `models` (helpers for Keras models) and `data` (the
+images to learn from). Each imports only from those below it. The modules beside them serve all
+four: command lines in `arguments`, the import of Keras in `backend`, `files`, and `plotting`.
 
-Importing this package sets environment variables that TensorFlow and Keras read when they are
-imported. So a script imports from `common` before it imports keras.
+Importing this package sets environment variables that TensorFlow and Keras read only once, when
+they are imported. So a script imports from `common` before it imports keras.
 """
 
 import os
@@ -15,11 +15,12 @@ import warnings
 
 if "tensorflow" in sys.modules or "keras" in sys.modules:
     warnings.warn(
-        "import common before keras and tensorflow: its settings come too late now", stacklevel=2
+        "import common before keras and tensorflow: they do not read its settings any more",
+        stacklevel=2,
     )
 
 # TensorFlow leaves oneDNN off on x86 CPUs without AVX-512 VNNI, where a training step then takes
-# about three times as long. A user's own setting is kept.
+# about three times as long. If the user has set the variable, that value is kept.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
@@ -29,10 +30,11 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     )
 os.environ["KERAS_BACKEND"] = "tensorflow"
 
-# A notebook leaves the name of its own backend in this variable for the programs that it starts.
-# matplotlib cannot be imported where there is no such backend, and only a window needs one.
+# A notebook sets MPLBACKEND to a backend of its own, and the programs that it starts inherit that.
+# Where this backend is not installed, importing matplotlib fails. Only a window needs a backend, so
+# the variable is removed here, and `common.plotting.show` uses its value.
 MATPLOTLIB_BACKEND = os.environ.pop("MPLBACKEND", None)
 
 
 class UserError(ValueError):
-    """A mistake that the person at the terminal can mend: one line says what and how."""
+    """An error that the user can correct; its message, one line, says what to do."""

@@ -1,4 +1,4 @@
-"""Command lines: numbers have bounds, and an error is one line."""
+"""Command-line options of the scripts: numbers are checked against bounds, errors are one line."""
 
 import argparse
 import contextlib
@@ -17,9 +17,10 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
     def parse_args(self, args=None, namespace=None):
-        """As argparse's. From then on, a character that a console cannot print is escaped."""
+        """Parse as argparse does. Then make characters that the console lacks print as escapes."""
         for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError, ValueError):  # there is none, or it is another
+            # The stream may be None, closed, or an object of another type.
+            with contextlib.suppress(AttributeError, ValueError):
                 stream.reconfigure(errors="backslashreplace")
         return super().parse_args(args, namespace)
 
@@ -63,7 +64,10 @@ class ArgumentParser(argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def problems_in_one_line(parser):
-    """Leave the program where the block cannot go on: status 2 with the reason, 130 for Ctrl-C."""
+    """End the program if the block raises an error that the user can cause.
+
+    The exit status is 2, with the error in one line on stderr, or 130 after Ctrl-C.
+    """
     try:
         yield
     except UserError as problem:
@@ -77,7 +81,7 @@ def problems_in_one_line(parser):
 
 
 def path_of(text):
-    """A type for argparse: a path, `~` being the home folder wherever the shell has left it."""
+    """A `type` for argparse: a path. Expands `~`, which the shell does not do in `--out=~/x`."""
     try:
         return Path(text).expanduser()
     except RuntimeError as problem:
@@ -85,14 +89,14 @@ def path_of(text):
 
 
 def bounded(kind, kind_name, low, high):
-    """A type for argparse: a number of a kind, int or float, from `low` to `high`."""
+    """A `type` for argparse: numbers from `low` to `high`; `kind` is int or float."""
 
     def parse(text):
         try:
             number = kind(text)
         except ValueError:
             raise argparse.ArgumentTypeError(f"{text!r} is not a {kind_name}") from None
-        if not low <= number <= high:  # nor is NaN
+        if not low <= number <= high:  # also true for NaN
             raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
         return number
 
@@ -100,88 +104,119 @@ def bounded(kind, kind_name, low, high):
 
 
 DATASETS = (
-    "auto: Keras's cache or download, else the embedded sample; full; sample; "
-    "or a path: a folder with a folder of images for each class, or .npz, IDX or CSV files "
-    "(default: auto)"
+    "auto: the full set from Keras's cache or a download, else the embedded sample; full: the full "
+    "set or an error; sample: never a download; or a path: a folder with a folder of images for "
+    "each class, or .npz, IDX or CSV files (default: auto)"
 )
 
 
 def add_data_option(parser, sources=DATASETS):
-    """Add --data, a source of `common.datasets` or what else `sources` describes."""
+    """Add --data. `sources` is its help text, which lists the sources that the loader accepts."""
     parser.add_argument("--data", default="auto", metavar="SOURCE", help=sources)
 
 
 def add_image_options(parser):
-    """Add the options for images of one's own."""
+    """Add --image-size and --channels, which apply to images that the user brings."""
     parser.add_integer(
-        "--image-size", 16, 128, None, "scale own images to N x N pixels (28 if grey, else 32)"
+        "--image-size",
+        16,
+        128,
+        None,
+        "scale your own images to N x N pixels (default: arrays keep their size, images in folders "
+        "get 28 if all are grey, else 32)",
     )
     parser.add_argument(
         "--channels",
         type=int,
         choices=(1, 3),
-        help="own images in grey or in colour (default: grey if all of them are)",
+        help="read your own images in grey (1) or in colour (3) (default: grey if all of them are)",
     )
 
 
+def image_options(arguments):
+    """The options of `add_image_options`, as a loader of `common.data.datasets` takes them."""
+    options = ("image_size", "channels")
+    return {name: getattr(arguments, name) for name in options} | {"n_batch": arguments.batch_size}
+
+
 def add_label_map_option(parser):
-    """Add --layout-from, for label maps whose classes are numbers."""
+    """Add --layout-from, for label maps that contain numbers of classes."""
     parser.add_argument(
         "--layout-from",
         type=int,
         choices=(0, 1),
-        help="the number of the first class in own label maps (default: what their numbers or "
-        "colours say)",
+        help="the number of the first class in your own label maps (default: detected from their "
+        "numbers or colours)",
     )
 
 
 def add_picture_option(parser, default):
-    """Add --out, the picture to write, for a module that is run by itself."""
+    """Add --out, the picture to write, for a package that is run with `python -m`."""
     parser.add_argument(
         "--out",
         type=path_of,
         metavar="FILE.png",
-        help=f"the picture (default: {default} in generated/)",
+        help=f"the picture to write (default: {default} in generated/)",
     )
 
 
 def training_parser(name, description, epochs, batch_size, latent_dim, sources=DATASETS):
-    """The options that all training scripts share, with a script's own defaults."""
+    """A parser with the options that all training scripts share, and the defaults of one script."""
     parser = ArgumentParser(prog=f"{name}.py", description=description)
-    parser.add_integer("--epochs", 1, 1_000_000, epochs, "each has a step for every full batch")
+    parser.add_integer(
+        "--epochs", 1, 1_000_000, epochs, "passes over the images; one step for each full batch"
+    )
     parser.add_integer(
         "--batch-size", 2, 65_536, batch_size, "images in a batch, half real and half generated"
     )
-    parser.add_integer("--latent-dim", 1, 10_000, latent_dim, "random numbers behind an image")
+    parser.add_integer(
+        "--latent-dim", 1, 10_000, latent_dim, "random numbers from which an image is generated"
+    )
     add_data_option(parser, sources)
     parser.add_integer("--limit", 2, 1_000_000_000, None, "use N of the images, chosen by the seed")
-    parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
+    parser.add_integer(
+        "--seed", 0, 2**32 - 1, 0, "the same seed on the same machine gives the same pictures"
+    )
     parser.add_argument(
         "--deterministic",
         action="store_true",
-        help="same pictures on a GPU as well, where that costs speed; a CPU needs no telling",
+        help="make training on a GPU repeatable, at the cost of speed; on a CPU it always is",
     )
     parser.add_argument(
         "--mixed-precision",
         action="store_true",
-        help="compute in 16 bits where that is safe: for GPUs with tensor cores, and CPUs with "
-        "AVX512_BF16 or AMX; slow on others",
+        help="compute in 16 bits where that is safe: faster on GPUs with tensor cores and on CPUs "
+        "with AVX512_BF16 or AMX, slower on others",
     )
     parser.add_argument(
         "--jit",
         action="store_true",
-        help="compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
+        help="compile the training steps with XLA: the first step is slow, the others are mostly "
+        "faster on a GPU",
     )
     parser.add_number(
         "--average-decay",
         0,
         0.999999,
         0.999,
-        "of the moving average of the generator's weights, which is what is sampled and saved; "
-        "0 for the weights as they are",
+        "decay of the moving average of the generator's weights, which is sampled and saved; "
+        "0 to sample and save the weights themselves",
+    )
+    parser.add_integer(
+        "--evaluate-every",
+        0,
+        1_000_000,
+        None,
+        "epochs from one evaluation of generated images to the next; 0 for none (default: as often "
+        "as takes less than 3 %% of the training time; none if common/models/judges has no network "
+        "for such images)",
     )
     parser.add_number(
-        "--checkpoint-minutes", 0, 1e6, 10, "save inside an epoch, too; 0 for after every step"
+        "--checkpoint-minutes",
+        0,
+        1e6,
+        10,
+        "minutes from one save to the next within an epoch; 0 to save after every step",
     )
     parser.add_argument(
         "--out",
@@ -192,21 +227,24 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
     )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
-        "--resume", action="store_true", help="go on where the run in the folder was saved"
+        "--resume", action="store_true", help="continue the run in the folder from its last save"
     )
     existing.add_argument(
-        "--overwrite", action="store_true", help="delete the run in the folder and start afresh"
+        "--overwrite", action="store_true", help="delete the run in the folder and start a new one"
     )
     return parser
 
 
 def check_training(arguments):
-    """Raise UserError for options that do not go together."""
+    """Raise UserError for options that contradict each other."""
     if arguments.jit and arguments.deterministic:
-        raise UserError("Keras compiles nothing with --deterministic: leave out that or --jit")
+        raise UserError(
+            "Keras does not use XLA in deterministic mode: leave out --jit or --deterministic"
+        )
     if arguments.batch_size % 2:
         raise UserError(
-            f"--batch-size {arguments.batch_size} is odd: half a batch is real, half generated"
+            f"--batch-size {arguments.batch_size} is odd: give an even number, since half of a "
+            "batch is real and half is generated"
         )
     if arguments.limit is not None and arguments.limit < arguments.batch_size:
         raise UserError(

@@ -1,8 +1,8 @@
-"""Imports keras, and with it TensorFlow, without TensorFlow's start-up messages.
+"""Imports Keras and TensorFlow without showing TensorFlow's start-up messages.
 
-They are written straight to file descriptor 2 before any log level is read (TensorFlow issue
-100442), so the descriptor itself points elsewhere meanwhile. Should the import fail, what it
-wrote is shown.
+TensorFlow writes these messages straight to file descriptor 2, before it reads any log level
+(TensorFlow issue 100442). So the descriptor is redirected to a temporary file during the import. If
+the import fails, the messages are shown.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import tempfile
 def _without_messages():
     try:
         stderr = os.dup(2)
-    except OSError:  # there is none
+    except OSError:  # the process has no stderr
         yield
         return
     with tempfile.TemporaryFile() as messages:
@@ -35,20 +35,20 @@ try:
         import keras
         import tensorflow
 except KeyboardInterrupt:
-    raise SystemExit(130) from None  # TensorFlow takes seconds to import; nothing has begun yet
+    raise SystemExit(130) from None  # Ctrl-C during the import, which takes seconds
 
-# What a user's keras.json or KERAS_FLOATX may say for other programs. Convolutions on images whose
-# channels come first do not run on a CPU, and the optimizers here are for float32.
+# A user's keras.json or KERAS_FLOATX may say otherwise, for other programs. But convolutions on
+# images with the channels first do not run on a CPU, and `common` expects float32 weights.
 keras.config.set_image_data_format("channels_last")
 keras.config.set_floatx("float32")
 keras.config.set_dtype_policy("float32")
 
 
 def mixed_precision():
-    """The name of the dtype policy that computes in 16 bits and keeps weights in 32.
+    """The name of the Keras dtype policy that computes in 16 bits and keeps weights in 32.
 
-    bfloat16 has the range of float32, so gradients need no scaling. GPUs compute in it since
-    compute capability 8.0 (Ampere); for older ones it is float16, with Keras's loss scaling.
+    bfloat16 has the range of float32, so gradients need no scaling. GPUs support it from compute
+    capability 8.0 (Ampere) on. For older ones the policy is float16, for which Keras scales losses.
     """
     for gpu in tensorflow.config.list_physical_devices("GPU"):
         details = tensorflow.config.experimental.get_device_details(gpu)

@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written beside, flushed to disk, then renamed."""
+"""Writing files so that they are complete or absent: under a temporary name, then renamed."""
 
 import contextlib
 import os
@@ -7,43 +7,43 @@ from pathlib import Path
 
 from common import UserError
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # suffixes of the pictures that can be written
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
     The temporary name keeps the suffix, since Keras and matplotlib choose the format by it. The
-    folder is made if need be. If the block fails, the temporary file is removed and `path` stays
-    as it was.
+    folder is created if it does not exist. If the block fails, the temporary file is deleted and
+    `path` is not changed.
 
     Raises:
         OSError: the file cannot be written or renamed; its `filename` is `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path)
+    temporary = _temporary(path)
     try:
-        yield beside
-        with open(beside, "rb+") as file:
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
         _flush_folder(path.parent)
     except BaseException as problem:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         if cause := _os_error_behind(problem):
             raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from problem
         raise
 
 
-def _beside(path):
+def _temporary(path):
     return path.with_name(f".{path.stem}.writing{path.suffix}")
 
 
 def _flush_folder(folder):
-    """Have the disk know of a renamed file, where a system (not Windows) can be told."""
+    """Flush a folder to disk, so that a file stays renamed after a power cut (not on Windows)."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -53,7 +53,7 @@ def _flush_folder(folder):
 
 
 def _os_error_behind(problem):
-    """The OSError that an exception is or comes from; on a full disk zipfile raises others."""
+    """The OSError that `problem` is or comes from: on a full disk, zipfile raises another error."""
     while problem and not isinstance(problem, OSError):
         problem = problem.__cause__ or problem.__context__
     return problem
@@ -61,31 +61,31 @@ def _os_error_behind(problem):
 
 def write_text(path, text):
     """Replace the text file at `path` in one step."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def sample_path(folder, epoch):
-    """Where the sample picture of an epoch is in a run folder."""
+    """The path of an epoch's sample picture in a run folder."""
     return folder / "samples" / f"epoch_{epoch:04d}.png"
 
 
 def find_samples(folder):
-    """The epochs of which a run folder has a sample picture, sorted."""
+    """The numbers of the epochs that have a sample picture in a run folder, sorted."""
     names = [path.stem.removeprefix("epoch_") for path in (folder / "samples").glob("epoch_*.png")]
     epochs = [int(digits) for digits in names if digits.isdecimal()]
     return sorted(epoch for epoch in epochs if f"{epoch:04d}" in names)
 
 
 def default_path(name):
-    """A path in `generated/` for a picture that was given none."""
+    """A path in `generated/` for a picture that the user has given no path."""
     return Path("generated", re.sub(r"[^\w.+-]+", "-", name))
 
 
 def check_writable(path, suffixes):
-    """Raise UserError or OSError if a file cannot be written, before slow work is done for it.
+    """Raise UserError or OSError if a file cannot be written. To be called before any slow work.
 
-    The name of the file must end in one of `suffixes`. Its folder is made when it is written.
+    The name of the file must end in one of `suffixes`. Its folder need not exist yet.
     """
     if path.suffix.lower() not in suffixes:
         raise UserError(f"{path} must end in {' or '.join(suffixes)}")
@@ -96,4 +96,4 @@ def check_writable(path, suffixes):
         raise UserError(f"cannot write {path}: {nearest} is a file")
     if not os.access(nearest, os.W_OK):
         raise UserError(f"cannot write {path}: no permission in the folder {nearest}")
-    _beside(path).exists()  # raises OSError if that name is too long
+    _temporary(path).exists()  # raises OSError if that name is too long

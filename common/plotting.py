@@ -1,4 +1,4 @@
-"""Pictures: grids of images and loss curves. Nothing here needs a display."""
+"""Pictures: grids of images, loss curves, animations. Only `show` needs a display."""
 
 import math
 import sys
@@ -18,34 +18,34 @@ DOTS_PER_INCH = 100
 
 
 def save_grid(images, path, columns=10, titles=(), heading=""):
-    """Write images side by side, row by row.
+    """Write images into one picture, in rows.
 
     Args:
         images: (N, H, W, C) in [0, 1]. One channel is drawn in reversed grey, as the Fashion-MNIST
             tutorials do: dark clothes on white paper. Three are red, green and blue.
         path: the PNG, JPEG or WebP file, replaced in one step.
-        columns: images in a row.
+        columns: the number of images in a row.
         titles: a name for each column, or none.
-        heading: one line above everything, or none.
+        heading: one line at the top, or none.
     """
     canvas = np.rint(255 * tile(images, columns).clip(0, 1)).astype(np.uint8)
     if canvas.shape[-1] == 1:
         canvas = np.repeat(255 - canvas, 3, axis=2)
-    # A whole number of dots for a pixel, so that no pixel is drawn wider than its neighbour.
+    # Enlarged by a whole number, so that no pixel becomes wider than its neighbour.
     enlarged = max(1, min(3, 256 // max(images.shape[1:3]), 4000 // max(canvas.shape[:2])))
     canvas = canvas.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
-    # matplotlib's imshow would take some 250 MB for a thousand images.
-    picture = np.concatenate([text_above(canvas.shape[1], titles, heading), canvas])
-    with replacing(path) as beside:
-        Image.fromarray(picture).save(beside, quality=95)  # of a JPEG or WebP
+    # Written by Pillow, since matplotlib's imshow takes some 250 MB for a thousand images.
+    picture = np.concatenate([draw_header(canvas.shape[1], titles, heading), canvas])
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, quality=95)  # PNG ignores the quality
 
 
-def text_above(width, titles=(), heading=""):
-    """A heading and a name for each column, black on white: uint8 (H, width, 3)."""
+def draw_header(width, titles=(), heading=""):
+    """Draw a heading and a title for each column, black on white: uint8 (H, width, 3)."""
     height = (24 if titles else 0) + (30 if heading else 0)
     if not height:
         return np.empty((0, width, 3), np.uint8)
-    dots = (width + 0.5, height + 0.5)  # to be rounded down
+    dots = (width + 0.5, height + 0.5)  # matplotlib rounds them down
     figure = Figure([side / DOTS_PER_INCH for side in dots], DOTS_PER_INCH)
     for column, title in enumerate(titles):
         figure.text((column + 0.5) / len(titles), 8 / height, title, fontsize=8, ha="center")
@@ -60,7 +60,7 @@ def tile(images, columns, gap=2):
     """Arrange (N, H, W, C) into one (rows * (H + gap), columns * (W + gap), C), padded white."""
     count, height, width, channels = images.shape
     rows = math.ceil(count / columns)
-    white = 0 if channels == 1 else 1  # grey is drawn reversed
+    white = 0 if channels == 1 else 1  # `save_grid` reverses grey
     cells = np.full((rows * columns, height + gap, width + gap, channels), white, images.dtype)
     cells[:count, gap // 2 : gap // 2 + height, gap // 2 : gap // 2 + width] = images
     cells = cells.reshape(rows, columns, *cells.shape[1:])
@@ -68,17 +68,16 @@ def tile(images, columns, gap=2):
 
 
 def save_curves(history, path):
-    """Write a curve for each list of `history`, a dict of equally long lists, over the epochs.
+    """Plot each list of `history`, a dict of equally long lists, over the epochs.
 
-    Where there are validation losses, `val_NAME` beside NAME, each loss has a panel with two
-    curves. Otherwise all share one.
+    The curves are in panels, as `panels` says. `path` is a PNG, replaced in one step.
     """
-    shared = panels(history)
-    columns = min(3, len(shared))
-    rows = math.ceil(len(shared) / columns)
-    size = (4.5 * columns, 3.2 * rows) if len(shared) > 1 else (8, 5)
+    groups = panels(history)
+    columns = min(3, len(groups))
+    rows = math.ceil(len(groups) / columns)
+    size = (4.5 * columns, 3.2 * rows) if len(groups) > 1 else (8, 5)
     figure = Figure(size, DOTS_PER_INCH, layout="constrained")
-    for number, names in enumerate(shared, start=1):
+    for number, names in enumerate(groups, start=1):
         axes = figure.add_subplot(rows, columns, number)
         for name in names:
             values = history[name]
@@ -91,8 +90,28 @@ def save_curves(history, path):
     save_figure(figure, path)
 
 
+def save_quality(quality, path):
+    """Plot each list of `quality`, a dict of equally long lists, over the epochs.
+
+    Each list has a panel of its own, without the epochs whose value is None. `path` is a PNG,
+    replaced in one step.
+    """
+    figure = Figure((4.5 * len(quality), 3.2), DOTS_PER_INCH, layout="constrained")
+    for number, (name, values) in enumerate(quality.items(), start=1):
+        axes = figure.add_subplot(1, len(quality), number)
+        measured = [(e, value) for e, value in enumerate(values, start=1) if value is not None]
+        axes.plot(*zip(*measured, strict=True), marker=".")
+        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.set_xlim(0.5, len(values) + 0.5)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
 def panels(names):
-    """Which curves share a panel: a loss with its validation loss, or else all of them.
+    """Which curves share a panel: each loss NAME with its `val_NAME`, then all that have no pair.
 
     Returns a list of lists of names.
     """
@@ -104,36 +123,37 @@ def panels(names):
 def save_figure(figure, path):
     """Write a matplotlib figure as a PNG, replaced in one step."""
     FigureCanvasAgg(figure)
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
-def save_animation(walks, path, frame_size, frames_per_second):
-    """Write an endless GIF of images that change, side by side.
+def save_animation(sequences, path, frame_size, frames_per_second):
+    """Write a GIF of image sequences that run side by side and repeat for ever.
 
     Args:
-        walks: (walks, frames, H, W, C) in [0, 1].
+        sequences: (sequences, frames, H, W, C) in [0, 1].
         path: the GIF file, replaced in one step.
         frame_size: width and height of one image, pixels.
-        frames_per_second: as the name says.
+        frames_per_second: a whole number.
     """
-    figure = Figure((len(walks) * frame_size / 100, frame_size / 100), dpi=100)
+    figure = Figure((len(sequences) * frame_size / 100, frame_size / 100), dpi=100)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    first, *_ = frames = [np.concatenate(frame, axis=1).squeeze() for frame in walks.swapaxes(0, 1)]
-    drawn = axes.imshow(first, cmap="gray_r", vmin=0, vmax=1, interpolation="bilinear")
+    frames = [np.concatenate(images, axis=1).squeeze() for images in sequences.swapaxes(0, 1)]
+    drawn = axes.imshow(frames[0], cmap="gray_r", vmin=0, vmax=1, interpolation="bilinear")
     writer = PillowWriter(frames_per_second)
-    with replacing(path) as beside, writer.saving(figure, beside, dpi=100):
+    with replacing(path) as temporary, writer.saving(figure, temporary, dpi=100):
         for frame in frames:
             drawn.set_data(frame)
             writer.grab_frame()
 
 
 def show(path):
-    """Open a picture in a window and wait until it is closed.
+    """Open a picture in a window and wait until the user closes it.
 
-    Says so on stderr where there is no display, or no such backend as MPLBACKEND asks for.
+    Prints a line on stderr instead if there is no display, or if matplotlib cannot import the
+    backend that the variable MPLBACKEND names.
     """
     from matplotlib import pyplot
 

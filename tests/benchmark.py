@@ -19,6 +19,7 @@ MB         the most memory of our process, with as many images as the full data 
 
 `wgan_gp_critic` is wgan_gp_fashion without the generator's updates. They are as large in both
 recipes, while our critic sees half as many images: here "per image" is the cost of its training.
+`explore` is explore.py: milliseconds from a moved slider to the new picture in the window.
 `recipe` is cgan_fashion with next to nothing in its layers, on two images of 4 x 4 pixels, and
 without oneDNN, which takes 0.1 ms for a convolution however small it is: what is left is the cost
 of the recipe itself.
@@ -49,6 +50,7 @@ QUICK_SCRIPTS = (
     "recipe",
 )
 SCRIPTS = (*QUICK_SCRIPTS, "wgan_gp_critic")
+EXPLORE = "explore"  # has no document to be compared with, so it has a line of its own
 # Steps of a turn, where eight are too many or too few.
 STEPS = {"wgan_gp_fashion": 3, "wgan_gp_critic": 3, "gaugan_facades": 6, "recipe": 160}
 RECIPES = ("ours", "document", "fused")
@@ -164,7 +166,7 @@ def line(row, matmul):
 
 def main(argv=None):
     parser = ArgumentParser(prog="benchmark.py", description=__doc__)
-    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=", ".join(SCRIPTS))
+    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=", ".join((*SCRIPTS, EXPLORE)))
     parser.add_argument("--quick", action="store_true", help="fewer steps, and smaller ones")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     parser.add_argument(
@@ -176,8 +178,9 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     for script in arguments.scripts:
-        if script not in SCRIPTS:
-            parser.error(f"unknown script {script!r}: known are {', '.join(SCRIPTS)}")
+        if script not in (*SCRIPTS, EXPLORE):
+            known = ", ".join((*SCRIPTS, EXPLORE))
+            parser.error(f"unknown script {script!r}: known are {known}")
     name, by_default = processor()
     onednn = by_default if arguments.document_onednn == "default" else arguments.document_onednn
     onednn = onednn in (True, "on")
@@ -190,8 +193,13 @@ def main(argv=None):
         f"{('off', 'on')[onednn]}, ours always with it; {rounds} turns each\n{in_columns(HEADS)}",
         flush=True,
     )
-    rows = []
-    for script in arguments.scripts or (QUICK_SCRIPTS if arguments.quick else SCRIPTS):
+    rows, answers = [], {}
+    every = (*(QUICK_SCRIPTS if arguments.quick else SCRIPTS), EXPLORE)
+    for script in arguments.scripts or every:
+        if script == EXPLORE:
+            answers = Worker(EXPLORE, "ours", onednn=True).facts()["ms"]
+            print(f"explore, ms: {', '.join(f'{name} {ms:.0f}' for name, ms in answers.items())}")
+            continue
         steps = STEPS.get(script, 8)
         steps = math.ceil(steps / 4) if arguments.quick else steps
         rows.append(compare(script, rounds, steps, arguments.quick, onednn))
@@ -199,7 +207,9 @@ def main(argv=None):
     if arguments.json:
         machine = {"processor": name, "cores": os.cpu_count(), "onednn_by_default": by_default}
         machine |= {"document_onednn": onednn, "matmul_gigaflop_per_second": matmul}
-        arguments.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
+        arguments.json.write_text(
+            json.dumps({"machine": machine, "rows": rows, "explore_ms": answers}, indent=2) + "\n"
+        )
 
 
 def processor():

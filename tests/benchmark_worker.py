@@ -5,7 +5,9 @@ python tests/benchmark_worker.py SCRIPT ours|document|fused [quick]
 
 import importlib
 import json
+import os
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -16,6 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from common.backend import tensorflow as tf
 from common.data import datasets, facades
+from common.drawing import generators
+from common.models import saved_models
 from common.models.averaging import MovingAverage
 from common.models.steps import quicken
 
@@ -147,6 +151,32 @@ def train_fused(script, module, dataset, size, clock):
     return fused_steps.gigaflop(step.get_concrete_function(*inputs).graph)
 
 
+def answers_of_explorers(repeats=30):
+    """Milliseconds from a moved slider to the new picture, of one generator of each kind.
+
+    It is the median of so many, without a display. GauGAN has 64 pixels and full width.
+    """
+    os.environ["MPLBACKEND"] = "Agg"
+    import explore
+
+    milliseconds = {}
+    for name in ("cgan_fashion", "cgan_mnist", "gan_fashion", "gaugan_facades"):
+        script = importlib.import_module(name)
+        size = {"image_size": 64} if name == "gaugan_facades" else {}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "generator.keras")
+            saved_models.save(script.define_generator(**size), path, {"script": name})
+            generator = generators.Generator(path)
+            explorer = explore.define_explorer(generator, seed=0, layout=None)
+        seconds = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            explorer.redraw()
+            seconds.append(time.perf_counter() - started)
+        milliseconds[name] = 1000 * statistics.median(seconds)
+    return milliseconds
+
+
 def matmul_rate(side=2048, seconds=1.5):
     """GFLOP/s of the multiplication of square matrices: the best, since others only disturb it."""
     factor = tf.random.normal((side, side))
@@ -163,6 +193,9 @@ def matmul_rate(side=2048, seconds=1.5):
 def main(script, recipe, quick=""):
     if script == "matmul":
         print(json.dumps({"gigaflop_per_second": matmul_rate()}))
+        return
+    if script == "explore":
+        print(json.dumps({"ms": answers_of_explorers()}))
         return
     size, clock = setting(script, quick), Clock()
     if script == "recipe":

@@ -111,7 +111,7 @@ def test_without_a_display_show_says_so(capsys):
         (["--model", "cgan", "--count", "0"], "--count: 0 is not between 1 and"),
         (["--model", "cgan", "--seed", "-1"], "--seed: -1 is not"),
         (["--model", "cgan", "--seed", "x"], "'x' is not a whole number"),
-        (["--model", "cgan", "--class", "t"], "class 't' may be T-shirt/top and trouser and coat"),
+        (["--model", "cgan", "--class", "t"], "class 't' may be T-shirt/top or trouser or coat"),
         (["--model", "cgan", "--out", "a.bmp"], "a.bmp must end in .png or .jpg or .jpeg or .webp"),
         (["--model", "cgan", "--out", "runs/a.gif"], "runs/a.gif must end in .png"),
         (["--model", "cgan", "--out", "runs/gan_fashion/run.json/b.png"], "run.json is a file"),
@@ -149,7 +149,7 @@ def test_no_model_yet(here, error_of, monkeypatch):
     (here / "runs").unlink()
     monkeypatch.setattr(generators, "FOLDERS", (Path("runs"), Path("trained")))
     error = error_of(generate.main, "--model", "cgan")
-    assert "there is no model 'cgan'" in error and "once it has been trained" in error
+    assert "there is no model 'cgan'" in error and "a script that has been trained" in error
 
 
 def test_a_run_comes_before_what_is_trained_already(here, trained, monkeypatch, capsys):

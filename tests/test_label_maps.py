@@ -203,7 +203,10 @@ def test_the_picture_is_named_after_what_it_shows(capsys):
         (["--interpolate-latent", "--count", "2"], "leave out --count"),
         (["--count", "25"], "--count 25 is more than 4 for each of the 6 validation facades"),
         (["--count", "7", "--style", "photo.png"], "more than 1 for each of the 6"),
-        (["--count", "1001", "--layout", "labels.png"], "more than the 1000 that"),
+        (
+            ["--count", "1001", "--layout", "labels.png"],
+            "is more than 1000, the most for label maps",
+        ),
         (["--latent-scale", "-1"], "--latent-scale: -1 is not between 0 and"),
     ],
 )
@@ -260,9 +263,9 @@ def test_validation_facades_that_are_not_to_be_had(own_run, error_of, monkeypatc
 def test_the_encoder_has_to_be_the_generators(own_run, error_of):
     arguments = ["--model", "gaugan", "--layout", "labels.png", "--style", "photo.png"]
     shutil.copy(own_run / "generator.keras", own_run / "encoder.keras")
-    assert "is no encoder for this generator" in error_of(generate.main, *arguments)
+    assert "is not an encoder for this generator" in error_of(generate.main, *arguments)
     gaugan.define_encoder(SIZE, LATENT_DIM + 1, 0.02).save(own_run / "encoder.keras")
-    assert "is no encoder for this generator" in error_of(generate.main, *arguments)
+    assert "is not an encoder for this generator" in error_of(generate.main, *arguments)
     (own_run / "encoder.keras").unlink()
     assert "--style needs the encoder of the run" in error_of(generate.main, *arguments)
 
@@ -273,7 +276,7 @@ def test_the_encoder_has_to_be_the_generators(own_run, error_of):
         (((6,), (64, 64, 3), 3), "label 12 is not between 1 and 3; its values are 1, 3, 12"),
         (((6,), (32, 64, 12), 3), "images of 64 x 64 from label maps of 32 x 64"),
         (((6,), (64, 64, 12), 2), "grey or colour images"),
-        (((6,), (64, 64), 3), "other.keras is no generator"),
+        (((6,), (64, 64), 3), "other.keras cannot be sampled"),
     ],
     ids=str,
 )

@@ -5,6 +5,7 @@ import importlib
 import re
 import sys
 
+import explore
 import generate
 from common.arguments import training_parser
 
@@ -38,7 +39,7 @@ def imports(path):
 
 def test_the_readme_lists_every_option_and_no_other():
     parser = training_parser("any", "", epochs=1, batch_size=2, latent_dim=1)
-    known = options(parser) | options(generate.define_parser())
+    known = options(parser) | options(generate.define_parser()) | options(explore.define_parser())
     known |= {option for extra in EXTRA_OPTIONS.values() for option in extra}
     assert set(re.findall(r"`(--[a-z-]+)", README)) == known
 

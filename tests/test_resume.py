@@ -43,7 +43,7 @@ def test_resuming_a_finished_run_changes_nothing(trained, tmp_path, capsys):
     before = contents(tmp_path / "run")
     cgan_fashion.main(["--resume", "--out", str(tmp_path / "run")])
     assert contents(tmp_path / "run") == before
-    assert "nothing left to do" in capsys.readouterr().out
+    assert "All epochs are finished" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,9 @@ def test_resume_takes_what_auto_found_when_the_run_began(trained, tmp_path, monk
 
 def test_resume_refuses_a_run_of_another_script(old_run, error_of):
     main = importlib.import_module("cgan_mnist").main
-    assert "is of a run of cgan_fashion.py" in error_of(main, "--resume", "--out", str(old_run))
+    assert "belongs to a run of cgan_fashion.py" in error_of(
+        main, "--resume", "--out", str(old_run)
+    )
 
 
 def test_resume_needs_a_run(tmp_path, error_of):
@@ -115,7 +117,7 @@ def test_resume_refuses_a_damaged_checkpoint(trained, tmp_path, error_of):
     for content, words in (
         (good[:9999], "is damaged"),
         (b"", "is damaged"),
-        (other, "is of a run of gan_fashion.py"),
+        (other, "belongs to a run of gan_fashion.py"),
     ):
         checkpoint.write_bytes(content)
         error = error_of(cgan_fashion.main, "--resume", "--epochs", "2", "--out", f"{tmp_path}/run")
@@ -181,7 +183,7 @@ def test_resume_does_not_train_again_what_was_finished(trained, tmp_path, error_
     shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
     (tmp_path / "run/checkpoint.npz").unlink()
     error = error_of(cgan_fashion.main, "--resume", "--epochs", "2", "--out", f"{tmp_path}/run")
-    assert "has no checkpoint.npz of its 1 epoch" in error
+    assert "cannot resume after 1 epoch: " in error and "has no checkpoint.npz" in error
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch):
@@ -219,7 +221,7 @@ def test_resume_refuses_a_checkpoint_of_another_run(old_gan_run, error_of, tmp_p
     main([*TINY, "--seed", "1", "--epochs", "1", "--out", str(tmp_path / "other")])
     shutil.copy(tmp_path / "other/checkpoint.npz", old_gan_run)
     error = error_of(main, "--resume", "--epochs", "2", "--out", str(old_gan_run))
-    assert "is of another run: its seed is 1, that of" in error
+    assert "is of another run: its seed is 1, but 0 in" in error
 
 
 def test_resuming_a_finished_run_brings_back_what_has_gone(trained, tmp_path):

@@ -42,7 +42,7 @@ def test_interrupt_saves_and_says_how_to_go_on(
     )
     assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == pictures
     cgan_fashion.main(["--resume"])
-    assert f"Going on after {saved}." in capsys.readouterr().out
+    assert f"Resuming after {saved}." in capsys.readouterr().out
     assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == 2
 
 
@@ -108,7 +108,9 @@ def test_weights_that_are_nan_are_never_saved(
     diverging(monkeypatch, step, spoil_weights)
     arguments = ["--resume", "--epochs", "2", "--checkpoint-minutes", minutes, "--out", str(run)]
     assert exit_status(main, arguments) == 1
-    assert "weights that are NaN; the generator of epoch 1 stays in" in capsys.readouterr().err
+    assert (
+        "weights are NaN or infinite; the generator of epoch 1 stays in" in capsys.readouterr().err
+    )
     assert (run / "generator.keras").read_bytes() == before[0]
     assert np.isfinite(weights(run)["generator/000"]).all()
 
@@ -324,5 +326,5 @@ def test_overwrite_looks_before_it_deletes(trained, tmp_path, error_of):
     shutil.rmtree(run / "samples")
     (run / "samples").write_text("mine")
     main = importlib.import_module("gan_fashion").main
-    assert "samples is no folder" in error_of(main, *TINY, "--overwrite", "--out", str(run))
+    assert "samples is not a folder" in error_of(main, *TINY, "--overwrite", "--out", str(run))
     assert (run / "generator.keras").exists()

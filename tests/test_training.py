@@ -168,7 +168,7 @@ def test_the_sample_picture_is_of_fixed_latents_in_columns_of_classes(script, mo
         script.train(g_model, d_model, None, dataset, 6, 10, OneEpoch())
     (images, *named), (again, *_) = drawn
     labelled = script.__name__ != "gan_fashion"
-    assert named == ["epoch.png", 10, dataset.class_names if labelled else ()]
+    assert named == [OneEpoch().sample_path(), 10, dataset.class_names if labelled else ()]
     np.testing.assert_array_equal(images, again)
     points = script.generate_latent_points(6, 100, np.random.default_rng(1))
     if labelled:
@@ -188,10 +188,10 @@ def test_as_a_user_runs_it(run_script, tmp_path):
     assert done.stderr.startswith("Using the embedded sample of 10,000 images: ")
     lines = done.stdout.splitlines()
     assert lines[0] == "cgan_fashion: 64 images (sample), batches of 16, into runs/cgan_fashion"
-    assert lines[1] == f"Watch it: {Path('runs/cgan_fashion/index.html')}"
+    assert lines[1] == f"To watch the training, open {Path('runs/cgan_fashion/index.html')}"
     assert [line[:10] for line in lines[2:-1]] == ["epoch 1/2:", "epoch 2/2:"]
     assert lines[-1] == (
-        "Finished: 2 epochs. Sample it with: "
+        "Finished: 2 epochs. Generate images with: "
         "python generate.py --model runs/cgan_fashion/generator.keras"
     )
 

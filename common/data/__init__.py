@@ -1,5 +1,5 @@
-"""Images to learn from: the data sets, one's own files, the embedded samples, drawn facades.
+"""The images to train on: data sets, the user's own files, embedded samples, drawn facades.
 
-A reader of the scripts needs `datasets` (images with labels) and `facades` (photos with label
-maps), and of those only what their loaders return; the other modules read files.
+To understand the scripts you need to know what the loaders in `datasets` (images with labels) and
+`facades` (photos with label maps) return. The other modules read files.
 """

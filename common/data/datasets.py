@@ -61,6 +61,12 @@ class Dataset(NamedTuple):
         digest.update(np.ascontiguousarray(self.labels))
         return digest.hexdigest()
 
+    def split(self):
+        """Two parts, four fifths and one fifth, always the same ones of the same images."""
+        shuffled = np.random.default_rng(0).permutation(len(self.images))
+        parts = np.split(shuffled, [len(shuffled) * 4 // 5])
+        return [self._replace(images=self.images[p], labels=self.labels[p]) for p in parts]
+
 
 def choose(total, count, seed):
     """Indices of `count` of `total` images in order, chosen by a seed; None for all.
@@ -91,13 +97,15 @@ def load_mnist(source="auto", **options):
     return _load("mnist", ["mnist.npz"], source, DIGITS, ("train", "test"), **options)
 
 
-def load_fashion_mnist(source="auto", **options):
-    """Pictures of clothes, 60,000 where the full set is there (training part only).
+def load_fashion_mnist(source="auto", part="train", **options):
+    """Pictures of clothes, 60,000 where the full set is there; 10,000 others in the part "test".
 
-    Takes, returns and raises what `load_mnist` does.
+    Takes, returns and raises what `load_mnist` does. Raises UserError also where a source has no
+    such part, as the embedded sample has no test part.
     """
-    files = ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"]
-    return _load("fashion-mnist", files, source, CLOTHES, ("train",), **options)
+    prefix = {"train": "train", "test": "t10k"}[part]
+    files = [f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"]
+    return _load("fashion-mnist", files, source, CLOTHES, (part,), **options)
 
 
 def check_labels(labels, n_classes):

@@ -1,5 +1,5 @@
-"""Pictures from saved generators: finding them, sampling them, walking between their inputs.
+"""Pictures from saved generators: finding a generator, sampling it, interpolating its inputs.
 
-A reader of the training scripts needs nothing of it; a reader of `generate.py` will want
-`interpolation` first.
+To understand the training scripts you need none of it. To understand `generate.py`, begin with
+`interpolation`.
 """

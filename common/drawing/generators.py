@@ -13,18 +13,20 @@ from common.models import saved_models
 import numpy as np
 
 FOLDERS = (Path("runs"), Path(__file__).parents[2] / "trained")
-BATCH = 100
-MAX_BATCH_NUMBERS = 1 << 21  # in the images and label maps of a batch: 256 pixels take much memory
+MAX_BATCH_SIZE = 100
+MAX_BATCH_VALUES = 1 << 21  # in the images and label maps of a batch, to save memory
 
 
 def find(name):
-    """The path of the generator that is meant by a name or a path.
+    """Find a generator by its path or by a name, without importing TensorFlow.
 
-    A path is that of a `.keras` file or of a run folder. A name is that of a script or of a folder
-    in `runs/`, or its beginning as far as an underscore (where several begin so, the first in the
-    alphabet). It means the newest such run in `runs/`, or else the generator in `trained/`.
+    Args:
+        name: the path of a `.keras` file or of a run folder. Or the name of a script or of a folder
+            in `runs/`, or the part of such a name before an underscore (if that fits several names,
+            the first in the alphabet is used). A name stands for the newest such run in `runs/`, or
+            else for the generator in `trained/`.
 
-    Quick: TensorFlow is not needed. Raises UserError if there is no such generator.
+    Returns the path of the `.keras` file. Raises UserError if there is no such generator.
     """
     path = expand(name)
     if path.suffix == ".keras":
@@ -38,9 +40,9 @@ def find(name):
     names = {name for names in (own | trained).values() for name in names}
     meant = name if name in names else min(_beginning_with(name, names), default=None)
     if meant is None:
+        known = f"one of {', '.join(sorted(names))}" if names else "a script that has been trained"
         raise UserError(
-            f"there is no model {name!r}: give the path of a .keras file or run folder, "
-            f"or one of {', '.join(sorted(names)) or 'the scripts once it has been trained'}"
+            f"there is no model {name!r}: give the path of a .keras file or run folder, or {known}"
         )
     for runs in (own, trained):
         if paths := [path for path, names in runs.items() if meant in names]:
@@ -51,7 +53,10 @@ def find(name):
 
 
 def _runs(folder):
-    """The generators in a folder of run folders, and the names of each: folder and script."""
+    """The generators in a folder of run folders: a dict from path to a set of names for it.
+
+    The names are those of its run folder and of its script.
+    """
     found = {}
     for path in folder.glob("*/generator.keras"):
         found[path] = {path.parent.name}
@@ -59,7 +64,7 @@ def _runs(folder):
             record = json.loads(path.with_name("run.json").read_text(encoding="utf-8"))
             found[path].add(str(record["script"]))
         except (OSError, ValueError, TypeError, LookupError, RecursionError):
-            pass  # its folder's name will do
+            pass  # the name of the run folder is enough
     return found
 
 
@@ -68,23 +73,23 @@ def _beginning_with(text, names):
 
 
 class Generator:
-    """A saved generator: what it takes and makes is known before its model is loaded.
+    """A saved generator. Its inputs and classes are known before its model is loaded.
 
     Attributes:
         path: the `.keras` file.
-        name: of the script that trained it, or of the model where no run has saved it.
-        label_kind: what it takes besides a latent: None, "integer" (n, 1), "one-hot" (n, classes),
-            or "label map", one-hot (n, H, W, classes).
-        class_names: a tuple, empty where there are no classes.
+        name: the name of the script that trained it, or, if that is unknown, of the model.
+        label_kind: the input besides the latent: None, "integer" (n, 1), "one-hot" (n, classes), or
+            "label map", one-hot (n, H, W, classes).
+        class_names: a tuple, empty if there are no classes.
         colours: a tuple of (red, green, blue), 0 to 255, for the classes of label maps, or ().
         numbered_from: the number of the first class in the label maps that it was trained on, 0 or
             1, or None if they were read by colours.
-        pixel_range: the least and the greatest value of a pixel, two numbers.
-        latent_shape: of one latent, such as (100,).
+        pixel_range: the smallest and the largest value of a pixel that the model outputs.
+        latent_shape: the shape of one latent, such as (100,).
         image_shape: (H, W, C) of one image. Loads the model.
-        model: the `keras.Model`, loaded when it is first asked for.
+        model: the `keras.Model`, loaded when it is first used.
 
-    Raises UserError if the file is no generator; where that shows only on loading, then.
+    Raises UserError if the file is not a generator; sometimes only when the model is loaded.
     """
 
     def __init__(self, path):
@@ -105,7 +110,9 @@ class Generator:
         except UserError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise UserError(f"{path} is no generator: {saved_models.one_line(problem)}") from None
+            raise UserError(
+                f"{path} is not a generator: {saved_models.one_line(problem)}"
+            ) from None
 
     def _label(self, config, about):
         """The kind of label, and the number of classes."""
@@ -115,15 +122,15 @@ class Generator:
         shape = others[0]["shape"]
         if len(others) > 1 or len(shape) not in (0, 1, 3):
             raise UserError(
-                f"{self.path} is no generator that can be sampled: it takes "
-                f"{', '.join(self._inputs)}, where a latent and one label or label map are known"
+                f"{self.path} cannot be sampled: its inputs are {', '.join(self._inputs)}, "
+                "but must be `latent` and at most one label or label map"
             )
         if len(shape) == 3:
             return "label map", shape[-1]
         if "int" not in str(others[0]["dtype"]):
             return "one-hot", shape[0]
         if shape not in ([], [1]):
-            raise UserError(f"{self.path} takes integer labels of shape {shape}, not one an image")
+            raise UserError(f"{self.path} takes integer labels of shape {shape}, not one per image")
         if names := about.get("class_names"):
             return "integer", len(names)
         embeddings = [layer for layer in _layers(config) if layer["class_name"] == "Embedding"]
@@ -138,24 +145,24 @@ class Generator:
         model = saved_models.load(self.path)
         outputs = model.outputs
         if len(outputs) != 1 or len(outputs[0].shape) != 4 or outputs[0].shape[-1] not in (1, 3):
-            made = ", ".join(str(tuple(output.shape)) for output in outputs)
+            shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
             raise UserError(
-                f"{self.path} is no generator: it makes {made}, where grey or colour images, "
-                "(n, H, W, 1) or (n, H, W, 3), are needed"
+                f"{self.path} is not a generator: its outputs are {shapes}, but must be grey or "
+                "colour images, (n, H, W, 1) or (n, H, W, 3)"
             )
         if None in outputs[0].shape[1:]:
-            raise UserError(f"{self.path} makes images of no fixed size: {outputs[0].shape}")
+            raise UserError(f"{self.path} outputs images of no fixed size: {outputs[0].shape}")
         height, width = outputs[0].shape[1:3]
         if self.label_kind == "label map" and not self._label_shape()[:2] == [height, width]:
             raise UserError(
-                f"{self.path} makes images of {height} x {width} from label maps of "
-                f"{' x '.join(map(str, self._label_shape()[:2]))}: they must be of one size"
+                f"{self.path} outputs images of {height} x {width} from label maps of "
+                f"{' x '.join(map(str, self._label_shape()[:2]))}: the sizes must be equal"
             )
         quicken(model)
         return model
 
     def load(self):
-        """Load the model now; otherwise that happens when it is first needed."""
+        """Load the model now, and not only when it is first used."""
         return self.model
 
     @property
@@ -163,9 +170,10 @@ class Generator:
         return tuple(self.model.outputs[0].shape[1:])
 
     def find_class(self, text):
-        """The number of the class that `text` names or numbers; a part that only one has will do.
+        """The number of the class that `text` stands for.
 
-        Raises UserError if there is no such class, or more than one.
+        `text` is a name, a number, or a part of a name that occurs in no other one. Raises
+        UserError if it fits no class or several.
         """
         if not self.class_names or self.label_kind == "label map":
             raise UserError(f"{self.name} has no classes to choose from, so no {text!r}")
@@ -179,7 +187,7 @@ class Generator:
             if len(found) == 1:
                 return found[0]
             if found:
-                several = " and ".join(self.class_names[number] for number in found)
+                several = " or ".join(self.class_names[number] for number in found)
                 raise UserError(f"class {text!r} may be {several}: give the whole name")
         known = ", ".join(f"{number} ({name})" for number, name in enumerate(self.class_names))
         raise UserError(f"unknown class {text!r}; known are {known}")
@@ -193,20 +201,21 @@ class Generator:
 
         Args:
             latents: (n, *latent_shape).
-            labels: integers (n,), or shares of the classes, float (n, classes), or label maps,
-                integers (n, H, W), as the generator takes them; None where it takes none.
+            labels: integers (n,); or mixtures of classes, float (n, classes), in which each row
+                holds the shares of the classes; or, if the generator takes label maps, integers
+                (n, H, W); or None, if it takes no labels.
         """
         low, high = self.pixel_range
         model = self.model
         if self.label_kind == "integer" and labels.ndim == 2:
             model = self._mixing_model
         images = np.empty((len(latents), *self.image_shape), "float32")
-        numbers = np.prod(self.image_shape)
+        values = np.prod(self.image_shape)
         if self.label_kind == "label map":
-            numbers *= len(self.class_names)
-        size = int(np.clip(MAX_BATCH_NUMBERS // numbers, 1, BATCH))
-        for start in range(0, len(images), size):
-            batch = slice(start, start + size)
+            values *= len(self.class_names)
+        batch_size = int(np.clip(MAX_BATCH_VALUES // values, 1, MAX_BATCH_SIZE))
+        for start in range(0, len(images), batch_size):
+            batch = slice(start, start + batch_size)
             inputs = {"latent": latents[batch]}
             if self.label_kind:
                 inputs["label"] = self._encode(labels[batch])
@@ -226,32 +235,32 @@ class Generator:
         return shape
 
     def _encode(self, labels):
-        """Labels as the model takes them."""
+        """Labels in the form that the model takes."""
         if labels.dtype.kind == "f":
             return labels
         if self.label_kind == "integer":
             return labels.reshape(-1, *self._label_shape()).astype("int32")
         if labels.max() >= len(self.class_names):
             raise UserError(
-                f"class {labels.max()} is none of {self.path}, "
-                f"which has the classes 0 to {len(self.class_names) - 1}"
+                f"{self.path} has no class {labels.max()}: "
+                f"its classes are 0 to {len(self.class_names) - 1}"
             )
         return np.eye(len(self.class_names), dtype="float32")[labels]
 
 
 def load_encoder(path, generator):
-    """Load the encoder, image to mean and log-variance of a latent, that belongs to a generator.
+    """Load the encoder of a generator. It maps an image to mean and log-variance of a latent.
 
-    Raises UserError if the file is no model, or one for other images or latents.
+    Raises UserError if the file is not a model, or is for other images or latents.
     """
     encoder = saved_models.load(path)
     image, latent = (None, *generator.image_shape), (None, *generator.latent_shape)
-    takes = [tuple(tensor.shape) for tensor in encoder.inputs]
-    makes = [tuple(tensor.shape) for tensor in encoder.outputs]
-    if takes != [image] or makes != [latent, latent]:
+    inputs = [tuple(tensor.shape) for tensor in encoder.inputs]
+    outputs = [tuple(tensor.shape) for tensor in encoder.outputs]
+    if inputs != [image] or outputs != [latent, latent]:
         raise UserError(
-            f"{path} is no encoder for this generator: it makes {makes} of {takes}, "
-            f"where {[latent, latent]} of {[image]} are needed"
+            f"{path} is not an encoder for this generator: it maps {inputs} to {outputs}, "
+            f"but must map {[image]} to {[latent, latent]}"
         )
     return encoder
 
@@ -261,14 +270,14 @@ def _layers(config):
 
 
 def _inputs(config):
-    """Shape and type of each input of a model by its name, from the model's description."""
+    """Shape and dtype of each input, by name, from Keras's config of a model."""
     inputs = {}
     for layer in _layers(config):
         if layer["class_name"] == "InputLayer":
             stored = layer["config"]
             inputs[stored["name"]] = {"shape": stored["batch_shape"][1:], "dtype": stored["dtype"]}
     if "latent" not in inputs:
-        raise ValueError(f"it takes {', '.join(inputs) or 'nothing'}, and no latent")
+        raise ValueError(f"its inputs are {', '.join(inputs) or 'none'}, and none is named latent")
     for name, stored in inputs.items():
         if not all(isinstance(side, int) and side > 0 for side in stored["shape"]):
             raise ValueError(f"its input {name} has no fixed shape: {stored['shape']}")
@@ -276,17 +285,17 @@ def _inputs(config):
 
 
 def _class_names(about, n_classes):
-    """The names that were saved with a generator, or else the numbers of its classes."""
+    """The class names that were saved with a generator, or else the numbers of its classes."""
     if not n_classes:
         return ()
     names = about.get("class_names") or [str(number) for number in range(n_classes)]
     if not all(isinstance(name, str) for name in names) or len(names) != n_classes:
-        raise ValueError(f"it takes {n_classes} classes and has the names {names}")
+        raise ValueError(f"it takes {n_classes} classes, but its class names are {names}")
     return tuple(names)
 
 
 def _range_by_activation(config):
-    """Where no run has stored the range of pixels: that of the activation that comes last."""
+    """The pixel range of a generator that was saved without one, by its last activation."""
     ends_in_sigmoid = "sigmoid" in json.dumps(_layers(config)[-1]["config"])
     return (0, 1) if ends_in_sigmoid else (-1, 1)
 

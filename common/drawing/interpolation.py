@@ -1,4 +1,4 @@
-"""Walking through a generator's inputs in small steps: between classes, between latents."""
+"""Interpolation between two inputs of a generator: two classes, or two latents."""
 
 from common import UserError
 from common.backend import keras
@@ -7,23 +7,23 @@ import numpy as np
 
 
 def mix_classes(first, last, count, n_classes):
-    """Mix two classes linearly: float32 (count, n_classes), from all `first` to all `last`."""
+    """Mix two classes linearly: float32 (count, n_classes), from only `first` to only `last`."""
     share = np.linspace(0, 1, count, dtype="float32")[:, np.newaxis]
     one_hot = np.eye(n_classes, dtype="float32")
     return (1 - share) * one_hot[first] + share * one_hot[last]
 
 
 def slerp(first, last, count):
-    """Walk on a great circle between two latents of one shape: float32 (count, *shape).
+    """Interpolate between two latents along a great circle: float32 (count, *shape).
 
-    Points from N(0, 1) in many dimensions lie close to a sphere, and a generator has seen no
-    others. A straight line between two of them leaves it (White 2016, "Sampling Generative
-    Networks", arXiv 1609.04468, section 2.1).
+    Points from N(0, 1) in many dimensions lie close to a sphere, and the generator was trained with
+    such points only. A straight line between two of them leaves the sphere (White 2016, "Sampling
+    Generative Networks", arXiv 1609.04468, section 2.1).
     """
     cosine = np.vdot(first, last) / (np.linalg.norm(first) * np.linalg.norm(last))
     angle = np.arccos(np.clip(cosine, -1, 1))
     share = np.linspace(0, 1, count).reshape(-1, *[1] * first.ndim)
-    if np.sin(angle) < 1e-6:  # on one line with the origin: no great circle, or any
+    if np.sin(angle) < 1e-6:  # parallel or opposite latents, which define no great circle
         points = (1 - share) * first + share * last
     else:
         points = np.sin((1 - share) * angle) * first + np.sin(share * angle) * last
@@ -32,12 +32,13 @@ def slerp(first, last, count):
 
 
 def accept_mixed_labels(model, n_classes):
-    """A generator of integer labels as one of shares, float32 (n, n_classes).
+    """Turn a generator of integer labels into one of class mixtures, float32 (n, n_classes).
 
-    Between the integers 2 and 6 there is no mixture of both classes. But the network behind the
-    embedding sees vectors, and those can be mixed: the new model enters the graph there.
+    No integer between 2 and 6 stands for a mixture of these two classes. But the embedding of a
+    label is a vector, and vectors can be mixed. So in the new model the sum of all embedding
+    vectors, each multiplied by the share of its class, takes the place of the embedding.
 
-    Raises UserError if the model has no embedding of its labels.
+    Raises UserError if the model has no `Embedding` layer.
     """
     latent, label = sorted(model.inputs, key=lambda tensor: tensor.name != "latent")
     embeddings = [layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)]

@@ -1,6 +1,6 @@
-"""Sampling a GauGAN: which label maps, which latents, and the picture of both.
+"""Sampling a GauGAN: choosing label maps and latents, and drawing a picture of the results.
 
-The files of a person are read, and mistakes reported, before TensorFlow is needed.
+The user's files are read, and errors reported, before TensorFlow is imported, which takes seconds.
 """
 
 import json
@@ -15,59 +15,61 @@ from common.data import facades
 import numpy as np
 from PIL import Image
 
-LAYOUTS, EACH = 6, 4  # by default so many label maps are drawn, each so many times
-OF_ONE_LAYOUT = 8
+# By default, 6 label maps of the validation set with 4 images each, or 8 images of one --layout.
+N_LAYOUTS, IMAGES_PER_LAYOUT = 6, 4
+IMAGES_OF_OWN_LAYOUT = 8
 MAX_IMAGES = 1000
-MAX_DRAWN = 100  # of these in the picture
+MAX_DRAWN = 100  # images in the picture
 
 
 class Subject(NamedTuple):
-    """The label maps to draw, and the style to draw them in."""
+    """The label maps to draw images from, and the photo whose style the images are to have."""
 
-    facades: facades.Facades  # a label map of one's own has no photo
-    is_own: bool
-    style: np.ndarray | None  # a photo, uint8 (H, W, 3)
+    facades: facades.Facades
+    from_user: bool  # the label map is the file of --layout, and has no photo
+    style: np.ndarray | None  # the photo of --style, uint8 (H, W, 3)
 
 
 def add_options(parser):
-    """Add the options that are for generators which take label maps."""
+    """Add the options for generators that take label maps."""
     parser.add_argument(
         "--layout",
         type=path_of,
         metavar="FILE.png",
-        help="GauGAN: draw the middle square of this label map, a PNG or BMP in the colours of the "
-        "classes or with their numbers (default: label maps that the training has not seen)",
+        help="GauGAN: use the middle square of this label map, a PNG or BMP in the colours of the "
+        "classes or with their numbers (default: label maps not used in training)",
     )
     add_label_map_option(parser)
     parser.add_argument(
         "--style",
         type=path_of,
         metavar="FILE.jpg",
-        help="GauGAN: draw in the style of the middle square of this photo (default: any styles)",
+        help="GauGAN: use the style of the middle square of this photo (default: random styles)",
     )
     parser.add_number(
-        "--latent-scale", 0, 100, None, "GauGAN: what random latents are multiplied by (default: 1)"
+        "--latent-scale", 0, 100, None, "GauGAN: multiply random latents by this (default: 1)"
     )
 
 
 def check_options(arguments):
-    """Fill in the defaults. Raises UserError for options that do not go together."""
+    """Fill in the defaults. Raises UserError for options that contradict each other."""
     if arguments.interpolate_latent and arguments.style:
-        raise UserError("--interpolate-latent walks between random latents: leave out --style")
+        raise UserError("--interpolate-latent is between two random latents: leave out --style")
     if arguments.count is None and arguments.layout:
-        arguments.count = 1 if arguments.style else OF_ONE_LAYOUT
+        arguments.count = 1 if arguments.style else IMAGES_OF_OWN_LAYOUT
     if (arguments.count or 0) > MAX_IMAGES:
         raise UserError(
-            f"--count {arguments.count} is more than the {MAX_IMAGES} that are drawn of label maps"
+            f"--count {arguments.count} is more than {MAX_IMAGES}, the most for label maps"
         )
     if arguments.latent_scale is None:
         arguments.latent_scale = 1.0
 
 
 def find_subject(generator, arguments):
-    """Read --layout and --style, or the validation facades of the run that trained a generator.
+    """Read the files of --layout and --style.
 
-    Raises UserError if something is missing, damaged, or not what it was.
+    Without --layout, the label maps are from the validation facades of the generator's run. Raises
+    UserError if a file is missing or damaged, or if the facades are not those of the run any more.
     """
     style = facades.read_photo(arguments.style) if arguments.style else None
     if style is not None and not encoder_path(generator).is_file():
@@ -82,37 +84,38 @@ def find_subject(generator, arguments):
             generator.numbered_from if first is None else first,
             np.array(generator.colours, "uint8") if generator.colours else None,
         )
-        own = facades.Facades([], [layout], (arguments.layout.stem,), str(arguments.layout))
-        return Subject(own, True, style)
+        dataset = facades.Facades([], [layout], (arguments.layout.stem,), str(arguments.layout))
+        return Subject(dataset, True, style)
 
     validation = validation_facades(generator.path.with_name("run.json"))
+    images_each = _images_per_layout(arguments)
     if arguments.count is None:
-        arguments.count = min(LAYOUTS, len(validation.layouts)) * _each(arguments)
-    n_layouts = 1 if arguments.interpolate_latent else math.ceil(arguments.count / _each(arguments))
+        arguments.count = min(N_LAYOUTS, len(validation.layouts)) * images_each
+    n_layouts = 1 if arguments.interpolate_latent else math.ceil(arguments.count / images_each)
     if n_layouts > len(validation.layouts):
         raise UserError(
-            f"--count {arguments.count} is more than {_each(arguments)} for each of the "
+            f"--count {arguments.count} is more than {images_each} for each of the "
             f"{len(validation.layouts)} validation facades"
         )
     return Subject(validation.first(n_layouts), False, style)
 
 
 def encoder_path(generator):
-    """Where the encoder that was trained with a generator is."""
+    """The path of the encoder that was trained together with a generator."""
     return generator.path.with_name("encoder.keras")
 
 
-def _each(arguments):
-    """How often each label map is drawn: a style is one latent."""
+def _images_per_layout(arguments):
+    """How many images are drawn from each label map: one with --style, which is a single latent."""
     if arguments.layout:
         return arguments.count
-    return 1 if arguments.style else EACH
+    return 1 if arguments.style else IMAGES_PER_LAYOUT
 
 
 def validation_facades(record_path):
-    """The facades that a run has kept for validation; `record_path` is that of its run.json.
+    """The validation facades of a run. `record_path` is the path of its run.json.
 
-    Raises UserError if they are not there any more.
+    Raises UserError if the facades cannot be read any more, or have changed.
     """
     hint = "draw a label map of your own with --layout FILE.png"
     try:
@@ -136,34 +139,35 @@ def validation_facades(record_path):
 
 
 def draw_label_maps(generator, encoder, subject, arguments):
-    """Draw images and write their picture: a row for each label map, with its photo if it has one.
+    """Draw images from label maps, and write a picture of both.
 
-    `encoder` is None where there is no style. Returns the images, float32 (count, H, W, 3) in
-    [0, 1], label map by label map.
+    Each row has a label map, its photo if it has one, and the images drawn from it. `encoder` is
+    None if there is no style. Returns the images, float32 (count, H, W, 3) in [0, 1], those of the
+    first label map first.
     """
     from common import plotting
 
     size = generator.image_shape[0]
     photos, layouts = _squares(subject, size)
-    each, count = _each(arguments), arguments.count
-    latents = _draw_latents(generator, encoder, subject, each, arguments)
+    images_each, count = _images_per_layout(arguments), arguments.count
+    latents = _draw_latents(generator, encoder, subject, images_each, arguments)
     images = generator.draw(
-        np.tile(latents, (len(layouts), 1))[:count], np.repeat(layouts, each, axis=0)[:count]
+        np.tile(latents, (len(layouts), 1))[:count], np.repeat(layouts, images_each, axis=0)[:count]
     )
 
     if count > MAX_DRAWN:
         print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
-    beside = {"label map": facades.colours(layouts, generator.colours or facades.PALETTE)}
-    if not subject.is_own:
-        beside["photo"] = photos
+    references = {"label map": facades.colours(layouts, generator.colours or facades.PALETTE)}
+    if not subject.from_user:
+        references["photo"] = photos
     if subject.style is not None:
         style = middle_square(subject.style, size, Image.Resampling.HAMMING)
-        beside["style"] = np.tile(style, (len(layouts), 1, 1, 1))
+        references["style"] = np.tile(style, (len(layouts), 1, 1, 1))
     cells = []
-    for number, start in enumerate(range(0, min(count, MAX_DRAWN), each)):
-        cells.extend(pictures[number].astype("float32") / 255 for pictures in beside.values())
-        cells.extend(images[start : min(start + each, MAX_DRAWN)])
-    titles = (*beside, *["generated"] * each)
+    for number, start in enumerate(range(0, min(count, MAX_DRAWN), images_each)):
+        cells.extend(pictures[number].astype("float32") / 255 for pictures in references.values())
+        cells.extend(images[start : min(start + images_each, MAX_DRAWN)])
+    titles = (*references, *["generated"] * images_each)
     columns = min(len(titles), 10)
     titles = titles if len(titles) == columns else ()
     plotting.save_grid(np.stack(cells), arguments.out, columns, titles)
@@ -171,7 +175,7 @@ def draw_label_maps(generator, encoder, subject, arguments):
 
 
 def draw_walk(generator, subject, arguments):
-    """Draw one label map on the way from one random latent to another.
+    """Draw images of one label map, with latents between two random ones.
 
     Returns images, float32 (1, frames, H, W, 3) in [0, 1].
     """
@@ -193,22 +197,23 @@ def middle_square(array, size, resampling):
 
 
 def _squares(subject, size):
-    """Photos, if there are any, and label maps of the generator's size."""
-    if subject.is_own:
+    """Photos, if there are any, and label maps, as squares of `size` pixels."""
+    if subject.from_user:
         layouts = [
             middle_square(layout, size, Image.Resampling.NEAREST)
             for layout in subject.facades.layouts
         ]
         return [], np.stack(layouts)
-    # As in training. There a facade shows no more than what 256 pixels of the original do.
+    # As in training: a square shows the piece of a facade that 256 pixels of the original show.
     return facades.centre_crops(facades.fit(subject.facades, size), size)
 
 
 def _draw_latents(generator, encoder, subject, count, arguments):
-    """Latents from N(0, 1), or around the one that the encoder reads from the style.
+    """Draw `count` latents.
 
-    The first of those is the encoder's mean, the others are from its distribution. Random ones
-    are multiplied by --latent-scale.
+    Without a style they are noise from N(0, 1), multiplied by --latent-scale. With a style, such
+    noise is scaled and shifted to the distribution that the encoder computes from the photo, except
+    that the first latent is the mean of that distribution.
     """
     noise = generator.random_latents(count, np.random.default_rng(arguments.seed))
     noise *= arguments.latent_scale

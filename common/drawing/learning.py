@@ -51,6 +51,6 @@ def _frame(path, epoch):
     image.thumbnail(LARGEST, Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
     is_grey = np.all(pixels == pixels[..., :1])
-    heading = plotting.text_above(image.width, heading=f"epoch {epoch}")
+    heading = plotting.draw_header(image.width, heading=f"epoch {epoch}")
     frame = Image.fromarray(np.concatenate([heading, pixels]))
     return frame.quantize(32 if is_grey else 128, dither=Image.Dither.NONE)

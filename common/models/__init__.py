@@ -1,5 +1,5 @@
-"""What is built on Keras models: freezing, averaging, optimizers, faster steps, saved files.
+"""Helpers for Keras models: freezing, averaging, optimizers, faster training steps, saved files.
 
-A reader of the scripts needs `freezing`, a page on how to freeze a discriminator on Keras 3, and
-`averaging`; the training works the same without the others, only slower or less safely.
+To understand the scripts, read `freezing`, on how to freeze a discriminator on Keras 3, and
+`averaging`. The other modules make training faster and safer, and save and load models.
 """

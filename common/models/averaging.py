@@ -1,9 +1,9 @@
 """A moving average of the generator's weights over the training steps.
 
-The two networks of a GAN pull each other to and fro, and the generator's weights circle around a
-good place more than they approach it. The average over the last thousand steps or so lies nearer to
-it: its images are cleaner and more varied (Yazıcı et al. 2019, arXiv 1806.04498). Nothing in the
-training reads the average, so the training is the same with it and without.
+The two networks of a GAN keep reacting to each other, so the generator's weights move around a good
+solution rather than towards it. Their average over the last thousand steps or so is nearer to that
+solution: its images are cleaner and more varied (Yazıcı et al. 2019, arXiv 1806.04498). The average
+is not used in training, so training is the same with and without it.
 """
 
 from common.backend import keras
@@ -11,21 +11,22 @@ from common.backend import tensorflow as tf
 
 
 class MovingAverage:
-    """Averaged copies of models, one for each, of which all variables are averages.
+    """Copies of models, in which each variable is the moving average of the original variable.
 
-    After step t an average moves by 1 - d towards the value of its variable, where
-    d = min(decay, (1 + t) / (10 + t)). So it forgets the first steps quickly, and in the long run
-    looks back over some 1 / (1 - decay) steps. The moving statistics of a batch normalisation are
-    averaged as the weights are; whole numbers, such as the seed of a dropout, are copied.
+    After step t the average becomes d * average + (1 - d) * variable, where
+    d = min(decay, (1 + t) / (10 + t)). So it forgets the first steps quickly, and later covers
+    about the last 1 / (1 - decay) steps. The moving statistics of batch normalisation are averaged
+    like weights. Integers, such as the seeds of dropout layers, are copied.
 
     Args:
         models: built models.
-        decay: from 0 to less than 1. With 0 there are no copies: the average is the model itself.
+        decay: from 0 to less than 1. With 0 there are no copies; `of` returns the model itself.
     """
 
     def __init__(self, *models, decay):
         self._decay, self._models, self._copies = decay, models, models
-        self.variables = []  # of the copies, and the number of updates: for a checkpoint
+        # A checkpoint saves `variables`, and the variables of an optimizer if `compiled` is True.
+        self.variables = []
         self.compiled = False
         if not decay:
             return
@@ -34,20 +35,22 @@ class MovingAverage:
             copy.set_weights(model.get_weights())
         self._n_updates = tf.Variable(0, dtype="int64", trainable=False)
         self.variables = [self._n_updates, *sum((copy.variables for copy in self._copies), [])]
-        self._update = tf.function(self._move, autograph=False).get_concrete_function()
+        self._update = tf.function(self._update_copies, autograph=False).get_concrete_function()
 
     def of(self, model):
         """The averaged copy of one of the models."""
         return next(
-            copy for one, copy in zip(self._models, self._copies, strict=True) if one is model
+            copy
+            for original, copy in zip(self._models, self._copies, strict=True)
+            if original is model
         )
 
     def update(self):
-        """Take the weights after a training step into the average."""
+        """Update the averages. To be called after each training step."""
         if self._decay:
             self._update()
 
-    def _move(self):
+    def _update_copies(self):
         step = tf.cast(self._n_updates.assign_add(1), "float32")
         decay = tf.minimum(self._decay, (1 + step) / (10 + step))
         for model, copy in zip(self._models, self._copies, strict=True):

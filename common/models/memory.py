@@ -1,4 +1,4 @@
-"""How much memory a training step takes, and whether the machine has it."""
+"""An estimate of the memory that a training step needs, and a warning if there is less."""
 
 import math
 import sys
@@ -6,16 +6,17 @@ import sys
 from common.backend import keras, tensorflow
 from common.data.memory import available
 
-OPTIONS = "--batch-size, --image-size or --width"
+OPTIONS = "--batch-size, --image-size or --width"  # smaller values of these save memory
 
 
 def warn_if_too_small(models, n_batch):
-    """Say so on stderr where a step clearly needs more memory than is free.
+    """Print a warning on stderr if a training step needs more memory than is free.
 
-    TensorFlow ends the process where it finds none, without a word of Python.
+    When the memory runs out, the process may be killed without any Python exception, so that
+    nothing can be reported then.
 
     Args:
-        models: a dict of built models; those that are compiled are trained one after the other.
+        models: a dict of built models, which are trained one after another.
         n_batch: images in a batch.
     """
     needed, free = step_bytes(models.values(), n_batch), available()
@@ -28,17 +29,19 @@ def warn_if_too_small(models, n_batch):
 
 
 def step_bytes(models, n_batch):
-    """A lower bound of what a training step takes, bytes.
+    """A lower bound of the memory that a training step needs, in bytes.
 
-    Each weight has a gradient and two moments of Adam beside it. What the layers make of a batch is
-    kept until their gradients are computed.
+    For each weight, its gradient and Adam's two moments are in memory, too. The outputs of all
+    layers of one model for one batch stay in memory until the gradients have been computed.
     """
     weights = {id(weight): weight for model in models for weight in model.trainable_weights}
-    made = [
-        sum(math.prod(filter(None, tensor.shape)) for tensor in _outputs(model)) for model in models
+    output_sizes = [
+        sum(math.prod(filter(None, tensor.shape)) for tensor in _layer_outputs(model))
+        for model in models
     ]
-    return 4 * (4 * sum(math.prod(w.shape) for w in weights.values()) + n_batch * max(made))
+    n_weights = sum(math.prod(weight.shape) for weight in weights.values())
+    return 4 * (4 * n_weights + n_batch * max(output_sizes))
 
 
-def _outputs(model):
+def _layer_outputs(model):
     return keras.tree.flatten([operation.output for operation in model.operations])

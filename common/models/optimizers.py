@@ -1,14 +1,15 @@
-"""An Adam that gives the same bits every time."""
+"""An Adam optimizer that gives the same result, to the bit, in every run."""
 
 from common.backend import keras, tensorflow
 
 
 class Adam(keras.optimizers.Adam):
-    """Adam that updates nothing before all gradients are there.
+    """Adam that updates no weight before all gradients are computed.
 
-    TensorFlow starts to update a weight as soon as its own gradient is known. What else has read
-    the weight may be yet to run, and sometimes sees the new value: where a model is called several
-    times in a step, one step in fifty or so came out different (TensorFlow 2.21, two cores).
+    TensorFlow updates a weight as soon as the gradient of that weight is computed. Other operations
+    that read the weight may run after the update, and then they read the new value. When a training
+    step called a model several times, about one step in fifty had another result because of this
+    (TensorFlow 2.21, two cores).
     """
 
     def apply(self, grads, trainable_variables=None):

@@ -1,8 +1,8 @@
-"""Saving generators, and opening `.keras` files that nobody vouches for.
+"""Saving generators, and loading `.keras` files that cannot be trusted.
 
-A file may come from anywhere, and Keras's safe mode alone has been got round more than once. So
-nothing but layers and operations of Keras itself is built, none of those that run code or read
-other files, and no more weights than the file holds.
+A file may come from anywhere, and Keras's safe mode alone has been circumvented more than once. So
+only layers and operations of Keras itself are loaded, and of these none that run code from the file
+or read other files. No memory is allocated for weights that the file does not contain.
 """
 
 import io
@@ -14,38 +14,38 @@ from common import UserError
 from common.files import replacing
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
-ABOUT = "about.json"  # a member of our own, which Keras passes over
+ABOUT = "about.json"  # the member that `save` adds; Keras ignores it
 MAX_CONFIG_BYTES = 1 << 22
-MAX_NUMBERS = 1 << 27  # in what one layer makes of one image: 512 MB
-# Layers of Keras that run code of the file's choice, or open files that it names.
-REFUSED = {
+MAX_LAYER_OUTPUT = 1 << 27  # numbers in the output of one layer for one image: 512 MB
+# Layers of Keras that run code from the file, or open other files.
+REFUSED_LAYERS = {
     *("FlaxLayer", "IndexLookup", "IntegerLookup", "JaxLayer", "Lambda", "StringLookup"),
     *("TFSMLayer", "TextVectorization", "TorchModuleWrapper"),
 }
 
 
 def save(model, path, about):
-    """Save a model, and beside it in the same file what its inputs and outputs mean.
+    """Save a model and, in the same file, what its inputs and outputs mean.
 
     Args:
-        model: a `keras.Model`. One that computes in 16 bits is saved as a float32 one.
+        model: a `keras.Model`. If it computes in 16 bits, a float32 copy is saved.
         path: the `.keras` file, replaced in one step.
-        about: a dict for JSON, such as `class_names` and `pixel_range`; `read` returns it.
+        about: a dict that JSON can hold, such as `class_names` and `pixel_range`.
 
     Raises OSError if the file cannot be written.
     """
-    with replacing(path) as beside:
-        in_float32(model).save(beside)
-        with zipfile.ZipFile(beside, "a") as archive:
+    with replacing(path) as temporary:
+        in_float32(model).save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(ABOUT, json.dumps(about))
 
 
 def read(path):
-    """The description of the model in a `.keras` file, and what `save` was told about it.
+    """Read the description of the model in a `.keras` file, without importing TensorFlow.
 
-    Returns two dicts, Keras's config of the model, and what is empty where nothing was told.
-    Quick: TensorFlow is not needed. Raises UserError if the file is no model, or one that asks for
-    more than Keras's own layers.
+    Returns two dicts: Keras's config of the model, and the `about` that `save` has stored, empty if
+    another program has saved the file. Raises UserError if the file is not a Keras model, or
+    contains anything but layers and operations of Keras itself.
     """
     try:
         if path.exists() and not path.is_file():
@@ -55,7 +55,7 @@ def read(path):
             config = json.loads(archive.read("config.json"))
             about = json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else {}
         if not isinstance(about, dict):
-            raise ValueError(f"its {ABOUT} holds no table")
+            raise ValueError(f"its {ABOUT} is not a JSON object")
         if len(config["config"]["name"].strip()) > 100:
             raise ValueError("its name is too long")
         _check_classes(config)
@@ -64,14 +64,15 @@ def read(path):
         raise UserError(f"there is no file {path}") from None
     except UserError as problem:
         raise UserError(f"{path} {one_line(problem)}") from None
-    except Exception as problem:  # zipfile, zlib and json each have their own
+    except Exception as problem:  # zipfile, zlib and json raise many types
         raise UserError(f"{path} is not a Keras model: {one_line(problem)}") from None
 
 
 def load(path):
-    """Load the model in a `.keras` file, without anything that it might need for training.
+    """Load the model in a `.keras` file, not compiled.
 
-    Raises UserError if the file is damaged, or wants more than Keras's own layers.
+    Raises UserError if the file is damaged, or contains anything but layers and operations of Keras
+    itself.
     """
     from common.backend import keras
 
@@ -93,9 +94,9 @@ def load(path):
 
 
 def in_float32(model):
-    """The model itself, or a float32 one with the same weights if it computes in 16 bits.
+    """The model itself or, if it computes in 16 bits, a float32 copy with the same weights.
 
-    With --mixed-precision only the computing is in 16 bits; the weights always have 32.
+    The weights have 32 bits in any case: --mixed-precision concerns only the computations.
     """
     from common.backend import keras
 
@@ -110,7 +111,7 @@ def in_float32(model):
 
 
 def one_line(problem):
-    """What an exception says, on one line and not too long."""
+    """The message of an exception, on one line and cut to 300 characters."""
     return " ".join(str(problem).split())[:300]
 
 
@@ -119,30 +120,34 @@ def _version(text):
 
 
 def _check_members(archive, size):
-    """Keras writes three members and compresses none, so nothing in them can swell."""
+    """Raise ValueError unless the file holds the members that Keras writes, not compressed.
+
+    Without compression, a small file cannot expand to a huge one in memory.
+    """
     members = archive.infolist()
     names = [member.filename for member in members]
     if set(names) - {ABOUT} != MEMBERS or len(names) != len(set(names)):
-        raise ValueError(f"it does not hold just {', '.join(sorted(MEMBERS))}")
+        raise ValueError(f"its members are not exactly {', '.join(sorted(MEMBERS))}")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("it is compressed")
     if sum(member.file_size for member in members) > size:
-        raise ValueError("it claims to hold more than it does")
+        raise ValueError("the sizes of its members add up to more than the file")
     if archive.getinfo("config.json").file_size > MAX_CONFIG_BYTES:
         raise ValueError("its config.json is too large")
 
 
 def _check_classes(config):
-    """Raise UserError for anything in a description that is not Keras's own."""
-    for part in _parts(config):
+    """Raise UserError if a model's config names anything that is not part of Keras."""
+    for part in _nested_values(config):
         if not isinstance(part, dict) or "class_name" not in part:
             continue
         name, module = str(part["class_name"]), part.get("module")
-        # Tensors, slices and arrays among the arguments of an operation.
+        # Keras names the tensors, slices and arrays in an operation's arguments `__tensor__` etc.
         if module is None and name.startswith("__") and name != "__lambda__":
             continue
-        own = str(module).split(".")[0] == "keras" and part.get("registered_name") in (None, name)
-        if not own or name in REFUSED:
+        is_keras = str(module).split(".")[0] == "keras"
+        is_custom = part.get("registered_name") not in (None, name)
+        if not is_keras or is_custom or name in REFUSED_LAYERS:
             what = part.get("config") if name == "function" else f"{module}.{name}"
             raise UserError(
                 f"holds {what!r:.99}: only layers and operations of Keras itself "
@@ -150,17 +155,18 @@ def _check_classes(config):
             )
 
 
-def _parts(part):
-    yield part
-    if isinstance(part, dict | list):
-        for inner in part.values() if isinstance(part, dict) else part:
-            yield from _parts(inner)
+def _nested_values(value):
+    """Yield a JSON value and all values in it, at any depth."""
+    yield value
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _nested_values(inner)
 
 
 def _check_types(config):
-    """Each name must be that of a class of Keras for parts of models, not of a function.
+    """Raise ValueError for a class name that is not a layer or another class used in models.
 
-    Keras looks up whatever a description names in its modules, `keras.utils.get_file` included.
+    Keras looks up any name in its modules, even that of a function like `keras.utils.get_file`.
     """
     import importlib
 
@@ -170,15 +176,15 @@ def _check_types(config):
         *(keras.Layer, keras.Operation, keras.initializers.Initializer, keras.DTypePolicy),
         *(keras.regularizers.Regularizer, keras.constraints.Constraint),
     )
-    for part in _parts(config):
+    for part in _nested_values(config):
         if isinstance(part, dict) and part.get("module"):
             found = getattr(importlib.import_module(part["module"]), part["class_name"], None)
             if not isinstance(found, type) or not issubclass(found, kinds):
-                raise ValueError(f"{part['module']}.{part['class_name']} is no part of a model")
+                raise ValueError(f"{part['module']}.{part['class_name']} is not a class for models")
 
 
 def _check_size(config, size):
-    """Build the model without memory for its weights, and see whether they are in the file."""
+    """Build the model without allocating its weights. Raise ValueError if it is too large."""
     from common.backend import keras
 
     _check_types(config)
@@ -187,30 +193,32 @@ def _check_size(config, size):
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         n_bytes = sum(math.prod(weight.shape) * 4 for weight in model.weights)
         if n_bytes > size:
-            raise ValueError(f"its weights would be {n_bytes} bytes, more than the file holds")
+            raise ValueError(f"its weights would take {n_bytes} bytes, and the file has {size}")
         tensors = keras.tree.flatten([operation.output for operation in model.operations])
-        if max(math.prod(filter(None, tensor.shape)) for tensor in tensors) > MAX_NUMBERS:
-            raise ValueError(f"a layer of it makes more than {MAX_NUMBERS} numbers of one image")
+        if max(math.prod(filter(None, tensor.shape)) for tensor in tensors) > MAX_LAYER_OUTPUT:
+            raise ValueError(
+                f"one of its layers outputs more than {MAX_LAYER_OUTPUT} numbers for one image"
+            )
     except Exception:
-        # Keras would provide for the weights later, with whatever is built next.
+        # Else Keras would allocate these weights later, when another model is built.
         keras.backend.clear_session()
         raise
 
 
 def _check_output(model):
-    """Draw one image, which shows what no look at the description would."""
+    """Call the model once. Raise ValueError if an output or a weight is NaN or infinite."""
     from common.backend import keras
 
     if not all(bool(keras.ops.all(keras.ops.isfinite(weight))) for weight in model.weights):
-        raise ValueError("there are weights that are NaN or infinite")
+        raise ValueError("some of its weights are NaN or infinite")
     inputs = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
     output = model(inputs if len(inputs) > 1 else inputs[0])
     if not all(bool(keras.ops.all(keras.ops.isfinite(o))) for o in keras.tree.flatten(output)):
-        raise ValueError("what it draws is NaN or infinite")
+        raise ValueError("some of its outputs are NaN or infinite")
 
 
 def _check_weights(content):
-    """HDF5 can promise arrays that it does not hold, or that are in other files."""
+    """Raise ValueError for arrays that the HDF5 file declares but does not contain."""
     import h5py
 
     sizes = []
@@ -219,9 +227,9 @@ def _check_weights(content):
         if isinstance(found, h5py.Group):
             links = [found.get(inner, getlink=True) for inner in found]
             if not all(isinstance(link, h5py.HardLink) for link in links):
-                raise ValueError(f"{name} in its weights links to elsewhere")
+                raise ValueError(f"its weights contain links, not only arrays, in {name}")
         elif found.chunks or found.external or found.is_virtual:
-            raise ValueError(f"{name} in its weights is not stored plainly")
+            raise ValueError(f"{name} in its weights is not stored as one plain array")
         else:
             sizes.append(found.nbytes)
 
@@ -229,4 +237,4 @@ def _check_weights(content):
         check("/", file)
         file.visititems(check)
     if sum(sizes) > len(content):
-        raise ValueError(f"its weights claim to be {sum(sizes)} bytes, and are {len(content)}")
+        raise ValueError(f"its weights claim to have {sum(sizes)} bytes, but have {len(content)}")

@@ -1,4 +1,4 @@
-"""Image sizes that a network can halve and double: 16, 28, 32, 56, 64, 112 and 128 pixels."""
+"""Image sizes that networks can halve or double: 16, 28, 32, 56, 64, 112 and 128 pixels."""
 
 from common import UserError
 
@@ -6,9 +6,10 @@ SIZES = tuple(sorted(start * 2**n for start in (7, 8) for n in range(1, 5) if st
 
 
 def count_halvings(image_shape):
-    """How often square images can be halved until 7 or 8 pixels a side are left: 28 and 32, twice.
+    """How many times square images can be halved until 7 or 8 pixels a side are left.
 
-    `image_shape` is (H, W, C). Raises UserError for other sizes, with the nearest that will do.
+    For 28 and for 32 pixels that is 2 times. `image_shape` is (H, W, C). Raises UserError for
+    images of a size that is not in `SIZES`, with the nearest sizes that are.
     """
     height, width = image_shape[:2]
     if height != width:

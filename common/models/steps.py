@@ -1,80 +1,87 @@
-"""The same training in less time: how a model is called, how Adam and a convolution are computed.
+"""The same training steps in less time.
 
-`quicken` changes nothing that a script says, and nothing that is learnt or saved but by rounding.
-Without it everything goes on as before, only slower.
+`quicken` changes how models are called, and how Adam and some convolutions are computed. It does
+not change the results except by rounding, so all scripts work without it as well, only slower.
 """
 
 from common.backend import keras
 from common.backend import tensorflow as tf
 
-BLOCK = 4  # pixels a side: 4 × 4 are as many as AVX-512 has lanes
+BLOCK = 4  # height and width of a block of pixels; AVX-512 has 4 × 4 SIMD lanes
 
 
 def quicken(*models):
-    """Make calls of built models with a batch quicker.
+    """Make the calls of built models with a batch faster.
 
-    - `train_on_batch`, `test_on_batch` and `predict_on_batch` spend less time on what is not
-      computing, until the model is compiled anew.
-    - Adam updates a weight in one operation.
-    - Where there is no GPU, a convolution to one channel, the last layer of some generators,
-      computes 16 pixels at once.
+    - `train_on_batch`, `test_on_batch` and `predict_on_batch` have less overhead, until the model
+      is compiled again.
+    - Adam updates each weight in one operation.
+    - Without a GPU, a transposed convolution to one channel, such as the last layer of some
+      generators, computes 16 pixels at once.
     """
+    on_cpu = not tf.config.list_physical_devices("GPU")
     for model in models:
-        calls = _Calls(model)
-        model.predict_function = calls.of(model.predict_step)
+        steps = _TracedSteps(model)
+        model.predict_function = steps.function_of(model.predict_step)
         if model.compiled:
-            model.reset_metrics = calls.reset_metrics
-            model.train_function = calls.train_function
-            model.test_function = calls.of(model.test_step)
-            if not model.optimizer.built:  # or each step is traced twice
+            model.reset_metrics = steps.reset_metrics
+            model.train_function = steps.train_function
+            model.test_function = steps.function_of(model.test_step)
+            if not model.optimizer.built:  # else the first step would build it, and be traced twice
                 model.optimizer.build(model.trainable_variables)
+            # A LossScaleOptimizer contains the optimizer that updates the weights.
             optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
             if isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad:
-                optimizer.update_step = _in_one_operation(optimizer)
+                optimizer.update_step = _fused_update_step(optimizer)
         for layer in model.layers:
-            already = "call" in vars(layer)  # as a layer of generator and composite alike
-            if _is_slow(layer) and not already and not tf.config.list_physical_devices("GPU"):
-                layer.call = _in_blocks(layer)
+            # The composite model has the same layers as the generator, so a layer may come twice.
+            already = "call" in vars(layer)
+            if on_cpu and not already and _can_compute_in_blocks(layer):
+                layer.call = _call_in_blocks(layer)
 
 
-class _Calls:
-    """The steps of a model as graphs, which need nothing settled before each call.
+class _TracedSteps:
+    """The steps of a model (train, test, predict) as graphs that are called with little overhead.
 
-    Keras sets the metrics to zero, number by number, before it takes a step; here that is part of
-    the step. `tf.function` takes its arguments apart, which might be anything; here they are
-    arrays, and only their shapes can change from call to call.
+    Before each step Keras resets its metrics, one variable after the other; here the reset is part
+    of the graph. On each call a `tf.function` inspects its arguments, which can be of any type;
+    here they are arrays, and a graph is chosen by their shapes and types alone.
     """
 
     def __init__(self, model):
         self._model = model
-        self._metrics_to_zero = False
-        self.train_function = self.of(model.train_step)
+        self._reset_is_due = False
+        self.train_function = self.function_of(model.train_step)
 
     def reset_metrics(self):
+        """In the place of Keras's method: the next step resets the metrics."""
         if self._model.train_function is self.train_function:
-            self._metrics_to_zero = True
-        else:  # the model was compiled anew
+            self._reset_is_due = True
+        else:  # the model was compiled again, and has Keras's own functions
             type(self._model).reset_metrics(self._model)
 
-    def of(self, step):
-        """What Keras calls with an iterator, to take a `step` of the model with its next batch."""
+    def function_of(self, step):
+        """The function that runs `step`, a method of the model, on the next batch of an iterator.
+
+        Keras calls it in the place of its own `train_function`, `test_function` and so on.
+        """
         graphs = {}
 
-        def take_step(batches):
+        def run_step(batches):
             batch = [part for part in next(iter(batches)) if part is not None]
             tensors = [tf.constant(array) for array in keras.tree.flatten(batch)]
-            kind = (self._metrics_to_zero, *[(tensor.shape, tensor.dtype) for tensor in tensors])
-            if kind not in graphs:
+            signature = (self._reset_is_due, *[(tensor.shape, tensor.dtype) for tensor in tensors])
+            if signature not in graphs:
                 metrics = ()
-                if self._metrics_to_zero:
-                    # Keras makes the metrics when it first traces a step.
+                if self._reset_is_due:
+                    # Keras creates the metrics when it traces a step for the first time.
                     self._trace(self._model.test_step, batch, tensors)
                     metrics = self._model.metrics
-                graphs[kind] = self._trace(step, batch, tensors, metrics)
-            self._metrics_to_zero = False
-            return graphs[kind](*tensors)
+                graphs[signature] = self._trace(step, batch, tensors, metrics)
+            self._reset_is_due = False
+            return graphs[signature](*tensors)
 
-        return take_step
+        return run_step
 
     def _trace(self, step, batch, tensors, metrics=()):
         def graph(*tensors):
@@ -87,15 +94,16 @@ class _Calls:
         return function.get_concrete_function(*tensors)
 
 
-def _in_one_operation(adam):
-    """An `update_step` that reads and writes weights and moments once, not in a dozen steps."""
-    usual_step = adam.update_step
+def _fused_update_step(adam):
+    """An `update_step` that reads and writes weights and moments once, not a dozen times."""
+    keras_update_step = adam.update_step
 
     def update_step(gradient, variable, learning_rate):
         if isinstance(gradient, tf.IndexedSlices):
-            # An embedding's. Keras squares what each label asks for by itself: a row that four
-            # labels pull the same way moves twice as far as by Adam's formula. That stays so.
-            return usual_step(gradient, variable, learning_rate)
+            # The gradient of an embedding has one part for each label in the batch. Keras squares
+            # each part by itself, so a row to which four labels have contributed equally moves
+            # twice as far as by Adam's formula. For the same result, Keras updates embeddings.
+            return keras_update_step(gradient, variable, learning_rate)
         index = adam._get_variable_index(variable)
         step = tf.cast(adam.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
@@ -114,7 +122,7 @@ def _in_one_operation(adam):
     return update_step
 
 
-def _is_slow(layer):
+def _can_compute_in_blocks(layer):
     return (
         isinstance(layer, keras.layers.Conv2DTranspose)
         and (layer.filters, layer.strides, layer.padding) == (1, (1, 1), "same")
@@ -124,39 +132,44 @@ def _is_slow(layer):
     )
 
 
-def _in_blocks(layer):
-    """A `call` for a layer, which computes the pixels of a block as if they were channels.
+def _call_in_blocks(layer):
+    """A `call` for a transposed convolution to one channel that computes 4 × 4 pixels at once.
 
-    oneDNN has a lane of the processor for each channel, so one channel leaves 15 of 16 idle. The
-    pixels of a block all come from the same window of the input, each by the kernel in another
-    place of it: by 16 kernels as large as the window, mostly zeros. For 7 × 7 that takes twice as
-    many multiplications in a sixth of the time. The gradients are quick as they are.
+    On a CPU, oneDNN computes each output channel in one SIMD lane, so a single channel leaves 15 of
+    the 16 lanes of AVX-512 idle. Here a convolution with stride 4 computes 16 channels, one for
+    each pixel of a block of 4 × 4, and `depth_to_space` makes an image of them. Its 16 kernels are
+    the kernel of the layer, shifted to the place of the pixel and padded with zeros. For a kernel
+    of 7 × 7 they are 10 × 10: that is twice as many multiplications, in a sixth of the time. The
+    gradients are computed as usual, since they are fast already.
     """
-    usual_call = layer.call
-    border = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
+    keras_call = layer.call
+    padding = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
 
     @tf.custom_gradient
     def convolve(inputs, kernel):
-        upright = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-        places = [(place, BLOCK - 1 - place) for place in range(BLOCK)]
-        kernels = [tf.pad(upright, (y, x, (0, 0), (0, 0))) for y in places for x in places]
-        blocks = tf.nn.conv2d(inputs, tf.concat(kernels, axis=3), BLOCK, border)
+        # With stride 1, a transposed convolution is a convolution with the kernel rotated by 180
+        # degrees.
+        rotated = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
+        shifts = [(shift, BLOCK - 1 - shift) for shift in range(BLOCK)]
+        kernels = [tf.pad(rotated, (y, x, (0, 0), (0, 0))) for y in shifts for x in shifts]
+        blocks = tf.nn.conv2d(inputs, tf.concat(kernels, axis=3), BLOCK, padding)
 
         def gradients(upstream):
-            of_kernel = tf.raw_ops.Conv2DBackpropFilter(
+            # Inputs and outputs change places, since the layer is a transposed convolution.
+            kernel_gradient = tf.raw_ops.Conv2DBackpropFilter(
                 input=upstream,
                 filter_sizes=tf.shape(kernel),
                 out_backprop=inputs,
                 strides=(1, 1, 1, 1),
                 padding="SAME",
             )
-            return tf.nn.conv2d(upstream, kernel, 1, "SAME"), of_kernel
+            return tf.nn.conv2d(upstream, kernel, 1, "SAME"), kernel_gradient
 
         return tf.nn.depth_to_space(blocks, BLOCK), gradients
 
     def call(inputs):
         if any(side % BLOCK for side in inputs.shape[1:3]):
-            return usual_call(inputs)
+            return keras_call(inputs)
         convolved = convolve(inputs, tf.convert_to_tensor(layer.kernel))
         return layer.activation(convolved + tf.convert_to_tensor(layer.bias))
 

@@ -1,4 +1,4 @@
-"""VGG19's view of an image: the features that the perceptual loss compares."""
+"""VGG19 without its classifier: it computes the features that the perceptual loss compares."""
 
 import sys
 
@@ -8,35 +8,35 @@ from common.data import downloads
 from common.data.reading import expand
 
 LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
-# Where keras.applications.vgg19 has them from, and keeps them.
+# The file that keras.applications.VGG19 downloads, and where from.
 _WEIGHTS = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
 
 
 def add_option(parser):
-    """Add --vgg, a source for `load`."""
+    """Add --vgg, the `source` of `load`."""
     parser.add_argument(
         "--vgg",
         default="auto",
         metavar="WEIGHTS",
         help="VGG19 for the perceptual loss: imagenet, from Keras's cache or a download; none; "
-        "a file of weights; auto: imagenet if it can be had, else none (default: auto)",
+        "the path of a weights file; auto: imagenet if possible, else none (default: auto)",
     )
 
 
 def load(source, image_size):
-    """VGG19 without its classifier, as far as the last of `LAYERS`.
+    """Load VGG19 up to the last of `LAYERS`.
 
     Args:
-        source: "imagenet", from Keras's cache or downloaded into it; "auto", the same where it can
-            be had, else "none" with a notice on stderr; "none"; or the path of a weights file for
-            Keras's VGG19(include_top=False).
-        image_size: pixels of a side, at least 32.
+        source: where the weights come from. "imagenet": Keras's cache, or a download into it.
+            "auto": the same if possible, else "none" with a notice on stderr. "none": no model. Or
+            the path of a weights file for `keras.applications.VGG19(include_top=False)`.
+        image_size: height and width of the images, at least 32 pixels.
 
     Returns the model and the source actually used, or None and "none". The model's input is
-    (n, size, size, 3) in [-1, 1], its outputs are the features of each layer.
+    (n, image_size, image_size, 3) in [-1, 1]; its outputs are the features of each of `LAYERS`.
 
-    Raises UserError if the weights cannot be had, or are not for VGG19.
+    Raises UserError if the weights are missing, cannot be downloaded, or are not for VGG19.
     """
     if source == "none":
         return None, source
@@ -63,11 +63,11 @@ def _define(path, image_size):
         if not path.is_file():
             raise ValueError("no such file: give auto, imagenet, none or a file of weights")
         vgg.load_weights(path)
-    except Exception as problem:  # h5py and Keras each have their own
+    except Exception as problem:  # h5py and Keras raise many types
         raise UserError(f"cannot read {path}: {' '.join(str(problem).split())[:300]}") from None
     features = keras.Model(vgg.input, [vgg.get_layer(name).output for name in LAYERS])
 
     image = keras.Input((image_size, image_size, 3), name="image")
-    # To blue, green, red in 0 to 255, minus ImageNet's means: what VGG19 was trained on.
+    # VGG19 was trained on blue, green, red from 0 to 255, minus the means of ImageNet.
     pixels = keras.applications.vgg19.preprocess_input(127.5 * (image + 1))
     return keras.Model(image, features(pixels), name="vgg19_features")

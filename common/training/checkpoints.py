@@ -1,7 +1,7 @@
 """The whole state of a training run in one .npz file, read and written without pickle.
 
 Neither a `.keras` file nor `tf.train.Checkpoint` holds the seeds of dropout layers, so a run that
-goes on from those is not the run that was stopped. `model.variables` lists them.
+is resumed from one of these continues differently. `model.variables` contains the seeds.
 """
 
 import json
@@ -14,44 +14,45 @@ from common.files import replacing
 import numpy as np
 
 FORMAT = 4
-MOST_BYTES_OF_STATE = 1 << 26
+MAX_STATE_BYTES = 1 << 26
 
 
 def save(path, models, state):
-    """Write all variables of the models and their optimizers, and `state` (JSON-like), to `path`.
+    """Write all variables of the models and their optimizers, and `state`, a dict for JSON.
 
-    Raises OSError if the file cannot be written; an older file at `path` then stays.
+    Raises OSError if the file cannot be written. An older file at `path` is kept then.
     """
     arrays = {key: variable.numpy() for key, variable in _variables(models).items()}
     text = json.dumps({"format": FORMAT} | state)
-    with replacing(path) as beside:
-        np.savez(beside, state=np.frombuffer(text.encode(), np.uint8), **arrays)
+    with replacing(path) as temporary:
+        np.savez(temporary, state=np.frombuffer(text.encode(), np.uint8), **arrays)
 
 
 def read(path, models, check_state):
-    """Read what was saved for equally defined models: the arrays of their variables, the state.
+    """Read what `save` has written for models that were defined in the same way.
 
-    `check_state` is called with the state before anything else is read. Raises UserError if the
-    file is damaged or was saved for other models, or if `check_state` does.
+    `check_state` is called with the state before anything else is read, and may raise UserError.
+    Returns the arrays of the variables, by name, and the state. Raises UserError if the file is
+    damaged or was saved for other models.
     """
     expected = _variables(models)
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            state = json.loads(read_array(archive, "state", MOST_BYTES_OF_STATE).tobytes())
+            state = json.loads(read_array(archive, "state", MAX_STATE_BYTES).tobytes())
             if not isinstance(state, dict) or state.get("format") != FORMAT:
                 found = state.get("format") if isinstance(state, dict) else None
                 raise UserError(f"is a checkpoint of format {found}, not of {FORMAT}")
             check_state(state)
             found = {name.removesuffix(".npy") for name in archive.namelist()} - {"state"}
-            if odd := sorted(expected.keys() ^ found):
-                where = "missing" if odd[0] in expected else "there, but nothing is expected"
-                raise UserError(f"is of other models: {odd[0]} is {where}")
+            if differing := sorted(expected.keys() ^ found):
+                how = "missing" if differing[0] in expected else "not a variable of these models"
+                raise UserError(f"is of other models: {differing[0]} is {how}")
             arrays = {}
             for key, variable in expected.items():
                 arrays[key] = read_array(archive, key, variable.numpy().nbytes)
     except UserError as problem:
         raise UserError(f"{path} {problem}") from None
-    except Exception as problem:  # zipfile, zlib, numpy and json each have their own
+    except Exception as problem:  # zipfile, zlib, numpy and json raise many types
         raise UserError(f"{path} is damaged or of other models: {problem}") from None
     for key, variable in expected.items():
         wanted = (variable.dtype, tuple(variable.shape))
@@ -64,23 +65,23 @@ def read(path, models, check_state):
 
 
 def restore(models, arrays):
-    """Put the arrays that `read` has found for these models into their variables."""
+    """Assign the arrays that `read` has returned to the variables of the models."""
     for key, variable in _variables(models).items():
         variable.assign(arrays[key])
 
 
 def is_finite(models):
-    """Whether every variable of the models is a number, neither NaN nor infinite."""
+    """Whether no variable of the models is NaN or infinite."""
     return all(np.isfinite(variable.numpy()).all() for variable in _variables(models).values())
 
 
 def _variables(models):
-    """Name every variable once. The composite's own weights are those of its generator."""
+    """All variables by name, each once: the composite model and the generator share weights."""
     found, seen = {}, set()
     for name, model in models.items():
         variables = list(model.variables)
         if model.compiled:
-            if not model.optimizer.built:  # a second build would give it a second loss scale
+            if not model.optimizer.built:  # a second build would create a second loss scale
                 model.optimizer.build(model.trainable_variables)
             variables += model.optimizer.variables
         for number, variable in enumerate(variables):

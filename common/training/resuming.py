@@ -1,4 +1,4 @@
-"""Which arguments a resumed run has, and which checkpoints it may go on from."""
+"""Which arguments a resumed run has, and which checkpoint it can continue from."""
 
 import shlex
 from pathlib import Path
@@ -8,30 +8,32 @@ from common.training import run_folder
 from common.training.progress import Progress
 
 # These may differ from what the run began with.
-MAY_CHANGE = ("epochs", "data", "checkpoint_minutes", "out", "resume", "overwrite")
+MAY_CHANGE = (
+    *("epochs", "data", "checkpoint_minutes", "evaluate_every", "out", "resume", "overwrite"),
+)
 
 
 def read_arguments(folder, parser, argv):
-    """The arguments that the run in `folder` began with, but for what `argv` may change.
+    """The arguments of a resumed run: those that it began with, except where `argv` changes them.
 
-    Returns the arguments as argparse has them, and what run.json says of the data. Raises
-    UserError if there is no such run, or if `argv` says otherwise.
+    Returns the arguments, as `parser` does, and the entry "data" of run.json. Raises UserError if
+    there is no run in `folder`, or if `argv` changes an argument that is not in `MAY_CHANGE`.
     """
     record = run_folder.read_record(folder, parser.prog.removesuffix(".py"))
     finished = Progress(epochs=record["epochs_finished"])
     if finished.epochs and not (folder / "checkpoint.npz").exists():
-        raise UserError(f"{folder} has no checkpoint.npz of its {finished}")
-    # What "auto" found then, so that going on does not depend on what it finds now.
+        raise UserError(f"cannot resume after {finished}: {folder} has no checkpoint.npz")
+    # The source that "auto" has found, since it may find another one now.
     stored = record["arguments"] | {"data": record["data"]["source"]}
-    again = [
+    stored_argv = [
         f"--{name}" if value is True else f"--{name}={value}"
         for name, value in stored.items()
         if value is not None and value is not False
     ]
-    began = vars(parser.parse_args(again))
-    now = parser.parse_args(again + argv)
+    began = vars(parser.parse_args(stored_argv))
+    now = parser.parse_args(stored_argv + argv)
     for key, value in vars(now).items():
-        if value == "auto":
+        if value == "auto":  # for example --data auto: keep what it has found when the run began
             setattr(now, key, began[key])
     differing = [
         f"--{key.replace('_', '-')} {value} (it began with {began[key]})"
@@ -40,14 +42,14 @@ def read_arguments(folder, parser, argv):
     ]
     if differing:
         raise UserError(
-            f"the run in {folder} cannot go on with {', '.join(differing)}; "
-            "--epochs, --checkpoint-minutes and the place of the --data may change"
+            f"the run in {folder} cannot go on with {', '.join(differing)}; --epochs, "
+            "--evaluate-every, --checkpoint-minutes and the place of the --data may change"
         )
     return now, record["data"]
 
 
 def command(script, folder, *options):
-    """The command line that goes on with the run of `script` in `folder`."""
+    """The command line that resumes the run of `script` in `folder`."""
     words = ["python", f"{script}.py", "--resume", *options]
     if folder != Path("runs", script):
         words += ["--out", str(folder)]
@@ -55,13 +57,13 @@ def command(script, folder, *options):
 
 
 def identity(arguments, data):
-    """What two runs have in common if one can go on from a checkpoint of the other: a dict."""
+    """The settings that a run and its checkpoint must have in common: a dict."""
     kept = {key: value for key, value in vars(arguments).items() if key not in MAY_CHANGE}
     return kept | {"data": data["sha256"]}
 
 
 def check_state(state, script, expected, folder):
-    """Raise UserError unless a checkpoint's state is of this script, this Keras and this very run.
+    """Raise UserError if a checkpoint's state is of another script, version of Keras, or run.
 
     `expected` is the `identity` of the run in `folder`.
     """
@@ -71,5 +73,5 @@ def check_state(state, script, expected, folder):
         if found[name] != expected[name]:
             raise UserError(
                 f"is of another run: its {name.replace('_', '-')} is {found[name]}, "
-                f"that of {folder / 'run.json'} is {expected[name]}"
+                f"but {expected[name]} in {folder / 'run.json'}"
             )

@@ -1,25 +1,24 @@
-"""A training run: its command line, its progress, stopping and going on.
+"""A training run: its command line, its progress, how it is stopped and resumed.
 
-A script's `main` reads
+The `main` of a script contains
 
     with Run(parser, argv) as run:
         dataset = run.load(datasets.load_fashion_mnist)
-        ...                                   # define all models
+        ...                                   # define and compile all models
         run.begin(generator=g_model, discriminator=d_model, gan=gan_model)
         train(...)
 
-and its `train` reads
+and its `train` contains
 
     for _epoch in run.epochs():
         for _step in run.steps(n):
-            ...                               # random numbers all from run.rng
+            ...                               # train; take all random numbers from run.rng
             run.average.update()
             run.log(d_loss=d_loss, g_loss=g_loss)
         plotting.save_grid(..., run.sample_path())
         run.save_epoch()
 
-Whoever calls them in another order hears of it: data have to be loaded before `begin`, and each
-epoch has to end with `save_epoch`.
+RuntimeError is raised if `begin` is called before `load`, or if an epoch ends without `save_epoch`.
 """
 
 import contextlib
@@ -35,23 +34,24 @@ from common.models import memory
 from common.models.steps import quicken
 from common.training import resuming, run_folder
 from common.training.progress import Bar, is_terminal
-from common.training.state import Diverged, RunState, described
+from common.training.quality import Quality
+from common.training.state import Diverged, RunState, error_text
 
 import numpy as np
 
 
 class Run:
-    """One training run in one folder; a context manager that turns what went wrong into one line.
+    """One training run in one folder; a context manager that reports an error in one line.
 
-    Leaving the `with` block raises SystemExit: with status 2 after a `UserError`, 1 after the
-    training has diverged, memory was short or a file could not be written, 130 after Ctrl-C. The
-    first Ctrl-C waits for the end of the training step and saves it.
+    After an error in the `with` block, SystemExit is raised. Its status is 2 for a `UserError`; 1
+    if the training has diverged, if there was not enough memory, or if a file could not be written;
+    130 after Ctrl-C. At the first Ctrl-C the current training step is finished and saved.
 
     Attributes:
-        arguments: what the command line said; on --resume, what it said when the run began.
-        rng: the numpy Generator of all random numbers of the training, seeded from --seed.
-        sample_rng: another one, for the latents of the sample pictures.
-        average: the `MovingAverage` of the models that are saved, from `begin` on.
+        arguments: the arguments on the command line; with --resume, those that the run began with.
+        rng: the numpy Generator for all random numbers in training, seeded with --seed.
+        sample_rng: a second numpy Generator, for the latents of the sample pictures.
+        average: the `MovingAverage` of the models that are saved. None before `begin`.
     """
 
     def __init__(self, parser, argv=None):
@@ -66,7 +66,7 @@ class Run:
             self._check_folder()
             if self.arguments.out.exists():
                 with run_folder.locked(self.arguments.out):
-                    pass  # it is free now, and held from `begin` on
+                    pass  # an early error if another process trains there; `begin` locks it again
         except UserError as problem:
             parser.error(problem)
         except OSError as problem:
@@ -76,15 +76,19 @@ class Run:
             tensorflow.config.experimental.enable_op_determinism()
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
-        self.average = None
+        self.average = self._dataset = None
         self._state = RunState(name, self.arguments, data, self.rng)
         self._clock = self._last_checkpoint = 0.0
-        self._stop = False  # after Ctrl-C
-        self._began = False  # has the folder, and a page in it
-        self._leaving = contextlib.ExitStack()
+        self._stop = False  # whether Ctrl-C has been pressed
+        self._has_page = False
+        self._cleanup = contextlib.ExitStack()
 
     def load(self, loader, **options):
-        """Call a loader of `common.data` with --data and `options`; keep --limit of the images."""
+        """Load the images of --data, or the part of them that --limit allows.
+
+        `loader` is a function of `common.data`, which is called with --data and `options`. Raises
+        UserError if the images do not fill a batch, or if a resumed run had other images.
+        """
         state = self._state
         dataset = loader(self.arguments.data, **options)
         dataset = dataset.limited(self.arguments.limit, self.arguments.seed)
@@ -97,35 +101,40 @@ class Run:
         if state.data.get("sha256") not in (None, digest):
             raise UserError(
                 f"the images from {dataset.source} are not those that the run in {state.folder} "
-                f"began with ({state.data.get('images')} from {state.data.get('source')})"
+                f"began with: {state.data.get('images')} from {state.data.get('source')}"
             )
         state.data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
         for name in ("class_names", "colours", "numbered_from"):
             if hasattr(dataset, name):
                 state.about[name] = np.asarray(getattr(dataset, name)).tolist()
+        self._dataset = dataset
         return dataset
 
     def begin(self, pixel_range=(-1, 1), **models):
-        """Take the models of the run, once all are defined; make the folder ready.
+        """Start the run, or resume it, with the models that it trains.
 
-        On --resume, puts models, optimizers and random numbers where the checkpoint left them.
+        Prepares the run folder. With --resume, restores the models, the optimizers and the random
+        number generators from the checkpoint.
 
         Args:
-            pixel_range: the least and the greatest value of a pixel that the generator makes.
-            models: all models that are trained, one of them `generator`. That one is saved after
-                each epoch for `generate.py`, and so is `encoder`, if there is one.
+            pixel_range: the smallest and the largest value of a pixel that the generator outputs.
+            models: all models that are trained, by name. `generator` must be among them. After each
+                epoch it is saved for `generate.py`, and so is `encoder` if there is one.
         """
         state = self._state
-        if not state.data:
-            raise RuntimeError("run.load(...) has to come before run.begin(...)")
+        if self._dataset is None:
+            raise RuntimeError("run.load(...) must be called before run.begin(...)")
         state.about["pixel_range"] = list(pixel_range)
+        self._quality = Quality(
+            self._dataset, pixel_range, self.arguments.seed, self.arguments.evaluate_every
+        )
         for model in models.values():
-            model.jit_compile = self.arguments.jit  # not "auto", which is XLA on a GPU
-        state.take(models, self.arguments.average_decay)
+            model.jit_compile = self.arguments.jit  # Keras's default, "auto", uses XLA on a GPU
+        state.set_models(models, self.arguments.average_decay)
         self.average = state.average
         quicken(*models.values(), *state.averaged_models().values())
         state.folder.mkdir(parents=True, exist_ok=True)
-        self._check_still_there = self._leaving.enter_context(run_folder.locked(state.folder))
+        self._check_still_there = self._cleanup.enter_context(run_folder.locked(state.folder))
         self._check_folder()
         if self.arguments.resume:
             state.restore()
@@ -141,19 +150,19 @@ class Run:
             flush=True,
         )
         if self.arguments.resume and (state.progress.epochs or state.progress.steps):
-            print(f"Going on after {state.saved}.", flush=True)
+            print(f"Resuming after {state.saved}.", flush=True)
         state.write_page()
-        self._began = True
-        print(f"Watch it: {state.folder / 'index.html'}", flush=True)
+        self._has_page = True
+        print(f"To watch the training, open {state.folder / 'index.html'}", flush=True)
         usual_handler = signal.signal(signal.SIGINT, self._on_interrupt)
-        self._leaving.callback(signal.signal, signal.SIGINT, usual_handler)
+        self._cleanup.callback(signal.signal, signal.SIGINT, usual_handler)
 
     def epochs(self):
-        """Yield the number of each epoch still to do, from 1. Each must end with `save_epoch`."""
+        """Yield the number of each epoch that is left, from 1. Each must end with `save_epoch`."""
         progress, epochs = self._state.progress, self.arguments.epochs
         if progress.epochs >= epochs:
-            self._state.save_results()  # should a file have gone since
-            print("There is nothing left to do; --resume --epochs N goes on to epoch N.")
+            self._state.save_results()  # in case a file has been deleted
+            print("All epochs are finished. To train until a later epoch N: --resume --epochs N")
         while progress.epochs < epochs:
             self._clock = self._last_checkpoint = time.monotonic()
             epoch = progress.epochs + 1
@@ -165,16 +174,16 @@ class Run:
             if self._stop and progress.epochs < epochs:
                 raise KeyboardInterrupt
         print(
-            f"Finished: {progress}. Sample it with: "
+            f"Finished: {progress}. Generate images with: "
             f"python generate.py --model {self._state.folder / 'generator.keras'}",
             flush=True,
         )
 
     def steps(self, count):
-        """Yield the number of each training step still to do in an epoch, from 1 to `count`.
+        """Yield the number of each training step that is left in the epoch, from 1 to `count`.
 
-        Shows the progress, and saves a checkpoint every --checkpoint-minutes. What is needed to go
-        on from there must be in the models or in `rng`: a loop keeps nothing else between steps.
+        Shows the progress, and saves a checkpoint every --checkpoint-minutes. A checkpoint holds
+        the models and `rng`, so a training loop must not keep anything else from step to step.
         """
         progress = self._state.progress
         bar = Bar(progress, self.arguments.epochs, count)
@@ -194,54 +203,57 @@ class Run:
         self._state.check_weights()
 
     def log(self, **losses):
-        """Take the losses and accuracies of a step, plain numbers. Raises Diverged for NaN."""
+        """Record the losses and accuracies of a step. Raises Diverged if one is NaN or infinite."""
         progress = self._state.progress
         self._state.check_losses(losses, f"step {progress.steps + 1} of ")
         progress.add(losses)
 
     def sample_path(self):
-        """Where the sample picture of the epoch that has just been trained belongs."""
+        """The path for the sample picture of the epoch that has just been trained."""
         return sample_path(self._state.folder, self._state.progress.epochs + 1)
 
     def save_epoch(self, **values):
         """Save the averaged models, the losses, and all that --resume needs.
 
-        `values` are what is measured once in an epoch, plain numbers; they join the losses.
+        `values` are numbers that are computed once per epoch; they are recorded like losses. Every
+        --evaluate-every epochs, figures of the quality of the generated images are recorded, too.
         """
         state = self._state
         state.check_losses(values, "the end of ")
+        averaged = state.averaged_models()["generator"]
+        quality = self._quality.after(state.progress.epochs + 1, averaged)
         self._count_time()
         self._check_still_there()
-        state.progress.end_epoch(state.progress.means() | values)
+        state.progress.end_epoch(state.progress.means() | values, quality)
         state.save_results()
-        self._save_checkpoint()  # after the others: --resume goes by it alone
+        self._save_checkpoint()  # last, since --resume relies on it alone
         state.write_record()
         state.write_page()
 
     def __enter__(self):
         policy = mixed_precision() if self.arguments.mixed_precision else "float32"
-        self._leaving.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
+        self._cleanup.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
         keras.config.set_dtype_policy(policy)
         return self
 
     def __exit__(self, kind, problem, _traceback):
-        if self._began:
+        if self._has_page:
             with contextlib.suppress(OSError):
                 self._check_still_there()
                 self._state.write_last_page(problem)
-        self._leaving.close()
+        self._cleanup.close()
         state = self._state
         if isinstance(problem, UserError):
             self._parser.error(problem)
         if isinstance(problem, Diverged | OSError):
-            self._leave(1, f"error: {described(problem)}")
+            self._exit(1, f"error: {error_text(problem)}")
         if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
-            kept = f"with {state.saved} saved in {state.folder}"
-            self._leave(1, f"error: out of memory, {kept}; give a smaller {memory.OPTIONS}")
+            saved = f"{state.saved} saved in {state.folder}"
+            self._exit(1, f"error: out of memory, with {saved}; give a smaller {memory.OPTIONS}")
         if isinstance(problem, KeyboardInterrupt):
-            self._leave(130, f"stopped {state.how_to_go_on()}")
+            self._exit(130, f"stopped {state.resume_hint()}")
 
-    def _leave(self, status, message):
+    def _exit(self, status, message):
         print(f"{self._state.name}.py: {message}", file=sys.stderr)
         raise SystemExit(status)
 
@@ -262,4 +274,4 @@ class Run:
     def _on_interrupt(self, _signal, _frame):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self._stop = True
-        print("\nStopping after this step; Ctrl-C once more stops at once.", file=sys.stderr)
+        print("\nStopping after this step; press Ctrl-C again to stop at once.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The files of a run folder: which they are, whose they are, and its tables."""
+"""The files of a run folder: their names, the lock on the folder, run.json and losses.csv."""
 
 import contextlib
 import csv
@@ -32,24 +32,24 @@ FILES = (
 
 
 def check(folder, may_hold_a_run):
-    """Raise UserError where a run cannot be kept, or holds one that would be lost."""
+    """Raise UserError if a run cannot be saved in `folder`, or would replace another run."""
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not nearest.is_dir():
         raise UserError(f"--out {folder} cannot be a folder: {nearest} is a file")
     if not os.access(nearest, os.W_OK):
         raise UserError(f"--out {folder}: no permission to write in {nearest}")
     if (folder / "samples").exists() and not (folder / "samples").is_dir():
-        raise UserError(f"{folder / 'samples'} is no folder: move it away")
+        raise UserError(f"{folder / 'samples'} is not a folder: move it away")
     if not may_hold_a_run and _holds_a_run(folder):
-        go_on = "--resume goes on with it, " if (folder / "run.json").exists() else ""
+        resume_option = "--resume continues it, " if (folder / "run.json").exists() else ""
         raise UserError(
-            f"{folder} already holds a run: {go_on}--overwrite deletes it, "
-            "--out DIR takes another folder"
+            f"{folder} already holds a run: {resume_option}--overwrite deletes it, "
+            "--out DIR chooses another folder"
         )
 
 
 def _holds_a_run(folder):
-    """Whether there is anything to lose, which a run that has trained nothing has not."""
+    """Whether a run would be lost. A run that has not trained anything yet does not count."""
     files = {name for name in FILES if (folder / name).exists()}
     if files <= {"run.json", "index.html"}:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
@@ -68,21 +68,21 @@ def delete_run(folder):
 
 
 def delete_half_written(folder):
-    """Delete what a process that was killed while it wrote has left behind."""
+    """Delete the temporary files of a process that was killed while it was writing."""
     for half_written in (*folder.glob(".*.writing.*"), *folder.glob("samples/.*.writing.png")):
         half_written.unlink()
 
 
 @contextlib.contextmanager
 def locked(folder):
-    """Keep other processes from training in a folder that exists, for the length of a `with`.
+    """Lock an existing folder during a `with` block, so that no other process trains in it.
 
-    The lock is on the folder itself and goes with the process, however that ends, so there is no
-    file of it that could be left over. Windows has no such lock, and neither have some network
-    file systems: there it is for the user to take care.
+    The lock is on the folder itself, and the operating system releases it when the process ends,
+    even by a crash; so no lock file can be left behind. On Windows, and on some network file
+    systems, there are no such locks: there the user must take care.
 
-    Yields a function that raises OSError once the folder is not the same any more.
-    Raises UserError if another process has the lock.
+    Yields a function that raises OSError if the path now leads to another folder or to nothing.
+    Raises UserError if another process has locked the folder.
     """
     if fcntl is None:
         yield lambda: None
@@ -93,10 +93,10 @@ def locked(folder):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"another process is training in {folder}: wait for its end or stop it, "
-                "or take another folder with --out DIR"
+                f"another process is training in {folder}: wait until it ends, stop it, "
+                "or choose another folder with --out DIR"
             ) from None
-        except OSError:
+        except OSError:  # this file system has no locks
             pass
 
         def check_still_there():
@@ -109,25 +109,25 @@ def locked(folder):
 
 
 def origin(script):
-    """What run.json and a checkpoint say of where they come from."""
+    """The script and the versions of packages, as run.json and checkpoints record them: a dict."""
     versions = {package.__name__: package.__version__ for package in (keras, tensorflow, np)}
     return {"script": script, "versions": {"python": platform.python_version()} | versions}
 
 
 def check_origin(record, script):
-    """Raise UserError for a record of another script or another Keras than this one."""
+    """Raise UserError if `record` is of another script, or of another version of Keras."""
     if record["script"] != script:
-        raise UserError(f"is of a run of {record['script']}.py, not of {script}.py")
+        raise UserError(f"belongs to a run of {record['script']}.py, not of {script}.py")
     found = record["versions"]["keras"]
     if found != keras.__version__:
         raise UserError(
             f"was saved with Keras {found}, and this is {keras.__version__}: "
-            f"to go on with it, pip install keras=={found}"
+            f"to resume the run, pip install keras=={found}"
         )
 
 
 def read_record(folder, script):
-    """The run.json of a run of `script`. Raises UserError if there is none."""
+    """Read the run.json of a run of `script`. Raises UserError if it is missing or damaged."""
     path = folder / "run.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -148,10 +148,13 @@ def write_record(folder, record):
 
 
 def write_losses(folder, history):
-    """Write losses.csv: a row for each epoch, a column for each list in `history`."""
+    """Write losses.csv: a row for each epoch, a column for each list in `history`.
+
+    The cell of a value that is None is empty.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["epoch", *history])
     for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
-        writer.writerow([epoch, *(f"{value:.6f}" for value in values)])
+        writer.writerow([epoch, *("" if value is None else f"{value:.6f}" for value in values)])
     write_text(folder / "losses.csv", table.getvalue())

@@ -1,4 +1,4 @@
-"""What a run consists of, and how that is written to its folder and read again."""
+"""The state of a training run, and how it is saved in the run folder and restored."""
 
 import contextlib
 import math
@@ -9,24 +9,27 @@ from common.models.averaging import MovingAverage
 from common.training import checkpoints, page, resuming, run_folder
 from common.training.progress import Progress
 
-SAVED_MODELS = ("generator", "encoder")  # what generate.py draws with, each in a file of its own
+SAVED_MODELS = ("generator", "encoder")  # saved in files of their own, for generate.py
 
 
 class Diverged(Exception):
-    """Losses or weights have become NaN or infinite, from which a training never returns."""
+    """Losses or weights have become NaN or infinite. Training cannot recover from that."""
 
 
 class RunState:
     """Models, random numbers and progress of one run, and the files that hold them.
 
     Attributes:
-        name: of the script. folder: of the run. arguments: of the command line.
-        rng: the numpy Generator of the training.
-        data: what run.json says of the data.
-        about: what a saved generator says of itself, such as `class_names`.
-        models: a dict of all models that are trained, empty before the run has begun.
-        average: the `MovingAverage` of those that are saved.
-        progress: a `Progress`. saved: how far the newest checkpoint has come, in words.
+        name: the name of the script.
+        folder: the run folder.
+        arguments: the arguments on the command line.
+        rng: the numpy Generator for all random numbers in training.
+        data: source, number and SHA-256 of the images, as in run.json.
+        about: what is saved in the file of a generator besides the model, such as `class_names`.
+        models: all models that are trained, by name; empty until `set_models`.
+        average: the `MovingAverage` of the models that are saved.
+        progress: the `Progress`.
+        saved: the progress at the newest checkpoint, in words.
     """
 
     def __init__(self, name, arguments, data, rng):
@@ -37,23 +40,23 @@ class RunState:
         self.progress = Progress()
         self.saved = str(self.progress)
 
-    def take(self, models, decay):
-        """Take the models of the run, and average those that are saved."""
+    def set_models(self, models, decay):
+        """Set the models of the run, and begin to average those that are saved."""
         self.models = models
         self.average = MovingAverage(
             *[models[name] for name in SAVED_MODELS if name in models], decay=decay
         )
 
     def averaged_models(self):
-        """The models that are saved for drawing, by name: averages, or themselves without any."""
+        """The averaged copies of the models that are saved, by name."""
         return {
             name: self.average.of(self.models[name]) for name in SAVED_MODELS if name in self.models
         }
 
     def restore(self):
-        """Put everything where the checkpoint left it. Raises UserError for one of another run."""
+        """Restore the state of the checkpoint. Raises UserError if it is not one of this run."""
         path = self.folder / "checkpoint.npz"
-        if not path.exists():  # stopped within the first epoch
+        if not path.exists():  # the run was stopped before its first checkpoint
             return
 
         def check_state(state):
@@ -70,7 +73,7 @@ class RunState:
         self.arguments.epochs = max(self.arguments.epochs, self.progress.epochs)
 
     def check_losses(self, losses, where):
-        """Raise Diverged if one of `losses` is NaN or infinite."""
+        """Raise Diverged if a loss is NaN or infinite. `where` is a part of the message."""
         if not all(map(math.isfinite, losses.values())):
             values = ", ".join(f"{name} {value:g}" for name, value in losses.items())
             self._diverge(f"at {where}epoch {self.progress.epochs + 1}: {values}")
@@ -78,11 +81,11 @@ class RunState:
     def check_weights(self):
         """Raise Diverged if a weight is NaN or infinite.
 
-        The losses of a step are computed before its update, so weights may be NaN when losses are
-        not yet.
+        The losses of a step are computed before the step updates the weights, so the weights can
+        be NaN while the losses are still finite.
         """
         if not checkpoints.is_finite(self.models):
-            self._diverge(f"in epoch {self.progress.epochs + 1}: there are weights that are NaN")
+            self._diverge(f"in epoch {self.progress.epochs + 1}: some weights are NaN or infinite")
 
     def _diverge(self, where):
         epochs = self.progress.epochs
@@ -96,11 +99,14 @@ class RunState:
         """Write the averaged models and the losses."""
         for name, model in self.averaged_models().items():
             saved_models.save(model, self.folder / f"{name}.keras", self.about)
-        run_folder.write_losses(self.folder, self.progress.history)
-        plotting.save_curves(self.progress.history, self.folder / "losses.png")
+        history, quality = self.progress.history, self.progress.quality
+        run_folder.write_losses(self.folder, history | quality)
+        plotting.save_curves(history, self.folder / "losses.png")
+        if quality:
+            plotting.save_quality(quality, self.folder / "quality.png")
 
     def save_checkpoint(self):
-        """Write all that --resume needs."""
+        """Write everything that --resume needs."""
         state = run_folder.origin(self.name) | {
             "run": self._identity(),
             "progress": vars(self.progress),
@@ -114,24 +120,24 @@ class RunState:
         run_folder.write_record(self.folder, self._record())
 
     def write_page(self, state="running", message=""):
-        """Write index.html; `state` and `message` say whether and why the run has ended."""
+        """Write index.html. `state` is one of `page.STATES`; `message` says why the run ended."""
         record = self._record()
         record["data"] = self.data | {"classes": self.about.get("class_names")}
         page.write(self.folder, record, self.progress, state, message)
 
     def write_last_page(self, problem):
-        """Write index.html for a run that ends, by an exception unless `problem` is None."""
-        # If the page is what cannot be written, it is enough to hear of that once.
+        """Write index.html at the end of a run; `problem` is the exception that ended it."""
+        # If the run ended because no file can be written, the user need not hear of it twice.
         with contextlib.suppress(OSError):
             if problem is None:
                 self.write_page("finished")
             elif isinstance(problem, KeyboardInterrupt):
                 self.write_page("stopped", f"Stopped with {self.saved} saved.")
             else:
-                self.write_page("failed", described(problem))
+                self.write_page("failed", error_text(problem))
 
-    def how_to_go_on(self):
-        """What is saved, and the command that goes on from there."""
+    def resume_hint(self):
+        """What is saved, and the command that resumes the run."""
         if not self.models:
             return "before the training began"
         command = resuming.command(self.name, self.folder)
@@ -144,8 +150,8 @@ class RunState:
         return resuming.identity(self.arguments, self.data)
 
     def _record(self):
-        not_kept = ("out", "resume", "overwrite")
-        arguments = {k: v for k, v in vars(self.arguments).items() if k not in not_kept}
+        not_recorded = ("out", "resume", "overwrite")
+        arguments = {k: v for k, v in vars(self.arguments).items() if k not in not_recorded}
         return run_folder.origin(self.name) | {
             "arguments": {name.replace("_", "-"): value for name, value in arguments.items()},
             "data": self.data,
@@ -154,8 +160,8 @@ class RunState:
         }
 
 
-def described(problem):
-    """What an exception says, on one line."""
+def error_text(problem):
+    """The message of an exception, on one line."""
     if isinstance(problem, OSError):
         return f"{problem.filename or 'standard output'}: {problem.strerror}"
     return " ".join(str(problem).split()) or type(problem).__name__

@@ -1,0 +1,282 @@
+"""A window in which one plays with a generator: sliders for the latent and for the classes.
+
+It is made of matplotlib's own widgets, so it works with every window toolkit that matplotlib knows,
+and in a notebook with an interactive backend.
+"""
+
+import importlib.util
+import itertools
+import os
+import shlex
+import sys
+
+from common import UserError, plotting
+from common.drawing import inputs
+from common.files import default_path
+
+import numpy as np
+from matplotlib import pyplot
+from matplotlib.backends import BackendFilter, backend_registry
+from matplotlib.widgets import Button, Slider
+
+INK, FAINT, ACCENT = "#1d1d1f", "#65656b", "#2f5fd0"
+TOOLKITS = ("tkinter", "PyQt6", "PySide6", "PyQt5", "wx", "gi")
+MAX_IN_COLUMN = 20  # sliders
+MAX_SLIDERS = 60
+
+
+def check_window():
+    """Raise UserError where matplotlib cannot open a window, with what helps."""
+    name, reason = os.environ.get("MPLBACKEND", ""), ""
+    try:
+        name = pyplot.get_backend().lower()
+        without_window = [*backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE), "inline"]
+        if name.rpartition("backend_")[2] not in without_window:
+            pyplot.switch_backend(name)
+            return
+    except Exception as problem:  # its toolkit is not installed, or finds no display
+        reason = f" ({' '.join(str(problem).split())})"
+    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if "ipykernel" in sys.modules:
+        help = "pip install ipympl, and then, before anything else, %matplotlib widget"
+    elif sys.platform.startswith("linux") and not display:
+        help = "there is no display here; use a computer with a screen, or ssh -X"
+    elif "MPLBACKEND" in os.environ:
+        help = "unset MPLBACKEND"
+    elif any(map(importlib.util.find_spec, TOOLKITS)):
+        help = f"is there a screen? {display or 'The display'} cannot be reached"
+    else:
+        help = "install a window toolkit: pip install PyQt6, or apt install python3-tk"
+    raise UserError(f"matplotlib's backend {name} opens no window{reason}: {help}")
+
+
+class Explorer:
+    """One image and the sliders of its latent: all there is for a generator without labels.
+
+    The latent is cos b (cos a z + sin a u) + sin b v, with z, u and v drawn from N(0, 1) and the
+    sliders' angles a and b. As the squares of the factors sum up to 1, it is from N(0, 1), too,
+    wherever the sliders are, and the generator has learned to make images of such.
+
+    Attributes:
+        figure: the matplotlib figure.
+        latent: float32 (1, *latent_shape), as the sliders are now.
+        image: float32 (H, W, C) in [0, 1], drawn from it.
+    """
+
+    hint = "Drag a slider."
+    size = 7.2, 5.6  # of the figure, inches
+    image_place = 0.04, 0.16, 0.5, 0.8  # left, bottom, width, height; shares of the figure's
+    sliders_place = 0.7, 0.78, 0.22, 0.14
+    buttons_place = 0.58, 0.18, 0.38, 0.08
+
+    def __init__(self, generator, seed=0):
+        self.generator = generator
+        self._rng = np.random.default_rng(seed)
+        self._three = generator.random_latents(3, self._rng)
+        with pyplot.rc_context({"toolbar": "None"}):
+            self.figure = pyplot.figure(figsize=self.size)
+        manager = self.figure.canvas.manager
+        manager.set_window_title(generator.name)
+        # The keys of plots, such as l for a logarithmic axis, would only do harm here.
+        self.figure.canvas.mpl_disconnect(manager.key_press_handler_id)
+        self.figure.explorer = self  # widgets die with the last who knows them
+        self._status = self.figure.text(0.03, 0.02, self.hint, color=FAINT, fontsize=9)
+        self._status.set_parse_math(False)
+        self._add_controls()
+        self.image = self._draw()
+        axes = self._add_axes(self.image_place)
+        # Grey as plotting.save_grid has it, dark on white.
+        self._shown = axes.imshow(
+            self.image, cmap="gray_r", vmin=0, vmax=1, interpolation="bilinear"
+        )
+
+    @property
+    def latent(self):
+        z, u, v = self._three
+        a, b = (np.radians(slider.val) for slider in self.directions)
+        mixed = np.cos(b) * (np.cos(a) * z + np.sin(a) * u) + np.sin(b) * v
+        return mixed[np.newaxis].astype("float32")
+
+    @property
+    def label(self):
+        """What the generator takes besides the latent, for one image; None if nothing."""
+        return None
+
+    def redraw(self, _value=None):
+        """Draw the image anew."""
+        self.image = self._draw()
+        show_at_once(self._shown, self.image)
+
+    def draw_another_latent(self, _event=None):
+        """Draw other random latents, and put the sliders of the directions back to 0."""
+        self._three = self.generator.random_latents(3, self._rng)
+        for slider in self.directions:
+            set_quietly(slider, 0)
+        self.redraw()
+
+    def save(self, _event=None):
+        """Write the image and what it was drawn from, and say how to draw it again."""
+        path = free_path(f"{self.generator.name}_explored", ".png")
+        try:
+            self._write(path)
+        except OSError as problem:
+            return self.say(f"cannot write {problem.filename}: {problem.strerror}")
+        command = ["python", "generate.py", "--model", str(self.generator.path)]
+        print(shlex.join([*command, "--latent", str(path.with_suffix(".npz"))]), flush=True)
+        self.say(f"Saved {path}; the line in the terminal draws it again.")
+
+    def _write(self, path):
+        plotting.save_grid(self.image[np.newaxis], path, columns=1)
+        inputs.save(path.with_suffix(".npz"), self.latent, self.label)
+
+    def say(self, text):
+        """Show a line of text at the bottom of the window."""
+        self._status.set_text(text)
+        self.figure.canvas.draw_idle()
+
+    def _draw(self):
+        return self.generator.draw(self.latent, self.label)[0]
+
+    def _add_controls(self):
+        self.directions = self._add_sliders(
+            self.sliders_place, ("direction 1", "direction 2"), -90, 90, "%.0f°"
+        )
+        for slider in self.directions:
+            slider.on_changed(self.redraw)
+        self.buttons = self._add_buttons(
+            self.buttons_place, {"Another latent": self.draw_another_latent, "Save": self.save}
+        )
+
+    def _add_axes(self, place):
+        axes = self.figure.add_axes(place, frame_on=False, xticks=(), yticks=())
+        axes.set_navigate(False)
+        return axes
+
+    def _add_sliders(self, place, names, low, high, text):
+        left, bottom, width, height = place
+        step = height / len(names)
+        sliders = []
+        for row, name in enumerate(names):
+            axes = self._add_axes((left, bottom + height - (row + 1) * step, width, step))
+            name = name if len(name) <= 14 else f"{name[:13]}…"
+            slider = Slider(axes, name, low, high, valinit=0, valfmt=text, color=ACCENT)
+            slider.vline.set_visible(False)  # a mark of the first value
+            slider.poly.set_visible(low == 0)
+            # A margin on both sides, so that the whole handle can be caught at either end.
+            margin = 0.04 * (high - low)
+            axes.set_xlim(low - margin, high + margin)
+            slider.track.set(x=0.04 / 1.08, width=1 / 1.08)
+            thickness = 0.045 / (step * self.size[1])  # of 0.045 inches
+            for bar in (slider.track, slider.poly):
+                bar.set(y=(1 - thickness) / 2, height=thickness)
+            for label, x in ((slider.label, -0.02), (slider.valtext, 1.02)):
+                label.set(x=x, fontsize=9, color=INK if x < 0 else FAINT, parse_math=False)
+            sliders.append(slider)
+        return sliders
+
+    def _add_buttons(self, place, actions):
+        left, bottom, width, height = place
+        each = width / len(actions)
+        buttons = []
+        for column, (name, action) in enumerate(actions.items()):
+            axes = self._add_axes((left + column * each, bottom, each * 0.94, height))
+            axes.set_frame_on(True)
+            axes.spines[:].set_visible(False)
+            button = Button(axes, name, color="#eceae5", hovercolor="#dcd9d2")
+            button.label.set_fontsize(9)
+            button.on_clicked(action)
+            buttons.append(button)
+        return buttons
+
+
+class ClassExplorer(Explorer):
+    """Sliders for the share of each class besides.
+
+    The shares sum up to 1: who drags one class up takes from all others in proportion.
+
+    Attributes:
+        shares: of the classes, float64 (classes,).
+    """
+
+    hint = "Drag a class up: what it gains, the others lose."
+
+    def __init__(self, generator, seed=0):
+        shown = generator.class_names[:MAX_SLIDERS]
+        self._columns = [
+            shown[start : start + MAX_IN_COLUMN] for start in range(0, len(shown), MAX_IN_COLUMN)
+        ]
+        self._column = 4.4 if len(self._columns) == 1 else 3.4  # its width, inches
+        width = 5.4 + len(self._columns) * self._column
+        self.size = width, 6
+        self.image_place = 0.3 / width, 0.12, 4.8 / width, 0.84
+        self.sliders_place = 6.6 / width, 0.2, (self._column - 1.8) / width, 0.1
+        self.buttons_place = 5.6 / width, 0.08, (self._column - 0.4) / width, 0.08
+        self.shares = np.zeros(len(generator.class_names))
+        self.shares[0] = 1
+        super().__init__(generator, seed)
+
+    def _add_controls(self):
+        super()._add_controls()
+        left, _, width, _ = self.sliders_place
+        step = min(0.6 / len(self._columns[0]), 0.07)
+        self.class_sliders = []
+        for column, names in enumerate(self._columns):
+            height = step * len(names)
+            place = left + column * self._column / self.size[0], 0.96 - height, width, height
+            self.class_sliders += self._add_sliders(place, names, 0, 1, "%.2f")
+        for number, slider in enumerate(self.class_sliders):
+            slider.on_changed(lambda share, number=number: self._set_share(number, share))
+        self._show_shares()
+        if len(self.shares) > MAX_SLIDERS:
+            self.say(f"Of the {len(self.shares)} classes the first {MAX_SLIDERS} have sliders.")
+
+    @property
+    def label(self):
+        return self.shares[np.newaxis].astype("float32")
+
+    def _set_share(self, number, share):
+        self.shares = with_share(self.shares, number, share)
+        self._show_shares()
+        self.redraw()
+
+    def _show_shares(self):
+        for slider, share in zip(self.class_sliders, self.shares, strict=False):
+            set_quietly(slider, share)
+
+
+def with_share(shares, number, share):
+    """Shares that sum up to 1, with one of them changed, and all others in proportion.
+
+    Where the others are all 0, each of them takes as much.
+    """
+    others = np.delete(shares, number)
+    if not len(others):
+        return np.ones(1)
+    others = others / others.sum() if others.sum() > 1e-9 else np.full(len(others), 1 / len(others))
+    return np.insert(others * (1 - share), number, share)
+
+
+def show_at_once(shown, pixels):
+    """Change an image that fills its axes, and draw nothing else of the figure if possible."""
+    canvas = shown.figure.canvas
+    shown.set_data(pixels)
+    if canvas.supports_blit:
+        shown.axes.draw_artist(shown)
+        canvas.blit(shown.axes.bbox)
+    else:
+        canvas.draw_idle()
+
+
+def set_quietly(slider, value):
+    """Move a slider without a word to those who listen to it."""
+    slider.eventson = slider.drawon = False
+    slider.set_val(value)
+    slider.eventson = slider.drawon = True
+
+
+def free_path(name, suffix):
+    """A path in generated/ with the first number that is not taken."""
+    for number in itertools.count(1):
+        path = default_path(f"{name}_{number}{suffix}")
+        if not path.exists():
+            return path

@@ -1,0 +1,69 @@
+"""What images were drawn from, in an .npz file: `explore.py` writes it, `generate.py` draws it.
+
+It holds `latent` and, where the generator takes labels, `label`: what `Generator.draw` takes.
+"""
+
+import zipfile
+
+from common import UserError
+from common.data.npz_files import read_array
+from common.files import replacing
+
+import numpy as np
+
+MAX_IMAGES = 1000
+MAX_BYTES = 1 << 26  # of an array
+
+
+def save(path, latents, labels=None):
+    """Write latents, and labels unless they are None. Raises OSError if that cannot be done."""
+    arrays = {"latent": latents} if labels is None else {"latent": latents, "label": labels}
+    with replacing(path) as beside, open(beside, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def load(path, generator):
+    """Read what a `Generator` is to draw.
+
+    Returns latents, float32 (n, *latent_shape), and labels: shares of the classes, float32
+    (n, classes), or label maps, integers (n, H, W), or None. Raises UserError if the file is
+    damaged, or is not for this generator.
+    """
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            latents = read_array(archive, "latent", MAX_BYTES)
+            labels = read_array(archive, "label", MAX_BYTES) if generator.label_kind else None
+    except FileNotFoundError:
+        raise UserError(f"cannot read {path}: no such file") from None
+    except OSError as problem:
+        raise UserError(f"cannot read {path}: {problem.strerror}") from None
+    except Exception as problem:  # zipfile, zlib and numpy each have their own
+        raise UserError(f"cannot read {path}: {' '.join(str(problem).split())}") from None
+    _check(path, "latent", latents, generator.latent_shape, "f")
+    if len(latents) > MAX_IMAGES:
+        raise UserError(f"{path} holds {len(latents)} latents; at most {MAX_IMAGES} are drawn")
+    if labels is not None:
+        n_classes = len(generator.class_names)
+        is_map = generator.label_kind == "label map"
+        shape = generator.image_shape[:2] if is_map else (n_classes,)
+        _check(path, "label", labels, shape, "iu" if is_map else "f")
+        if len(labels) != len(latents):
+            raise UserError(f"{path} holds {len(latents)} latents and {len(labels)} labels")
+        if is_map and not 0 <= labels.min() <= labels.max() < n_classes:
+            raise UserError(
+                f"the label maps in {path} have classes other than 0 to {n_classes - 1}"
+            )
+        labels = labels if is_map else labels.astype("float32")
+    return latents.astype("float32"), labels
+
+
+def _check(path, name, array, shape, kinds):
+    if array.dtype.kind not in kinds or array.shape[1:] != shape or not array.size:
+        kind = "numbers" if kinds == "f" else "integers"
+        wanted = ", ".join(map(str, ("n", *shape)))
+        raise UserError(
+            f"`{name}` in {path} is {array.dtype} {array.shape}; "
+            f"this generator takes {kind} of shape ({wanted})"
+        )
+    if not np.isfinite(array).all():
+        raise UserError(f"`{name}` in {path} holds NaN or infinite numbers")

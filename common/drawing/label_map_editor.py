@@ -1,0 +1,213 @@
+"""A window in which one paints a label map with the mouse and sees what a GauGAN makes of it."""
+
+from pathlib import Path
+
+from common import UserError
+from common.data import drawn_facades, facades
+from common.drawing.explorer import ACCENT, INK, Explorer, show_at_once
+from common.drawing.label_maps import middle_square
+from common.files import replacing
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.patches import Rectangle
+from matplotlib.widgets import TextBox
+from PIL import Image
+
+# Radii, as shares of the label map's side; the least is a single pixel at any size.
+BRUSHES = {"Fine": 0.0, "Medium": 0.03, "Broad": 0.08}
+MAX_UNDO = 100
+
+
+class LabelMapEditor(Explorer):
+    """A label map to paint on, and beside it the image that the generator draws of it.
+
+    Attributes:
+        layout: the label map, uint8 (H, W), numbers of classes.
+        chosen: the number of the class that is painted.
+        brush: a name in `BRUSHES`.
+    """
+
+    hint = "Choose a class, and paint on the label map with the mouse."
+    size = 12, 6.4
+    map_place = 0.02, 0.23, 0.39, 0.73
+    palette_place = 0.425, 0.23, 0.13, 0.73
+    image_place = 0.57, 0.23, 0.41, 0.73
+    brushes_place = 0.02, 0.15, 0.4, 0.055
+    file_place = 0.06, 0.07, 0.25, 0.055
+    load_place = 0.32, 0.07, 0.1, 0.055
+    sliders_place = 0.67, 0.14, 0.24, 0.08
+    buttons_place = 0.59, 0.07, 0.39, 0.055
+
+    def __init__(self, generator, seed=0, layout=None):
+        """`layout` is a label map to begin with, integers (H, W); None for a drawn facade."""
+        self._shape = generator.image_shape[:2]
+        layout = example(self._shape[0], seed) if layout is None else self._fitted(layout)
+        n_classes = len(generator.class_names)
+        if layout.max() >= n_classes:  # another generator than one of facades
+            layout = np.zeros(self._shape, "uint8")
+        self.layout = layout.copy()
+        self.colours = find_colours(generator)
+        self.chosen, self.brush = min(2, n_classes - 1), "Medium"
+        self._undo, self._last_point = [], None
+        super().__init__(generator, seed)
+        for name, action in (
+            ("button_press_event", self._on_press),
+            ("motion_notify_event", self._on_move),
+            ("button_release_event", self._on_release),
+        ):
+            self.figure.canvas.mpl_connect(name, action)
+
+    @property
+    def label(self):
+        return self.layout[np.newaxis]
+
+    def undo(self, _event=None):
+        """Take the last stroke back, or what was loaded."""
+        if self._undo:
+            self.layout = self._undo.pop()
+            self._show_map()
+            self.redraw()
+
+    def load(self, _event=None):
+        """Read the label map that the field at the bottom names."""
+        try:
+            layout = self._fitted(facades.read_layout(Path(self.file.text.strip()).expanduser()))
+            if layout.max() >= len(self.generator.class_names):
+                raise UserError(f"it has classes up to {layout.max()}")
+        except UserError as problem:
+            return self.say(str(problem))
+        self._remember()
+        self.layout = layout.copy()
+        self._show_map()
+        self.redraw()
+        self.say(f"Loaded {self.file.text.strip()}.")
+
+    def choose_class(self, number):
+        """Paint with another class from now on."""
+        self.chosen = number
+        self._frame.set_y(number + 0.1)
+        self.figure.canvas.draw_idle()
+
+    def choose_brush(self, name):
+        """Paint with another brush from now on."""
+        self.brush = name
+        for brush, button in self._brushes.items():
+            button.label.set(
+                color=ACCENT if brush == name else INK, weight="bold" if brush == name else "normal"
+            )
+        self.figure.canvas.draw_idle()
+
+    def _write(self, path):
+        super()._write(path)
+        map_path = path.with_name(f"{path.stem}_map.png")
+        # From 1 on, as in the CMP set: a map that holds no 0 is read so.
+        image = Image.fromarray(self.layout + 1)
+        image.putpalette(np.concatenate([[(0, 0, 0)], self.colours]).astype("uint8").tobytes())
+        with replacing(map_path) as beside:
+            image.save(beside)
+        self.file.set_val(str(map_path))
+
+    def _add_controls(self):
+        super()._add_controls()
+        self._map_axes = self._add_axes(self.map_place)
+        self._map_shown = self._map_axes.imshow(self.colours[self.layout])
+        self._add_palette()
+        brushes = {name: lambda _event, name=name: self.choose_brush(name) for name in BRUSHES}
+        buttons = self._add_buttons(self.brushes_place, {**brushes, "Undo": self.undo})
+        self._brushes = dict(zip(BRUSHES, buttons, strict=False))
+        self.choose_brush(self.brush)
+        axes = self._add_axes(self.file_place)
+        axes.set_frame_on(True)
+        axes.spines[:].set_color("#dcd9d2")
+        self.file = TextBox(axes, "Map ", color="white", hovercolor="white")
+        for text in (self.file.label, self.file.text_disp):
+            text.set(fontsize=9, parse_math=False)
+        self.buttons += [*buttons, *self._add_buttons(self.load_place, {"Load": self.load})]
+
+    def _add_palette(self):
+        """A row for each class, which is chosen by a click."""
+        names = self.generator.class_names
+        axes = self._palette = self._add_axes(self.palette_place)
+        axes.set(xlim=(0, 4), ylim=(len(names), 0))
+        for number, (name, colour) in enumerate(zip(names, self.colours, strict=True)):
+            axes.add_patch(Rectangle((0.2, number + 0.15), 0.7, 0.7, color=colour / 255))
+            axes.text(
+                1.15, number + 0.5, name, va="center", fontsize=9, color=INK, parse_math=False
+            )
+        self._frame = axes.add_patch(
+            Rectangle(
+                (0.05, self.chosen + 0.1), 3.9, 0.8, fill=False, edgecolor=ACCENT, linewidth=1.5
+            )
+        )
+
+    def _on_press(self, event):
+        if event.button != 1:
+            return
+        if event.inaxes is self._palette:
+            self.choose_class(int(np.clip(event.ydata, 0, len(self.colours) - 1)))
+        elif event.inaxes is self._map_axes:
+            self._remember()
+            self._last_point = event.xdata, event.ydata
+            self._on_move(event)
+
+    def _on_move(self, event):
+        if self._last_point is None or event.inaxes is not self._map_axes:
+            return
+        point = event.xdata, event.ydata
+        radius = BRUSHES[self.brush] * max(self._shape)
+        paint_line(self.layout, self._last_point, point, radius, self.chosen)
+        self._last_point = point
+        self._show_map()
+
+    def _on_release(self, _event):
+        if self._last_point is not None:
+            self._last_point = None
+            self.redraw()
+
+    def _remember(self):
+        self._undo = [*self._undo[1 - MAX_UNDO :], self.layout.copy()]
+
+    def _show_map(self):
+        show_at_once(self._map_shown, self.colours[self.layout])
+
+    def _fitted(self, layout):
+        return middle_square(layout, self._shape[0], Image.Resampling.NEAREST)
+
+
+def paint_line(layout, start, end, radius, number):
+    """Give the pixels of a label map that are near a line a class.
+
+    Args:
+        layout: (H, W), changed in place.
+        start, end: (x, y) in pixels, the middle of the first one being (0, 0).
+        radius: pixels from the line are painted up to that distance, and those that it crosses.
+        number: of the class.
+    """
+    (x, y), (to_x, to_y) = start, end
+    rows, columns = np.ogrid[: layout.shape[0], : layout.shape[1]]
+    along_x, along_y = to_x - x, to_y - y
+    # The nearest point of the line is this share of it from the start.
+    share = (columns - x) * along_x + (rows - y) * along_y
+    share = np.clip(share / max(along_x**2 + along_y**2, 1e-9), 0, 1)
+    distance = np.hypot(columns - x - share * along_x, rows - y - share * along_y)
+    layout[distance <= max(radius, 0.5**0.5)] = number
+
+
+def find_colours(generator):
+    """A colour for each class, uint8 (classes, 3): the generator's, the CMP's, or any."""
+    n_classes = len(generator.class_names)
+    if len(generator.colours) == n_classes:
+        return np.array(generator.colours, "uint8")
+    if n_classes == len(facades.CLASS_NAMES):
+        return facades.colours(np.arange(n_classes))
+    shades = colormaps["hsv"](np.arange(n_classes) / n_classes)
+    return (255 * shades[:, :3]).astype("uint8")
+
+
+def example(size, seed):
+    """The label map of a drawn facade, uint8 (size, size), cut out as in training."""
+    style = drawn_facades.STYLES[seed % len(drawn_facades.STYLES)]
+    photo, layout = drawn_facades.draw(np.random.default_rng(seed), style)
+    one = facades.Facades([photo], [layout], ("",), "drawn")
+    return facades.centre_crops(facades.fit(one, size), size)[1][0]

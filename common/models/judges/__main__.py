@@ -1,0 +1,101 @@
+"""Trains the judges that come with this code.
+
+python -m common.models.judges clothes                  # five minutes on two cores
+python -m common.models.judges digits --data sample     # one
+python -m common.models.judges facades --data drawn     # two
+"""
+
+import sys
+from pathlib import Path
+
+from common.arguments import ArgumentParser, add_data_option, path_of, problems_in_one_line
+from common.data import datasets, facades
+from common.files import check_writable
+from common.models import saved_models
+
+
+def define_parser():
+    """The command line: a judge, and options of its own."""
+    parser = ArgumentParser(prog="python -m common.models.judges", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, train, text, sources in (
+        ("clothes", train_clothes, "tells the classes of Fashion-MNIST apart", ()),
+        ("digits", train_digits, "tells the digits of MNIST apart", ()),
+        ("facades", train_facades, "finds the classes in photos of facades", (facades.SOURCES,)),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        add_data_option(command, *sources)
+        command.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, another judge")
+        command.add_argument(
+            "--out",
+            type=path_of,
+            metavar="FILE.keras",
+            help="where it is written (default: the place where evaluate.py looks for it)",
+        )
+        command.set_defaults(train=train)
+    return parser
+
+
+def train_clothes(source, seed):
+    """Train on the training part; test on the test part, or on a fifth if there is none."""
+    training = datasets.load_fashion_mnist(source)
+    if training.source == "sample":
+        return train_classifier(*training.split(), seed)
+    return train_classifier(training, datasets.load_fashion_mnist(training.source, "test"), seed)
+
+
+def train_digits(source, seed):
+    """Train on four fifths, test on the rest: the GAN learns from both parts of MNIST."""
+    return train_classifier(*datasets.load_mnist(source).split(), seed)
+
+
+def train_classifier(training, unseen, seed):
+    """Returns a classifier, what its file says of it, and a sentence on how good it is."""
+    from common.models.judges import classifier
+
+    model = classifier.train(
+        training.images, training.labels, len(training.class_names), seed, report=report
+    )
+    accuracy = classifier.Judge(model).accuracy(unseen.images, unseen.labels)
+    sentence = f"right in {accuracy:.4f} of {len(unseen.images):,} images that it has not seen"
+    shape = training.images.shape[1:]
+    return model, {"class_names": training.class_names, "image_shape": shape}, sentence
+
+
+def train_facades(source, seed):
+    """Train on the part of the facades that GauGAN is trained on; test on the validation part."""
+    from common.models.judges import metrics, segmenter
+
+    dataset = facades.load_facades(source)
+    training, validation = (facades.fit(part, segmenter.SIZE) for part in facades.split(dataset, 0))
+    model = segmenter.train(training, len(facades.CLASS_NAMES), seed, report=report)
+    photos, layouts = facades.centre_crops(validation, segmenter.SIZE)
+    found = segmenter.Judge(model).look(photos)
+    counts = metrics.confusion(found, layouts, len(facades.CLASS_NAMES))
+    accuracy, iou = metrics.pixel_accuracy(counts), metrics.mean_iou(counts)
+    sentence = (
+        f"right in {accuracy:.4f} of the pixels of {len(photos):,} photos that it has not seen; "
+        f"mean IoU {iou:.4f}"
+    )
+    return model, {"class_names": facades.CLASS_NAMES, "facades": dataset.source}, sentence
+
+
+def report(line):
+    """Show how training goes on."""
+    print(line, flush=True)
+
+
+def main(argv=None):
+    parser = define_parser()
+    arguments = parser.parse_args(argv)
+    with problems_in_one_line(parser):
+        out = arguments.out or Path(__file__).with_name(f"{arguments.name}.keras")
+        check_writable(out, (".keras",))
+        model, about, sentence = arguments.train(arguments.data, arguments.seed)
+        saved_models.save(model, out, about)
+        print(sentence)
+        print(out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

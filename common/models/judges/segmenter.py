@@ -1,0 +1,106 @@
+"""A segmentation network: which class does it see in each pixel of a picture?"""
+
+from common.backend import keras
+from common.data import facades
+from common.models.judges.classifier import convolution, shipped_path, to_unit
+from common.models.sampling import in_batches
+from common.models.steps import quicken
+
+import numpy as np
+from keras import layers
+
+SIZE = 64  # pixels a side of what it looks at; larger pictures are made smaller
+BATCH, STEPS = 16, 1500
+
+
+class Judge:
+    """A trained segmenter, and what it sees in pictures of label maps."""
+
+    def __init__(self, segmenter):
+        self._segmenter = segmenter
+        self.n_classes = segmenter.output_shape[-1]
+        quicken(segmenter)
+
+    def look(self, images):
+        """The class found in each pixel, uint8 (n, 64, 64).
+
+        `images` are (n, H, W, 3), either float32 in [0, 1] or uint8; sizes other than 64 pixels
+        are scaled.
+        """
+        found = np.empty((len(images), SIZE, SIZE), "uint8")
+        for part, probabilities in in_batches(self._segmenter, [images], (SIZE, SIZE), fitting):
+            found[part] = probabilities.argmax(axis=-1)
+        return found
+
+    def scaled(self, layouts):
+        """Label maps (n, H, W) as it finds them: (n, 64, 64)."""
+        pixels = ((np.arange(SIZE) + 0.5) * layouts.shape[1] / SIZE).astype(int)
+        return layouts[:, pixels[:, np.newaxis], pixels]
+
+
+def load_judge(source):
+    """The judge that comes with this code for facades from a source, or None if there is none."""
+    path = judge_path(source)
+    return path and Judge(keras.saving.load_model(path, compile=False))
+
+
+def judge_path(source):
+    """Where that judge is, or None."""
+    return shipped_path(facades=source)
+
+
+def fitting(images):
+    """Images as the network takes them: (n, 64, 64, 3) in [0, 1]."""
+    images = to_unit(images)
+    if images.shape[1] == SIZE:
+        return images
+    return keras.ops.convert_to_numpy(keras.ops.image.resize(images, (SIZE, SIZE), antialias=True))
+
+
+def define_segmenter(n_classes):
+    """A U-Net (Ronneberger et al. 2015, arXiv 1505.04597) with 207,000 parameters.
+
+    Input: `image` (n, 64, 64, 3) in [0, 1]. Output: the probability of each class in each pixel,
+    (n, 64, 64, n_classes).
+    """
+    image = keras.Input((SIZE, SIZE, 3), name="image")
+    x, skips = image, []
+    for filters in (16, 32, 64):  # 64 → 32 → 16 → 8
+        x = convolution(x, filters)
+        skips.append(x)
+        x = layers.MaxPooling2D()(x)
+    x = convolution(x, 96)
+    for skip in reversed(skips):  # 8 → 16 → 32 → 64
+        x = layers.Concatenate()([layers.UpSampling2D()(x), skip])
+        x = convolution(x, skip.shape[-1])
+    probabilities = layers.Conv2D(n_classes, 1, activation="softmax", name="probabilities")(x)
+    return keras.Model(image, probabilities, name="segmenter")
+
+
+def train(training_set, n_classes, seed=0, steps=STEPS, report=None):
+    """Train a new segmenter on random crops. The same seed gives the same one.
+
+    Args:
+        training_set: `Facades` that fit crops of 64 pixels.
+        n_classes: how many classes their layouts have.
+        seed: of the weights it starts from and of the crops.
+        steps: how many batches of 16 crops.
+        report: called with a line of text from time to time, or None.
+    """
+    keras.utils.set_random_seed(seed)
+    rng = np.random.default_rng(seed)
+    segmenter = define_segmenter(n_classes)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    # Another model of the same layers, so that no optimizer is saved with the segmenter.
+    learner = keras.Model(segmenter.input, segmenter.output)
+    learner.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    quicken(learner)
+    losses = []
+    for step in range(1, steps + 1):
+        chosen = rng.integers(0, len(training_set.images), BATCH)
+        photos, layouts = facades.random_crops(training_set, chosen, SIZE, rng)
+        losses.append(learner.train_on_batch(photos.astype("float32") / 255, layouts))
+        if report and step % 100 == 0:
+            report(f"step {step}/{steps}: loss {np.mean(losses):.3f}")
+            losses = []
+    return segmenter

@@ -1,0 +1,386 @@
+"""evaluate.py: exact figures of generators whose figures are known, what is written and refused."""
+
+import json
+from types import SimpleNamespace
+
+import evaluate
+from common.data import datasets, drawn_facades, facades
+from common.drawing import evaluation, neighbours
+from common.models import saved_models
+from common.models.judges import classifier, segmenter
+
+import keras
+import numpy as np
+import pytest
+from conftest import exit_status
+from keras import layers
+from PIL import Image
+
+N_TRAINING, N_TEST = 300, 150
+
+
+@pytest.fixture(scope="module")
+def clothes():
+    """Prototypes, one of each class that the judge gets right, and images to compare with."""
+    images, labels, *_ = datasets.load_fashion_mnist("sample")
+    judge = classifier.load_judge(datasets.CLOTHES, (28, 28, 1))
+    right = np.flatnonzero(judge.look(images[:N_TRAINING])[1] == labels[:N_TRAINING])
+    chosen = [next(i for i in right if labels[i] == label) for label in range(10)]
+    return images, labels, chosen
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch, clothes):
+    """A folder with real images, training and test part."""
+    images, labels, _ = clothes
+    monkeypatch.chdir(tmp_path)
+    test = slice(N_TRAINING, N_TRAINING + N_TEST)
+    np.savez(
+        "real.npz",
+        x_train=images[:N_TRAINING],
+        y_train=labels[:N_TRAINING],
+        x_test=images[test],
+        y_test=labels[test],
+    )
+    return tmp_path
+
+
+def save_copier(path, images, label_dtype="int32", with_label=True, names=datasets.CLOTHES):
+    """Save a generator that knows ten images by heart: it copies the one that is asked for.
+
+    Without labels it is always the first.
+    """
+    shape = images.shape[1:]
+    latent = keras.Input((2,), name="latent")
+    if label_dtype == "int32":
+        label = keras.Input((1,), dtype="int32", name="label")
+        table = layers.Embedding(len(images), int(np.prod(shape)))
+    else:
+        label = keras.Input((len(images),), name="label")
+        table = layers.Dense(int(np.prod(shape)), use_bias=False)
+    nothing = layers.Dense(int(np.prod(shape)), kernel_initializer="zeros", use_bias=False)
+    if with_label:
+        x = layers.Reshape(shape)(table(label)) + layers.Reshape(shape)(nothing(latent))
+        model = keras.Model([latent, label], x)
+        table.set_weights([images.reshape(len(images), -1) / 127.5 - 1])
+    else:
+        bias = layers.Dense(int(np.prod(shape)), kernel_initializer="zeros")
+        model = keras.Model(latent, layers.Reshape(shape)(bias(latent)))
+        zeros = np.zeros((2, int(np.prod(shape))))
+        bias.set_weights([zeros, images[0].ravel() / 127.5 - 1])
+    about = {"script": "copier", "class_names": names, "pixel_range": [-1, 1]}
+    saved_models.save(model, path, about)
+
+
+@pytest.fixture
+def copier(here, clothes):
+    images, _labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen])
+    return "copier.keras"
+
+
+def figures(*arguments):
+    """What evaluate.py writes to --json."""
+    evaluate.main([*arguments, "--json", "scores.json"])
+    with open("scores.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
+@pytest.mark.parametrize("label_dtype", ["int32", "float32"])
+def test_a_generator_that_copies_one_image_of_each_class(here, clothes, capsys, label_dtype):
+    images, _labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen], label_dtype)
+    found = figures("--model", "copier.keras", "--data", "real.npz", "--count", "200")
+    assert found["model"] == "copier" and found["data"] == "real.npz" and found["seed"] == 0
+    assert (found["samples"]["count"], found["real"]["count"]) == (200, N_TEST)
+    of_samples = found["samples"]["figures"]
+    perfect = {"value": 1.0, "spread": 0.0}
+    assert of_samples["label_accuracy"] == perfect
+    for name in datasets.CLOTHES:
+        assert of_samples[f"label_accuracy/{name}"] == perfect
+    assert of_samples["variety"]["value"] == pytest.approx(0, abs=1e-6)
+    of_real = found["real"]["figures"]
+    assert of_real.keys() == of_samples.keys()
+    assert of_real["label_accuracy"]["value"] > 0.9  # the judge has learnt from these
+    assert of_real["variety"]["value"] == pytest.approx(1, abs=0.15)
+    assert 0 < 3 * of_real["frechet_distance"]["value"] < of_samples["frechet_distance"]["value"]
+
+    *lines, picture, written = capsys.readouterr().out.splitlines()
+    assert (picture, written) == ("generated/copier_nearest_seed0.png", "scores.json")
+    assert lines[0].startswith("copier (copier.keras), seed 0. The judge finds the class of 9")
+    assert lines[1].split() == ["200", "samples", "150", "real", "images"]
+    assert lines[2].split()[:5] == ["label", "accuracy", "1.000", "±", "0.000"]
+    assert lines[3].startswith("  T-shirt/top ") and len(lines) == 15
+    # The nearest is the image itself.
+    with Image.open(picture) as image:
+        pixels = np.asarray(image)[-5 * 90 :].reshape(5, 90, 2, 4, 90, 3)
+    assert np.array_equal(pixels[:, :, :, 0], pixels[:, :, :, 1])
+    assert not np.array_equal(pixels[:, :, :, 0], pixels[:, :, :, 2])
+
+
+def test_a_generator_without_classes(here, clothes, capsys, error_of):
+    images, labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen[3:]], with_label=False)
+    arguments = ["--model", "copier.keras", "--data", "real.npz", "--count", "100"]
+    found = figures(*arguments)
+    of_samples, of_real = found["samples"]["figures"], found["real"]["figures"]
+    shares = {name: figure["value"] for name, figure in of_samples.items() if "share" in name}
+    assert shares == {f"class_share/{name}": float(name == "dress") for name in datasets.CLOTHES}
+    assert sum(of_real[name]["value"] for name in shares) == pytest.approx(1)
+    assert "label_accuracy" not in of_samples
+    assert "\nshare of each class\n  T-shirt/top " in capsys.readouterr().out
+    assert "has no classes" in error_of(evaluate.main, *arguments, "--cas")
+
+
+def test_samples_are_those_of_the_seed_rounded_to_8_bits(monkeypatch):
+    def draw(latents, labels):
+        return (latents + labels[:, np.newaxis]).reshape(-1, 1, 2, 1).clip(0, 1)
+
+    generator = SimpleNamespace(
+        image_shape=(1, 2, 1), random_latents=lambda n, rng: rng.random((n, 2)), draw=draw
+    )
+    labels = np.linspace(-0.5, 0.5, 10)
+    in_one = evaluation.draw_samples(generator, 10, labels, 3)
+    expected = 255 * draw(np.random.default_rng(3).random((10, 2)), labels)
+    assert in_one.dtype == "uint8" and np.abs(in_one - expected).max() <= 0.5
+    monkeypatch.setattr(evaluation, "AT_A_TIME", 4)
+    assert np.array_equal(evaluation.draw_samples(generator, 10, labels, 3), in_one)
+    assert not np.array_equal(evaluation.draw_samples(generator, 10, labels, 4), in_one)
+
+
+def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier, capsys):
+    images, labels, _ = clothes
+    np.savez("real.npz", x_train=images[:N_TRAINING], y_train=labels[:N_TRAINING])
+    found = figures("--model", copier, "--data", "real.npz", "--count", "100")
+    assert found["real"]["count"] == N_TRAINING // 5
+    assert "of the 60 real images, which are a fifth of the training images" in (
+        capsys.readouterr().out
+    )
+
+
+def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
+    trained_on = []
+    usual = classifier.train
+
+    def train(images, labels, n_classes):
+        trained_on.append((len(images), n_classes))
+        return usual(images, labels, n_classes, epochs=1)
+
+    monkeypatch.setattr(classifier, "load_judge", lambda *_: None)
+    monkeypatch.setattr(classifier, "train", train)
+    images, labels, _ = clothes
+    np.savez("real.npz", x_train=images[:N_TRAINING], y_train=labels[:N_TRAINING])
+    found = figures("--model", copier, "--data", "real.npz", "--count", "100")
+    assert trained_on == [(N_TRAINING * 4 // 5, 10)] and found["real"]["count"] == N_TRAINING // 5
+    error = capsys.readouterr().err
+    assert error.endswith("There is no judge for these images: training one on 240 of them\n")
+
+
+def test_no_judge_can_learn_from_images_without_classes(here, clothes, capsys):
+    images, _labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen], with_label=False)
+    (here / "pictures").mkdir()
+    for number, image in enumerate(images[:100]):
+        Image.fromarray(image[..., 0]).save(here / f"pictures/{number}.png")
+    arguments = ["--model", "copier.keras", "--data", "pictures"]
+    assert exit_status(evaluate.main, arguments) == 2
+    assert "are not of several classes, and a judge has to learn" in capsys.readouterr().err
+
+
+def test_folders_of_classes_are_not_their_own_test_part(here, clothes, capsys, monkeypatch):
+    images, labels, chosen = clothes
+    wanted = [i for i in range(600) if labels[i] in (3, 8)]
+    for i in wanted:
+        folder = here / "pictures" / ("dress" if labels[i] == 3 else "bag")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[i, ..., 0]).save(folder / f"{i}.png")
+    save_copier(here / "copier.keras", images[[chosen[8], chosen[3]]], names=("bag", "dress"))
+    usual = classifier.train
+    monkeypatch.setattr(classifier, "train", lambda *given: usual(*given, epochs=8))
+    found = figures("--model", "copier.keras", "--data", "pictures", "--count", "100")
+    assert found["real"]["count"] == len(wanted) - len(wanted) * 4 // 5
+    of_samples = found["samples"]["figures"]
+    assert of_samples["label_accuracy/bag"]["value"] == 1 and len(of_samples) == 5
+
+
+def test_classification_accuracy_score(copier, monkeypatch):
+    """Trained on one image of each class and on real ones, tested on the same real ones."""
+    calls = []
+
+    def train(images, labels, n_classes, seed, epochs):
+        calls.append((len(images), np.bincount(labels).tolist(), seed, epochs))
+        model = classifier.define_classifier(images.shape[1:], n_classes)
+        return model
+
+    monkeypatch.setattr("common.drawing.evaluation.FEWEST_OF_A_CLASS", 5)
+    monkeypatch.setattr(classifier, "train", train)
+    found = figures(
+        "--model", copier, "--data", "real.npz", "--count", "200", "--cas", "--seed", "4"
+    )
+    assert [count for count, *_ in calls] == ([40] * 5 + [200]) * 2
+    for *parts, whole in (calls[:6], calls[6:]):
+        for _, of_classes, *_ in parts:  # as many of each class, whole images apart
+            assert np.abs(np.array(of_classes) - np.array(whole[1]) / 5).max() < 1
+    assert {(seed, epochs) for *_, seed, epochs in calls} == {(4, 10)}
+    for part in ("samples", "real"):
+        assert 0 <= found[part]["figures"]["cas"]["value"] < 0.5  # untrained
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--count", "99"], "--count: 99 is not between 100 and"),
+        (["--data", "none.npz"], "cannot read none.npz"),
+        (["--out", "a.txt"], "a.txt must end in .png"),
+        (["--json", "a.txt"], "a.txt must end in .json"),
+        (["--json", "copier.keras/a.json"], "copier.keras is a file"),
+        (
+            ["--cas", "--count", "400"],
+            "at least 500 samples and as many real images for 10 classes",
+        ),
+        (["--cas"], "here are 10,000 and 300"),
+        (["--model", "none"], "there is no model 'none'"),
+        (["--model", "none.keras"], "there is no file none.keras"),
+        (["--model", "real.npz.keras"], "there is no file"),
+    ],
+)
+def test_what_is_refused(here, copier, error_of, monkeypatch, arguments, words):
+    monkeypatch.setattr(classifier, "load_judge", None)  # before any slow work
+    before = sorted(path.name for path in here.iterdir())
+    arguments = ["--data", "real.npz", "--model", copier, *arguments]
+    error = error_of(evaluate.main, *arguments)
+    assert error.startswith("evaluate.py: error: ") and words in error
+    assert sorted(path.name for path in here.iterdir()) == before
+
+
+def test_a_model_that_is_no_generator(here, error_of):
+    image = keras.Input((28, 28, 1), name="image")
+    keras.Model(image, layers.Flatten()(image)).save("model.keras")
+    error = error_of(evaluate.main, "--model", "model.keras", "--data", "real.npz")
+    assert "is no generator" in error
+
+
+def test_real_images_have_the_size_that_the_generator_makes(here, clothes, capsys, monkeypatch):
+    images, _, chosen = clothes
+    save_copier(here / "small.keras", images[chosen][:, ::2, ::2])
+    monkeypatch.setattr(
+        classifier, "train", lambda images, *_: classifier.define_classifier(images.shape[1:], 10)
+    )
+    found = figures("--model", "small.keras", "--data", "real.npz", "--count", "100")
+    assert found["samples"]["count"] == 100
+    assert "There is no judge for these images" in capsys.readouterr().err
+
+
+def test_images_of_another_shape_or_with_other_classes(here, clothes, capsys):
+    images, _, chosen = clothes
+    for made, names, words in (
+        (images[chosen][:, 4:24], datasets.CLOTHES, "makes images of 20 x 28 x 1, and those from"),
+        (images[chosen[:7]], "abcdefg", "has 7 classes, and the images from real.npz have 10"),
+    ):
+        save_copier(here / "other.keras", made, names=list(names))
+        arguments = ["--model", "other.keras", "--data", "real.npz"]
+        assert exit_status(evaluate.main, arguments) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_the_data_of_the_run(here, copier, capsys, error_of):
+    """What run.json says, if it is still the same, with the --limit of the run."""
+    run = here / "run"
+    run.mkdir()
+    (here / copier).rename(run / "generator.keras")
+    dataset = datasets.load_fashion_mnist("real.npz")
+    record = {
+        "data": {"source": "real.npz", "sha256": dataset.limited(200, 0).sha256()},
+        "arguments": {"limit": 200, "seed": 0},
+    }
+    (run / "run.json").write_text(json.dumps(record))
+    found = figures("--model", "run", "--count", "100")
+    assert found["data"] == "real.npz" and found["real"]["count"] == N_TEST
+    record["arguments"]["limit"] = 99
+    record["data"]["sha256"] = dataset.limited(99, 0).sha256()
+    (run / "run.json").write_text(json.dumps(record))
+    assert exit_status(evaluate.main, ["--model", "run"]) == 2
+    assert "99 images from real.npz are too few" in capsys.readouterr().err
+    record["data"]["sha256"] = "0"
+    (run / "run.json").write_text(json.dumps(record))
+    assert exit_status(evaluate.main, ["--model", "run"]) == 2
+    assert "are not those of the run any more" in capsys.readouterr().err
+    (run / "run.json").write_text("{}")
+    assert "run.json, which names the run's images, is damaged" in error_of(
+        evaluate.main, "--model", "run"
+    )
+
+
+def test_the_nearest_by_pixels(clothes):
+    images, _, _ = clothes
+    brighter = np.minimum(images[[5, 70]].astype(int) + 20, 255).astype("uint8")
+    nearest = neighbours.find_nearest(brighter, images[:2500])
+    assert nearest[:, 0].tolist() == [5, 70]
+    distances = ((images[:2500].astype(int) - brighter[:1].astype(int)) ** 2).sum((1, 2, 3))
+    assert nearest[0].tolist() == np.argsort(distances)[:3].tolist()
+
+
+def save_painter(path, spread):
+    """Save a generator that paints the classes in their colours, tinted by the latent.
+
+    `spread` is the standard deviation of the tint, the same for red, green and blue.
+    """
+    latent = keras.Input((1,), name="latent")
+    layout = keras.Input((64, 64, 12), name="layout")
+    paint, tint = layers.Conv2D(3, 1, use_bias=False), layers.Dense(3, use_bias=False)
+    x = paint(layout) + layers.Reshape((1, 1, 3))(tint(latent))
+    model = keras.Model([latent, layout], x)
+    paint.set_weights([(facades.colours(np.arange(12))[None, None] / 255.0 - 0.5)])
+    tint.set_weights([np.full((1, 3), spread)])
+    about = {"class_names": facades.CLASS_NAMES, "pixel_range": [-1, 1]}
+    saved_models.save(model, path, about)
+
+
+@pytest.fixture
+def few_facades(monkeypatch):
+    """Sixty drawn facades in the place of all; what their judge sees are the true colours."""
+    few = facades.Facades(*drawn_facades.draw_all(60), "drawn")
+    monkeypatch.setattr(facades, "load_facades", lambda *_: few)
+
+    def look(judge, images):
+        colours = facades.colours(np.arange(12)).astype(int)
+        tinted = images[:, ::1, ::1, np.newaxis].astype(int) * 2 - 255 - (colours - 127)
+        return np.ptp(tinted, axis=-1).argmin(axis=-1).astype("uint8")
+
+    monkeypatch.setattr(segmenter.Judge, "look", look)
+
+
+def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypatch):
+    save_painter(here / "painter.keras", 0.1)
+    found = figures("--model", "painter.keras", "--data", "drawn")
+    assert (found["samples"]["count"], found["real"]["count"]) == (12 * 20, 12)
+    of_samples = found["samples"]["figures"]
+    assert of_samples["colour_variation"]["value"] == pytest.approx(0.1, rel=0.1)
+    assert of_samples.keys() == found["real"]["figures"].keys()
+    assert "12 label maps that the training has not seen, 20 samples of each; 12 photos" in (
+        capsys.readouterr().out
+    )
+    save_painter(here / "painter.keras", 0.0)
+    arguments = ["--model", "painter.keras", "--data", "drawn", "--count", "100"]
+    found = figures(*arguments)
+    assert found["samples"]["figures"]["colour_variation"]["value"] == pytest.approx(0, abs=1e-9)
+    assert found["samples"]["count"] == 10 * 10
+    assert "takes label maps" in error_of(evaluate.main, *arguments, "--cas")
+    few = facades.load_facades()._replace(class_names=("wall", "window"))
+    monkeypatch.setattr(facades, "load_facades", lambda *_: few)
+    error = error_of(evaluate.main, *arguments)
+    assert "has 12 classes, and the label maps from drawn have 2" in error
+
+
+def test_help_and_errors_come_without_importing_tensorflow(run_script):
+    code = """
+import sys, evaluate
+try:
+    evaluate.main(sys.argv[1:])
+finally:
+    print("tensorflow" in sys.modules, "matplotlib" in sys.modules, file=sys.stderr)
+"""
+    for arguments, status in ((["--help"], 0), (["--model", "cgan", "--count", "0"], 2)):
+        done = run_script("-c", code, *arguments)
+        assert done.returncode == status
+        assert done.stderr.splitlines()[-1] == "False False"
