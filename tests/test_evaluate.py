@@ -257,7 +257,7 @@ def test_a_model_that_is_no_generator(here, error_of):
     image = keras.Input((28, 28, 1), name="image")
     keras.Model(image, layers.Flatten()(image)).save("model.keras")
     error = error_of(evaluate.main, "--model", "model.keras", "--data", "real.npz")
-    assert "is no generator" in error
+    assert "is not a generator" in error
 
 
 def test_real_images_have_the_size_that_the_generator_makes(here, clothes, capsys, monkeypatch):

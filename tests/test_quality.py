@@ -153,7 +153,9 @@ def test_real_images_score_as_such(clothes):
     measure = Quality(few, (-1, 1), 0, 1)
     measure.after(1, generator())
     order = np.argsort(few.labels, kind="stable")
-    sampler = SimpleNamespace(takes_labels=True, draw=lambda *_: few.images[order])
+    sampler = SimpleNamespace(
+        takes_labels=True, random_latents=lambda *_: None, draw=lambda *_: few.images[order]
+    )
     figures = measure._figures_of(sampler, None)
     assert figures["label_accuracy"] > 0.9
     assert figures["frechet_distance"] == pytest.approx(0, abs=1e-6)

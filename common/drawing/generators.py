@@ -10,11 +10,7 @@ from common import UserError
 from common.data.reading import expand
 from common.models import saved_models
 
-import numpy as np
-
 FOLDERS = (Path("runs"), Path(__file__).parents[2] / "trained")
-MAX_BATCH_SIZE = 100
-MAX_BATCH_VALUES = 1 << 21  # in the images and label maps of a batch, to save memory
 
 
 def find(name):
@@ -205,47 +201,35 @@ class Generator:
                 holds the shares of the classes; or, if the generator takes label maps, integers
                 (n, H, W); or None, if it takes no labels.
         """
-        low, high = self.pixel_range
-        model = self.model
-        if self.label_kind == "integer" and labels.ndim == 2:
-            model = self._mixing_model
-        images = np.empty((len(latents), *self.image_shape), "float32")
-        values = np.prod(self.image_shape)
-        if self.label_kind == "label map":
-            values *= len(self.class_names)
-        batch_size = int(np.clip(MAX_BATCH_VALUES // values, 1, MAX_BATCH_SIZE))
-        for start in range(0, len(images), batch_size):
-            batch = slice(start, start + batch_size)
-            inputs = {"latent": latents[batch]}
-            if self.label_kind:
-                inputs["label"] = self._encode(labels[batch])
-            ordered = [inputs["latent" if t.name == "latent" else "label"] for t in model.inputs]
-            pixels = model.predict_on_batch(ordered if len(ordered) > 1 else ordered[0])
-            images[batch] = (pixels - low) / (high - low)
-        return images.clip(0, 1, out=images)
+        if labels is not None and labels.dtype.kind != "f" and labels.max() >= self._n_classes:
+            raise UserError(
+                f"{self.path} has no class {labels.max()}: "
+                f"its classes are 0 to {self._n_classes - 1}"
+            )
+        mixed = self.label_kind == "integer" and labels.ndim == 2
+        return (self._mixing_sampler if mixed else self._sampler).draw(latents, labels)
+
+    @property
+    def _n_classes(self):
+        return len(self.class_names)
 
     @functools.cached_property
-    def _mixing_model(self):
-        from common.drawing import interpolation
+    def _sampler(self):
+        from common.models.sampling import Sampler
 
-        return interpolation.accept_mixed_labels(self.model, len(self.class_names))
+        return Sampler(self.model, self.pixel_range)
+
+    @functools.cached_property
+    def _mixing_sampler(self):
+        from common.drawing import interpolation
+        from common.models.sampling import Sampler
+
+        model = interpolation.accept_mixed_labels(self.model, self._n_classes)
+        return Sampler(model, self.pixel_range)
 
     def _label_shape(self):
         (shape,) = [value["shape"] for name, value in self._inputs.items() if name != "latent"]
         return shape
-
-    def _encode(self, labels):
-        """Labels in the form that the model takes."""
-        if labels.dtype.kind == "f":
-            return labels
-        if self.label_kind == "integer":
-            return labels.reshape(-1, *self._label_shape()).astype("int32")
-        if labels.max() >= len(self.class_names):
-            raise UserError(
-                f"{self.path} has no class {labels.max()}: "
-                f"its classes are 0 to {len(self.class_names) - 1}"
-            )
-        return np.eye(len(self.class_names), dtype="float32")[labels]
 
 
 def load_encoder(path, generator):
