@@ -583,13 +583,15 @@ def test_other_files_are_told_which_formats_are_read(tmp_path, name):
 # ---- paths, choices, downloads
 
 
-def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
+def test_the_home_folder_is_expanded(tmp_path, monkeypatch, error_of):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     save_npz(tmp_path / "set.npz", x_train=IMAGES, y_train=LABELS)
     assert load("~/set.npz").source == "~/set.npz"
     with pytest.raises(UserError, match="cannot read ~nobody-of-that-name/set.npz"):
         load("~nobody-of-that-name/set.npz")
+    error = error_of(show, "mnist", "--data", "sample", "--out", "~nobody-of-that-name/x.png")
+    assert "--out: ~nobody-of-that-name/x.png: Could not determine home directory" in error
 
 
 def test_a_limit_takes_some_of_all_classes(capsys):
