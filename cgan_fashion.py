@@ -6,17 +6,17 @@
 A generator turns 100 random numbers and a class into an image. A discriminator sees an image and a
 class, and says how likely it is that the image is a real one of that class. The two networks are
 trained against each other (Goodfellow et al. 2014, arXiv 1406.2661). Both are convolutional, as in
-DCGAN (Radford et al. 2015, arXiv 1511.06434), and both receive the class as one more channel of
-their feature maps (conditional GAN: Mirza and Osindero 2014, arXiv 1411.1784). Layer sizes and
-settings are those of the Machine Learning Mastery tutorial "How to Develop a Conditional GAN (cGAN)
-From Scratch".
+DCGAN (Radford et al. 2015, arXiv 1511.06434). The class is one more channel of the discriminator's
+input and of the generator's first feature map. Giving it to both networks is what makes the GAN
+conditional (Mirza and Osindero 2014, arXiv 1411.1784). Layer sizes and settings are those of the
+Machine Learning Mastery tutorial "How to Develop a Conditional GAN (cGAN) From Scratch".
 """
 
 import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
 from common import plotting
-from common.arguments import add_image_options, training_parser
+from common.arguments import add_image_options, image_options, training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
 from common.models.sizes import count_halvings
@@ -71,7 +71,7 @@ def define_generator(
     Output: images (n, *image_shape) in [-1, 1].
     """
     n_doublings = count_halvings(image_shape)
-    side = image_shape[0] >> n_doublings  # of the first feature map: 7 or 8
+    side = image_shape[0] // 2**n_doublings  # the first feature map has 7 or 8 pixels a side
     label = keras.Input((1,), dtype="int32", name="label")
     label_channel = layers.Dense(side * side)(embed(label, n_classes, embedding_dim))
     label_channel = layers.Reshape((side, side, 1))(label_channel)
@@ -86,22 +86,21 @@ def define_generator(
         x = layers.LeakyReLU(0.2)(x)
     # The tutorial has a Conv2D here. With stride 1 a Conv2DTranspose is the same function with the
     # kernel rotated by 180 degrees, and its gradient is faster on a CPU (common/models/steps.py).
-    channels = image_shape[-1]
-    image = layers.Conv2DTranspose(channels, 7, padding="same", activation="tanh", dtype="float32")(
-        x
-    )
+    image = layers.Conv2DTranspose(
+        image_shape[-1], 7, padding="same", activation="tanh", dtype="float32"
+    )(x)
 
     return keras.Model([latent, label], image, name="cgan_fashion_generator")
 
 
 def embed(label, n_classes, embedding_dim):
     """A learned vector for each class: integers (n, 1) to float (n, 1, embedding_dim)."""
-    # Keras draws the first values of an embedding between -0.05 and 0.05. Beside activations of
-    # about 1 the label is then nearly invisible, and it takes epochs until the generator heeds it.
-    # With a standard deviation of 1 it does so within the first epoch.
+    # Keras initialises embeddings between -0.05 and 0.05. The activations beside them are about 1,
+    # so the label is nearly invisible, and the generator ignores it for several epochs. With a
+    # standard deviation of 1 the generator follows the label within the first epoch.
     initializer = keras.initializers.RandomNormal(stddev=1.0)
-    # Keras takes the label -1 for the last class, as a Python list would. Replace it by a label
-    # that is out of range, so that TensorFlow refuses it.
+    # Keras counts negative labels from the end, so -1 would silently mean the last class. Move such
+    # a label out of range: that is an error on a CPU, and a row of zeros on a GPU.
     label = ops.where(label < 0, n_classes, label)
     return layers.Embedding(n_classes, embedding_dim, embeddings_initializer=initializer)(label)
 
@@ -115,12 +114,12 @@ def define_gan(g_model, d_model):
     """Compiled composite model: the generator, followed by the frozen discriminator.
 
     Training the composite to output "real" for generated images trains the generator to deceive
-    the discriminator. The discriminator must not change meanwhile. The usual recipe says
-    `d_model.trainable = False` before it compiles the composite. On Keras 3 that also stops the
-    discriminator's own training, for good: `trainable` is no longer read when `compile` runs, but
-    later, when a training step is first traced. `Frozen` calls the discriminator without making
-    its weights part of the composite, so there is nothing to switch on and off (read
-    common/models/freezing.py for the details).
+    the discriminator. The discriminator must not change meanwhile. The usual recipe sets
+    `d_model.trainable = False` before compiling the composite. On Keras 3 that also stops the
+    discriminator's own training, for good: Keras reads `trainable` not in `compile`, but when it
+    takes the first training step and builds its graph. `Frozen` calls the discriminator without
+    making its weights part of the composite, so there is nothing to switch on and off
+    (common/models/freezing.py).
 
     Inputs: those of the generator. Output: that of the discriminator, (n, 1).
     """
@@ -168,7 +167,8 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     The discriminator gets the real and the generated images in separate half-batches. So it learns
     from as many real as generated images, and reports a loss for each.
 
-    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C.
+    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is
+    the source of all random numbers, so that a run can be repeated and resumed.
     """
     half_batch, n_classes = n_batch // 2, len(dataset.class_names)
     sample_latents, _ = generate_latent_points(latent_dim, 10 * n_classes, run.sample_rng)
@@ -199,7 +199,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
             )
 
         # Sample and save the average of the generator's weights over the last steps: its images
-        # are better than those of the newest weights (common/models/averaging.py says why).
+        # are better than those of the current weights (common/models/averaging.py says why).
         images = run.average.of(g_model).predict_on_batch([sample_latents, sample_labels])
         plotting.save_grid(
             (images + 1) / 2, run.sample_path(), columns=n_classes, titles=dataset.class_names
@@ -218,12 +218,8 @@ def main(argv=None):
     with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
         embedding_dim = run.arguments.embedding_dim
-        dataset = run.load(
-            datasets.load_fashion_mnist,
-            image_size=run.arguments.image_size,
-            channels=run.arguments.channels,
-            n_batch=n_batch,
-        )
+        options = image_options(run.arguments)
+        dataset = run.load(datasets.load_fashion_mnist, **options)
         image_shape, n_classes = dataset.images.shape[1:], len(dataset.class_names)
         d_model = define_discriminator(image_shape, n_classes, embedding_dim)
         g_model = define_generator(latent_dim, image_shape, n_classes, embedding_dim)

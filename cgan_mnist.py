@@ -4,18 +4,18 @@
     python generate.py --model cgan_mnist --class 7   # sevens
     python generate.py --model cgan_mnist --interpolate 2 6
 
-Read cgan_fashion.py first. Two things differ here. A label is a vector with a 1 in the place of its
-class, and the networks receive it as it is, without an embedding; so a vector that is half a 2 and
-half a 6 is a label too. And the discriminator outputs a logit, from which the loss is computed. The
-networks and settings are those of the keras.io example "Conditional GAN". As there, the target 1
-means generated and 0 means real; which is which does not matter as long as all agree.
+Read cgan_fashion.py first. The main differences: A label is a one-hot vector, and the networks
+receive it without an embedding. So a vector that is half a 2 and half a 6 is a label, too. The
+discriminator outputs a logit, and the loss is computed from it. Pixels are scaled to [0, 1].
+Networks and settings are those of the keras.io example "Conditional GAN". As in that example, the
+target 1 means generated and 0 means real. Either way works, if all targets follow the same one.
 """
 
 import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
 from common import plotting
-from common.arguments import add_image_options, training_parser
+from common.arguments import add_image_options, image_options, training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
 from common.models.sizes import count_halvings
@@ -42,7 +42,8 @@ def define_discriminator(image_shape=IMAGE_SHAPE, n_classes=N_CLASSES):
     label = keras.Input((n_classes,), name="label")
     # One channel for each class, constant over the image: 1 for the class of the image, else 0.
     # The keras.io example repeats every number of the label and then reshapes, which mixes up
-    # pixels and channels: about three rows are 1 in all channels, and their place is the class.
+    # pixels and channels: about three rows are 1 in all of them, and only the place of these rows
+    # tells the class.
     label_channels = layers.RepeatVector(height * width)(label)
     label_channels = layers.Reshape((height, width, n_classes), name="label_channels")(
         label_channels
@@ -70,7 +71,7 @@ def define_generator(latent_dim=LATENT_DIM, image_shape=IMAGE_SHAPE, n_classes=N
     Output: images (n, *image_shape) in [0, 1].
     """
     n_doublings = count_halvings(image_shape)
-    side = image_shape[0] >> n_doublings  # of the first feature map: 7 or 8
+    side = image_shape[0] // 2**n_doublings  # the first feature map has 7 or 8 pixels a side
     latent = keras.Input((latent_dim,), name="latent")
     label = keras.Input((n_classes,), name="label")
     channels = latent_dim + n_classes
@@ -153,7 +154,8 @@ def generate_fake_samples(g_model, latent_dim, n_samples, rng=None, n_classes=N_
 def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     """Train in turn the discriminator, on two half-batches, and the generator, on one batch.
 
-    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C.
+    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is
+    the source of all random numbers, so that a run can be repeated and resumed.
     """
     half_batch, n_classes = n_batch // 2, len(dataset.class_names)
     sample_latents, _ = generate_latent_points(latent_dim, 10 * n_classes, run.sample_rng)
@@ -184,7 +186,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
             )
 
         # Sample and save the average of the generator's weights over the last steps: its images
-        # are better than those of the newest weights (common/models/averaging.py says why).
+        # are better than those of the current weights (common/models/averaging.py says why).
         images = run.average.of(g_model).predict_on_batch([sample_latents, sample_labels])
         plotting.save_grid(images, run.sample_path(), columns=n_classes, titles=dataset.class_names)
         run.save_epoch()
@@ -195,12 +197,8 @@ def main(argv=None):
     add_image_options(parser)
     with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
-        dataset = run.load(
-            datasets.load_mnist,
-            image_size=run.arguments.image_size,
-            channels=run.arguments.channels,
-            n_batch=n_batch,
-        )
+        options = image_options(run.arguments)
+        dataset = run.load(datasets.load_mnist, **options)
         image_shape, n_classes = dataset.images.shape[1:], len(dataset.class_names)
         d_model = define_discriminator(image_shape, n_classes)
         g_model = define_generator(latent_dim, image_shape, n_classes)

@@ -1,7 +1,7 @@
 """GAN on Fashion-MNIST, without classes: images of clothes, left to chance.
 
     python gan_fashion.py                    # 100 epochs; Ctrl-C at any time, then --resume
-    python generate.py --model gan           # a hundred pieces
+    python generate.py --model gan           # a hundred pieces of clothing
 
 A generator turns 100 random numbers into an image. A discriminator says how likely it is that an
 image is a real one (Goodfellow et al. 2014, arXiv 1406.2661). Both are convolutional, as in DCGAN
@@ -14,7 +14,7 @@ import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
 from common import plotting
-from common.arguments import add_image_options, training_parser
+from common.arguments import add_image_options, image_options, training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
 from common.models.sizes import count_halvings
@@ -54,7 +54,7 @@ def define_generator(latent_dim=LATENT_DIM, image_shape=IMAGE_SHAPE):
     Input: `latent` (n, latent_dim) from N(0, 1). Output: images (n, *image_shape) in [-1, 1].
     """
     n_doublings = count_halvings(image_shape)
-    side = image_shape[0] >> n_doublings  # of the first feature map: 7 or 8
+    side = image_shape[0] // 2**n_doublings  # the first feature map has 7 or 8 pixels a side
     latent = keras.Input((latent_dim,), name="latent")
     x = layers.Dense(side * side * 128)(latent)
     x = layers.LeakyReLU(0.2)(x)
@@ -79,8 +79,8 @@ def define_gan(g_model, d_model):
     """Compiled composite model: the generator, followed by the frozen discriminator.
 
     `Frozen` calls the discriminator without making its weights part of the composite, so training
-    the composite trains the generator only. Why `trainable = False` no longer does that on Keras 3
-    is explained in common/models/freezing.py.
+    the composite trains the generator only. Why `trainable = False` is not enough on Keras 3 is
+    explained in common/models/freezing.py.
 
     Input: that of the generator. Output: that of the discriminator, (n, 1).
     """
@@ -123,7 +123,8 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     The discriminator gets the real and the generated images in separate half-batches. So it learns
     from as many real as generated images, and reports a loss for each.
 
-    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C.
+    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is
+    the source of all random numbers, so that a run can be repeated and resumed.
     """
     half_batch = n_batch // 2
     sample_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
@@ -151,7 +152,7 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
             )
 
         # Sample and save the average of the generator's weights over the last steps: its images
-        # are better than those of the newest weights (common/models/averaging.py says why).
+        # are better than those of the current weights (common/models/averaging.py says why).
         images = run.average.of(g_model).predict_on_batch(sample_latents)
         plotting.save_grid((images + 1) / 2, run.sample_path())
         run.save_epoch()
@@ -164,13 +165,8 @@ def main(argv=None):
     add_image_options(parser)
     with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
-        dataset = run.load(
-            datasets.load_fashion_mnist,
-            image_size=run.arguments.image_size,
-            channels=run.arguments.channels,
-            n_batch=n_batch,
-            labels_needed=False,
-        )
+        options = image_options(run.arguments)
+        dataset = run.load(datasets.load_fashion_mnist, **options, labels_needed=False)
         image_shape = dataset.images.shape[1:]
         d_model = define_discriminator(image_shape)
         g_model = define_generator(latent_dim, image_shape)

@@ -4,14 +4,16 @@
     python gaugan_facades.py --image-size 64 --width 0.25 --epochs 250    # an hour on two cores
     python generate.py --model gaugan            # label maps that the training has not seen
 
-The generator makes an image from a latent, 256 random numbers, and a label map (a layout), which
-says for each pixel which of twelve classes it is to be. The label map enters every block of the
-generator through SPADE layers, which scale and shift the normalised features pixel by pixel (Park
-et al. 2019, arXiv 1903.07291, section 3). The latent decides the style: in training an encoder
-reads it from the photo that belongs to the label map. A loss keeps the encoder's latents close to
-N(0, 1), as in a variational autoencoder (Kingma and Welling 2014, arXiv 1312.6114), so that a
-random latent is a style, too. The discriminator scores patches of an image, given the label map.
-Networks and settings are those of the keras.io example "GauGAN for conditional image generation".
+The generator makes an image from a latent, 256 random numbers, and a label map (`layout` in the
+code, segmentation mask in the paper), which says for each pixel which of twelve classes it is to
+be. The label map enters every block of the generator through SPADE layers, which scale and shift
+the normalised features pixel by pixel (Park et al. 2019, arXiv 1903.07291, section 3). The latent
+decides the style: in training an encoder reads it from the photo that belongs to the label map. A
+loss keeps the encoder's latents close to N(0, 1), as in a variational autoencoder (Kingma and
+Welling 2014, arXiv 1312.6114), so that a random latent is a style, too. The discriminator scores
+patches of an image, given the label map. Networks and settings are those of the keras.io example
+"GauGAN for conditional image generation", but the normalisation (`spade`), the KL loss and the
+discriminator's half-batches differ from it.
 """
 
 import math
@@ -54,7 +56,8 @@ def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0, n_
     latent = keras.Input((latent_dim,), name="latent")
     layout = keras.Input((image_size, image_size, n_classes), name="layout")
     n_blocks = int(math.log2(image_size // 4))
-    *channels, spade_channels = scaled((*GENERATOR_CHANNELS[-n_blocks:], SPADE_CHANNELS), width)
+    channels = scaled(GENERATOR_CHANNELS[-n_blocks:], width)
+    (spade_channels,) = scaled([SPADE_CHANNELS], width)
 
     x = layers.Dense(4 * 4 * channels[0])(latent)
     x = layers.Reshape((4, 4, channels[0]))(x)
@@ -69,7 +72,7 @@ def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0, n_
 
 
 def spade_residual_block(x, layout, filters, spade_channels):
-    """Two convolutions and a skip connection, a SPADE before each convolution (paper, figure 4)."""
+    """Two convolutions and a skip connection, a SPADE first in each (Park et al., figure 4)."""
     layout = ops.image.resize(layout, x.shape[1:3], interpolation="nearest")
 
     def spade_convolution(x):
@@ -81,13 +84,13 @@ def spade_residual_block(x, layout, filters, spade_channels):
 
 
 def spade(x, layout, spade_channels):
-    """Normalise x, then scale and shift each pixel as its class demands (paper, equation 1).
+    """Normalise x, then scale and shift each pixel by its class (Park et al., equation 1).
 
-    At inference the normalisation uses moving averages of mean and variance. The keras.io example
-    uses those of the batch even then, so that an image depends on the others in its batch.
+    Outside training, mean and variance are moving averages. The keras.io example computes them from
+    the batch even then, so that an image depends on the others in its batch.
     """
-    # With Keras's default momentum, 0.99, the moving averages lag hundreds of steps behind. The
-    # authors' code has 0.9.
+    # Keras's default momentum is 0.99: the moving averages would lag hundreds of steps behind. The
+    # authors' code has PyTorch's default of 0.1, which Keras calls 0.9.
     x = layers.BatchNormalization(center=False, scale=False, momentum=0.9, epsilon=1e-5)(x)
     hidden = layers.Conv2D(spade_channels, 3, padding="same", activation="relu")(layout)
     scale = layers.Conv2D(x.shape[-1], 3, padding="same")(hidden)
@@ -113,7 +116,7 @@ def define_encoder(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
 
 
 def define_discriminator(image_size=IMAGE_SIZE, width=1.0):
-    """Compiled discriminator of patches: scores are high for real and low for generated ones.
+    """Compiled PatchGAN discriminator (Isola et al. 2017, arXiv 1611.07004): a score per patch.
 
     Inputs: `colours`, the label map in colours, and `image`, both (n, size, size, 3) in [-1, 1].
     Outputs: the features of four blocks, then a score for each patch. Only the scores have a
@@ -129,10 +132,10 @@ def define_discriminator(image_size=IMAGE_SIZE, width=1.0):
         features.append(x)
     score = layers.Conv2D(1, 4, dtype="float32")(x)
 
-    outputs = [*features, score]
-    model = keras.Model([colours, image], outputs, name="gaugan_facades_discriminator")
+    model = keras.Model([colours, image], [*features, score], name="gaugan_facades_discriminator")
     # Hinge loss: a score beyond 1 or -1 on the right side adds nothing (Lim and Ye 2017, arXiv
-    # 1705.02894).
+    # 1705.02894). Four times the generator's learning rate: TTUR (Heusel et al. 2017, arXiv
+    # 1706.08500).
     model.compile(loss=[None] * len(features) + ["hinge"], optimizer=adam(4e-4))
     return model
 
@@ -152,39 +155,35 @@ def scaled(channels, width):
 
 
 def adam(learning_rate):
-    """A new optimizer, since each model needs its own.
-
-    The discriminator learns four times as fast as the generator (Heusel et al. 2017, TTUR, arXiv
-    1706.08500).
-    """
+    """A new optimizer, since each model needs its own."""
     return Adam(learning_rate, beta_1=0.0, beta_2=0.999)
 
 
 def draw_latent(mean, log_variance, noise):
-    """Turn noise from N(0, 1) into latents from the encoder's distribution: all (n, latent_dim).
+    """Turn noise from N(0, 1) into latents from N(mean, variance): all (n, latent_dim).
 
-    Written like this, the latents have a gradient by mean and variance, which trains the encoder
-    (Kingma and Welling 2014, section 2.4).
+    This is the reparameterisation trick. It gives the latents a gradient with respect to mean and
+    variance, which trains the encoder (Kingma and Welling 2014, section 2.4).
     """
     return mean + ops.exp(0.5 * log_variance) * noise
 
 
 def kl_divergence(mean, log_variance):
-    """How far the encoder's distributions are from N(0, 1), in nats: (n, latent_dim) to (n,).
+    """Kullback-Leibler divergence of N(mean, variance) from N(0, 1), in nats: (n, d) to (n,).
 
-    Source: Kingma and Welling 2014, appendix B. The keras.io example sums over the images of a
-    batch. Here the loss is their mean, so that its weight does not depend on the batch size.
+    Source: Kingma and Welling 2014, appendix B. The keras.io example sums it over a batch. Here the
+    loss is the mean, which at its batch of 4 weighs a quarter.
     """
     return -0.5 * ops.sum(1 + log_variance - mean**2 - ops.exp(log_variance), axis=1)
 
 
 def feature_distance(real, generated, weights):
-    """Mean absolute difference of features, a weighted sum over layers: lists of them to (n,)."""
-    distances = [
-        ops.mean(ops.cast(ops.abs(ops.stop_gradient(r) - g), "float32"), axis=(1, 2, 3))
-        for r, g in zip(real, generated, strict=True)
-    ]
-    return sum(weight * distance for weight, distance in zip(weights, distances, strict=True))
+    """Mean absolute difference of two lists of features, one per layer, as a weighted sum: (n,)."""
+    total = 0.0
+    for r, g, weight in zip(real, generated, weights, strict=True):
+        difference = ops.cast(ops.abs(r - g), "float32")  # 16 bits with --mixed-precision
+        total += weight * ops.mean(difference, axis=(1, 2, 3))
+    return total
 
 
 def mean_output(_unused_target, losses):
@@ -205,8 +204,9 @@ def define_gan(g_model, encoder, d_model, vgg_model=None):
 
     Inputs: `image` and `colours` (n, size, size, 3) in [-1, 1], `layout` one-hot, `noise`
     (n, latent_dim) from N(0, 1). Outputs: a dict of the losses of each image, (n,): `g`, minus the
-    mean score; `feature` and `vgg`, the distance of the generated image from the photo in the
-    features of the discriminator and of VGG19, if there is one; `kl`.
+    mean score; `feature`, the feature matching loss (Wang et al. 2018, arXiv 1711.11585), and
+    `vgg`, the perceptual loss (Johnson et al. 2016, arXiv 1603.08155), distances of the generated
+    image from the photo in features of the discriminator and of VGG19, if there is one; `kl`.
     """
     colours, image = d_model.inputs
     latent, layout = g_model.inputs
@@ -223,10 +223,8 @@ def define_gan(g_model, encoder, d_model, vgg_model=None):
         "kl": kl_divergence(mean, log_variance),
     }
     if vgg_model:
-        vgg_features = Frozen(vgg_model)
-        outputs["vgg"] = feature_distance(
-            vgg_features(image), vgg_features(generated), VGG_LAYER_WEIGHTS
-        )
+        real_features, features = map(Frozen(vgg_model), (image, generated))
+        outputs["vgg"] = feature_distance(real_features, features, VGG_LAYER_WEIGHTS)
 
     inputs = [image, colours, layout, noise]
     model = keras.Model(inputs, outputs, name="gaugan_facades_composite")
@@ -239,15 +237,11 @@ def define_gan(g_model, encoder, d_model, vgg_model=None):
 
 
 def define_styled_generator(g_model, encoder, training):
-    """The generator, with the encoder before it, in training mode or not; for use without learning.
+    """Encoder and generator in one model, which only makes images: its calls train nothing.
 
-    In training mode batch normalisation uses the statistics of the batch, otherwise its moving
-    averages. The generator is used in three ways:
-
-    - for images that the discriminator learns from: statistics of the batch, and no moving average
-      changes;
-    - in the composite: statistics of the batch, and each step updates the moving averages;
-    - in validation, for samples, and in the saved file: moving averages.
+    `training` is True for images that the discriminator learns from: batch normalisation uses the
+    statistics of the batch, as in the composite. For validation it is False: moving averages, as
+    in the saved file. Only steps of the composite update the moving averages.
 
     Inputs: `image`, `layout` and `noise` as for the composite. Output: images in [-1, 1].
     """
@@ -258,23 +252,16 @@ def define_styled_generator(g_model, encoder, training):
     return keras.Model([image, layout, noise], generated, name="gaugan_facades_styled_generator")
 
 
-def to_inputs(photos, layouts, palette=facades.PALETTE):
-    """Scale photos uint8 (n, size, size, 3), and encode label maps, integers (n, size, size).
-
-    `palette` has the colour of each class, uint8 (classes, 3). Returns photos and label maps in
-    colours, both in [-1, 1], and label maps one-hot; all float32.
-    """
-    colours = facades.colours(layouts, palette)
-    images = [(pixels.astype("float32") - 127.5) / 127.5 for pixels in (photos, colours)]
-    return [*images, facades.one_hot(layouts, len(palette))]
-
-
 def generate_real_samples(dataset, n_samples, image_size, rng=None):
-    """Draw facades, cut a square out of each, and return what `to_inputs` makes of the squares."""
+    """Draw facades, and cut a square out of each.
+
+    Returns photos and label maps in colours, float32 (n, size, size, 3) in [-1, 1], and label maps
+    one-hot, float32 (n, size, size, classes).
+    """
     rng = np.random.default_rng(rng)
     chosen = rng.integers(0, len(dataset.images), n_samples)
     crops = facades.random_crops(dataset, chosen, image_size, rng)
-    return to_inputs(*crops, dataset.colours)
+    return facades.to_inputs(*crops, dataset.colours)
 
 
 def generate_latent_points(latent_dim, n_samples, rng=None):
@@ -283,99 +270,76 @@ def generate_latent_points(latent_dim, n_samples, rng=None):
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
-def generate_fake_samples(styled_generator, dataset, n_samples, image_size, rng=None):
-    """Draw facades, and generate an image from the label map of each, in the style of its photo.
-
-    Returns the discriminator's inputs: label maps in colours and images, both in [-1, 1].
-    """
-    rng = np.random.default_rng(rng)
-    images, colours, layouts = generate_real_samples(dataset, n_samples, image_size, rng)
-    noise = generate_latent_points(styled_generator.input_shape[2][1], n_samples, rng)
-    return [colours, styled_generator.predict_on_batch([images, layouts, noise])]
-
-
 def step_losses(d_loss_real, d_loss_fake, losses):
     """The losses of a step by name, each without its weight."""
     names = [f"{name}_loss" for name in LOSS_WEIGHTS if f"{name}_loss" in losses]
     return {"d_loss": (d_loss_real + d_loss_fake) / 2} | {name: losses[name] for name in names}
 
 
-def validation_losses(d_model, gan_model, styled_generator, inputs, noise, n_batch):
+def validation_losses(d_model, gan_model, styled_generator, inputs, n_batch):
     """The losses of a training step, but on validation data, as means over all full batches.
 
-    `styled_generator` is not in training mode. `inputs` are from `to_inputs`, as many as there are
-    rows in `noise`. No model changes.
+    `styled_generator` is not in training mode. `inputs` are those of the composite, of all
+    validation facades. No model changes.
     """
-    n_batch = min(n_batch, len(noise))
-    rows = []
-    for start in range(0, len(noise) - n_batch + 1, n_batch):
-        batch = slice(start, start + n_batch)
-        images, colours, layouts = (array[batch] for array in inputs)
-        generated = styled_generator.predict_on_batch([images, layouts, noise[batch]])
-        target = np.ones((n_batch, 1, 1, 1), "float32")
+    count = len(inputs[0])
+    n_batch, rows = min(n_batch, count), []
+    target, unused = np.ones((n_batch, 1, 1, 1), "float32"), unused_targets(gan_model, n_batch)
+    for start in range(0, count - n_batch + 1, n_batch):
+        batch = [array[start : start + n_batch] for array in inputs]
+        images, colours, layouts, noise = batch
+        generated = styled_generator.predict_on_batch([images, layouts, noise])
         d_loss_real = d_model.test_on_batch([colours, images], target)
         d_loss_fake = d_model.test_on_batch([colours, generated], -target)
-        losses = gan_model.test_on_batch(
-            [images, colours, layouts, noise[batch]],
-            unused_targets(gan_model, n_batch),
-            return_dict=True,
-        )
+        losses = gan_model.test_on_batch(batch, unused, return_dict=True)
         rows.append(step_losses(d_loss_real, d_loss_fake, losses))
     return {f"val_{name}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
-
-
-def draw_samples(g_model, facades, latents, path):
-    """Write rows of label map, photo and generated image; `facades` is from `to_inputs`."""
-    images, colours, layouts = facades
-    generated = g_model.predict_on_batch([latents, layouts])
-    rows = np.stack([colours, images, generated], axis=1).reshape(-1, *images.shape[1:])
-    titles = ("label map", "photo", "generated")
-    plotting.save_grid((rows + 1) / 2, path, columns=3, titles=titles)
 
 
 def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_batch, run):
     """Train in turn the discriminator, on two half-batches, and generator and encoder, on a batch.
 
     `training_set` and `validation_set` are `Facades` that fit the image size. `run` (a `Run`)
-    counts epochs and steps, shows the progress, and stops at Ctrl-C.
+    counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is the source of all
+    random numbers, so that a run can be repeated and resumed.
     """
     half_batch, size, rng = n_batch // 2, g_model.output_shape[1], run.rng
     latent_dim = g_model.input_shape[0][1]
     target = np.ones((half_batch, 1, 1, 1), "float32")
+    unused = unused_targets(gan_model, n_batch)
     training_generator = define_styled_generator(g_model, encoder, training=True)
     validation_generator = define_styled_generator(g_model, encoder, training=False)
 
-    crops = facades.centre_crops(validation_set, size)
-    validation_inputs = to_inputs(*crops, validation_set.colours)
-    validation_noise = generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)
-    samples = [array[:N_SAMPLES] for array in validation_inputs]
-    sample_latents = generate_latent_points(latent_dim, len(samples[0]), run.sample_rng)
+    crops = facades.to_inputs(*facades.centre_crops(validation_set, size), validation_set.colours)
+    validation = [*crops, generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)]
+    sample_images, sample_colours, sample_layouts = (array[:N_SAMPLES] for array in crops)
+    sample_latents = generate_latent_points(latent_dim, len(sample_images), run.sample_rng)
 
     for epoch in run.epochs():
         for _step in run.steps(len(training_set.images) // n_batch):
-            images, colours, _ = generate_real_samples(training_set, half_batch, size, rng)
+            images, colours, layouts = generate_real_samples(training_set, half_batch, size, rng)
             d_loss_real = d_model.train_on_batch([colours, images], target)
 
-            inputs = generate_fake_samples(training_generator, training_set, half_batch, size, rng)
-            d_loss_fake = d_model.train_on_batch(inputs, -target)
+            # Generated from the label maps and in the styles of the real half-batch.
+            noise = generate_latent_points(latent_dim, half_batch, rng)
+            generated = training_generator.predict_on_batch([images, layouts, noise])
+            d_loss_fake = d_model.train_on_batch([colours, generated], -target)
 
             images, colours, layouts = generate_real_samples(training_set, n_batch, size, rng)
             noise = generate_latent_points(latent_dim, n_batch, rng)
-            losses = gan_model.train_on_batch(
-                [images, colours, layouts, noise],
-                unused_targets(gan_model, n_batch),
-                return_dict=True,
-            )
+            inputs = [images, colours, layouts, noise]
+            losses = gan_model.train_on_batch(inputs, unused, return_dict=True)
             run.average.update()
             run.log(**step_losses(d_loss_real, d_loss_fake, losses))
 
         # Sample and save the average of the generator's weights over the last steps: its images
-        # are better than those of the newest weights (common/models/averaging.py says why).
+        # are better than those of the current weights (common/models/averaging.py says why).
         if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
-            draw_samples(run.average.of(g_model), samples, sample_latents, run.sample_path())
-        losses = validation_losses(
-            d_model, gan_model, validation_generator, validation_inputs, validation_noise, n_batch
-        )
+            generated = run.average.of(g_model).predict_on_batch([sample_latents, sample_layouts])
+            rows = np.stack([sample_colours, sample_images, generated], axis=1)
+            cells, titles = (np.concatenate(rows) + 1) / 2, ("label map", "photo", "generated")
+            plotting.save_grid(cells, run.sample_path(), columns=3, titles=titles)
+        losses = validation_losses(d_model, gan_model, validation_generator, validation, n_batch)
         run.save_epoch(**losses)
 
 

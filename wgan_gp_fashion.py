@@ -4,19 +4,19 @@
     python generate.py --model wgan_gp           # a hundred pieces of clothing
 
 A critic gives every image a score, which may be any number. It is trained to score real images high
-and generated images low; the difference of the two means is what it reports. If the score nowhere
-changes faster than the image does (if the critic is 1-Lipschitz), the largest difference that a
-critic can reach is the Wasserstein distance of real and generated images (Arjovsky et al. 2017,
-arXiv 1701.07875). The gradient penalty keeps the critic near that condition: it punishes gradients
-whose norm is not 1 (Gulrajani et al. 2017, arXiv 1704.00028). Networks and settings are those of
-the keras.io example "WGAN-GP overriding Model.train_step".
+and generated images low. If it is 1-Lipschitz, that is, if its score never changes faster than the
+image, then the largest possible difference of the two mean scores is the Wasserstein distance
+between the distributions of real and of generated images (Arjovsky et al. 2017, arXiv 1701.07875).
+The gradient penalty keeps the critic close to that condition: it grows as the norm of the score's
+gradient departs from 1 (Gulrajani et al. 2017, arXiv 1704.00028). Networks and settings are those
+of the keras.io example "WGAN-GP overriding Model.train_step".
 """
 
 import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
 from common import plotting
-from common.arguments import add_image_options, training_parser
+from common.arguments import add_image_options, image_options, training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
 from common.models.optimizers import Adam
@@ -34,26 +34,19 @@ CRITIC_STEPS = 3
 PENALTY_WEIGHT = 10.0
 
 
-def count_doublings(image_shape):
-    """How often the generator doubles its first feature map of 4 x 4 pixels: 28 and 32, 3 times.
-
-    Raises UserError for sizes that are not 16, 28, 32, 56, 64, 112 or 128 pixels.
-    """
-    return count_halvings(image_shape) + 1
-
-
 def define_critic(image_shape=IMAGE_SHAPE):
-    """Critic of images. It is not compiled: `define_critic_trainer` has the model that trains it.
+    """Critic of images. It is not compiled: the model of `define_critic_trainer` trains it.
 
     Input: `image` (n, *image_shape) in [-1, 1]. Output: scores (n, 1), greater for real images.
     """
-    n_doublings = count_doublings(image_shape)
+    n_blocks = count_halvings(image_shape) + 2
+    padded_size = 2 * 2**n_blocks  # the blocks halve it to 2 pixels
     image = keras.Input(image_shape, name="image")
-    x = pad(image, (4 << n_doublings) - image_shape[0])
-    for halving in range(n_doublings + 1):  # 32 → 16 → 8 → 4 → 2
-        x = layers.Conv2D(min(64 << halving, 512), 5, strides=2, padding="same")(x)
+    x = layers.ZeroPadding2D((padded_size - image_shape[0]) // 2)(image)  # 28 → 32
+    for block in range(n_blocks):  # 32 → 16 → 8 → 4 → 2
+        x = layers.Conv2D(min(64 * 2**block, 512), 5, strides=2, padding="same")(x)
         x = leaky_relu(x)
-        if 0 < halving < n_doublings:
+        if 0 < block < n_blocks - 1:
             x = layers.Dropout(0.3)(x)
     x = layers.Flatten()(x)
     x = layers.Dropout(0.2)(x)
@@ -62,17 +55,11 @@ def define_critic(image_shape=IMAGE_SHAPE):
     return keras.Model(image, score, name="wgan_gp_fashion_critic")
 
 
-def pad(image, n_pixels):
-    """Make an image larger by so many pixels, half of them on each side: 28 to 32, say."""
-    return layers.ZeroPadding2D(n_pixels // 2)(image) if n_pixels else image
-
-
 def leaky_relu(x):
-    """The function of `layers.LeakyReLU(0.2)`, written so that its second derivative is free.
+    """The same function as `layers.LeakyReLU(0.2)`, but cheaper in the gradient penalty.
 
-    The gradient penalty needs second derivatives. That of a leaky ReLU is zero almost everywhere.
-    TensorFlow computes it for its own LeakyReLU nevertheless, and sends the zeros back through all
-    convolutions; a product with a constant slope has none to send.
+    The penalty needs second derivatives. That of a leaky ReLU is zero, but TensorFlow computes the
+    zeros and propagates them through all convolutions. With a constant slope there are none.
     """
     slope = 0.6 + 0.4 * ops.sign(x)  # 1 where x is positive, 0.2 where it is negative
     return x * ops.stop_gradient(slope)
@@ -83,50 +70,48 @@ def define_generator(latent_dim=LATENT_DIM, image_shape=IMAGE_SHAPE):
 
     Input: `latent` (n, latent_dim) from N(0, 1). Output: images (n, *image_shape) in [-1, 1].
     """
-    n_doublings = count_doublings(image_shape)
+    n_blocks = count_halvings(image_shape) + 1
+    border = (4 * 2**n_blocks - image_shape[0]) // 2
     latent = keras.Input((latent_dim,), name="latent")
     x = layers.Dense(4 * 4 * 256, use_bias=False)(latent)
     x = layers.BatchNormalization()(x)
     x = layers.LeakyReLU(0.2)(x)
     x = layers.Reshape((4, 4, 256))(x)
-    for doubling in range(1, n_doublings + 1):  # 4 → 8 → 16 → 32
-        is_last = doubling == n_doublings
-        filters = image_shape[-1] if is_last else 256 >> doubling
+    for block in range(1, n_blocks + 1):  # 4 → 8 → 16 → 32
+        filters = image_shape[-1] if block == n_blocks else 256 // 2**block
         x = layers.UpSampling2D()(x)
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
         x = layers.BatchNormalization()(x)
-        if not is_last:
+        if block < n_blocks:
             x = layers.LeakyReLU(0.2)(x)
-    image = layers.Activation("tanh", dtype="float32")(x)
-    if border := ((4 << n_doublings) - image_shape[0]) // 2:
-        image = layers.Cropping2D(border, dtype="float32")(image)
+    x = layers.Activation("tanh", dtype="float32")(x)
+    image = layers.Cropping2D(border, dtype="float32")(x)  # 32 → 28
     return keras.Model(latent, image, name="wgan_gp_fashion_generator")
 
 
 class GradientNorm(layers.Layer):
-    """The norm of the gradient of the critic's score by the image: ‖∇ critic(image)‖₂.
+    """The norm of the gradient of the critic's score with respect to the image: ‖∇ critic(image)‖₂.
 
-    It can itself be differentiated, so the critic can be trained to keep it near 1.
-
-    Args:
-        critic: a model with one score an image. Its weights do not become weights of this layer.
+    Its output can be differentiated again, so the critic can be trained to keep the norm near 1.
+    The weights of the critic do not become weights of this layer.
 
     Input: images (n, H, W, C). Output: (n, 1).
     """
 
     def __init__(self, critic, **options):
         super().__init__(**options)
-        self._get_critic = lambda: critic
+        self._get_critic = lambda: critic  # in a function, or Keras would take over its weights
 
     def call(self, images, training=None):
         with tf.GradientTape() as tape:
             tape.watch(images)
-            # The score of an image depends on that image alone. So the gradient of the sum of all
-            # scores by one image is the gradient of that image's own score.
+            # Each score depends on its own image only. So the gradient of the sum of all scores
+            # with respect to one image is the gradient of the score of that image.
             score = ops.sum(self._get_critic()(images, training=training))
         gradient = tape.gradient(score, images)
         squared = ops.sum(gradient**2, axis=(1, 2, 3))[:, np.newaxis]
-        # The derivative of the square root is infinite at 0, and would make all gradients NaN.
+        # The derivative of the square root is infinite at 0. The inner `where` keeps 0 out of the
+        # root; the outer one alone would multiply infinity by 0, and all gradients would be NaN.
         positive = squared > 0
         return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
 
@@ -154,9 +139,9 @@ def define_critic_trainer(critic, penalty_weight=PENALTY_WEIGHT):
     (Gulrajani et al. 2017, algorithm 1). The last term is the mean squared error of the norm
     against the target 1.
 
-    Inputs: `real` and `generated` images (n, H, W, C), `share` (n, 1, 1, 1) in [0, 1], the place of
-    the point on the line, 0 being the real image. Outputs: a dict of `real_score`,
-    `generated_score` and `gradient_norm`, each (n, 1).
+    Inputs: `real` and `generated` images (n, H, W, C), and `share` (n, 1, 1, 1) in [0, 1], the
+    proportion of the generated image at the point (1 - ε in the paper). Outputs: a dict of
+    `real_score`, `generated_score` and `gradient_norm`, each (n, 1).
     """
     image_shape = critic.input_shape[1:]
     real = keras.Input(image_shape, name="real")
@@ -197,16 +182,11 @@ def define_gan(g_model, critic):
 
 
 def define_training_generator(g_model):
-    """The generator in training mode, which makes the images that the critic learns from.
+    """The generator in training mode, but without learning: it makes images for the critic.
 
-    In training mode batch normalisation uses the statistics of the batch, otherwise its moving
-    averages. The generator is used in three ways:
-
-    - here, to make images for the critic: statistics of the batch, no moving average changes;
-    - in the composite: statistics of the batch, and each step updates the moving averages;
-    - for samples and in the saved file: moving averages.
-
-    The keras.io example updates the moving averages in the critic's steps as well.
+    Its batch normalisation uses the statistics of the batch, as in the composite. Only steps of the
+    composite update the moving averages, which samples and the saved file use. The keras.io example
+    updates them in the critic's steps as well.
     """
     images = Frozen(g_model, training=True)(g_model.input)
     return keras.Model(g_model.input, images, name="wgan_gp_fashion_training_generator")
@@ -226,30 +206,19 @@ def generate_latent_points(latent_dim, n_samples, rng=None):
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
-def generate_fake_samples(training_generator, latent_dim, n_samples, rng=None):
-    """Generate images in [-1, 1], with the generator in training mode."""
-    return training_generator.predict_on_batch(generate_latent_points(latent_dim, n_samples, rng))
-
-
 def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, critic_steps, run):
     """Train in turn the critic, `critic_steps` times, and the generator, once.
 
-    The critic learns more often than the generator, because the difference of its scores is close
-    to the Wasserstein distance only when it has nearly finished learning. Each of its steps takes
+    The critic takes more steps than the generator, because the difference of its mean scores is
+    close to the Wasserstein distance only when the critic is nearly optimal. A critic step takes
     half a batch of real and half a batch of generated images.
 
-    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C.
+    `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is
+    the source of all random numbers, so that a run can be repeated and resumed.
     """
     half_batch = n_batch // 2
-    raise_score, lower_score = (
-        -np.ones((half_batch, 1), "float32"),
-        np.ones((half_batch, 1), "float32"),
-    )
-    targets = {
-        "real_score": raise_score,
-        "generated_score": lower_score,
-        "gradient_norm": np.ones((half_batch, 1), "float32"),
-    }
+    ones = np.ones((half_batch, 1), "float32")
+    targets = {"real_score": -ones, "generated_score": ones, "gradient_norm": ones}
     training_generator = define_training_generator(g_model)
     sample_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
 
@@ -257,19 +226,17 @@ def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, crit
         for _step in run.steps(len(dataset.images) // n_batch):
             for _critic_step in range(critic_steps):
                 real = generate_real_samples(dataset, half_batch, run.rng)
-                generated = generate_fake_samples(
-                    training_generator, latent_dim, half_batch, run.rng
-                )
+                latents = generate_latent_points(latent_dim, half_batch, run.rng)
+                generated = training_generator.predict_on_batch(latents)
                 share = run.rng.random((half_batch, 1, 1, 1), dtype="float32")
-                losses = critic_trainer.train_on_batch(
-                    [real, generated, share], targets, return_dict=True
-                )
+                inputs = [real, generated, share]
+                losses = critic_trainer.train_on_batch(inputs, targets, return_dict=True)
 
             latents = generate_latent_points(latent_dim, n_batch, run.rng)
             g_loss = gan_model.train_on_batch(latents, -np.ones((n_batch, 1), "float32"))
 
             run.average.update()
-            run.log(
+            run.log(  # the critic's losses are those of its last step
                 wasserstein=-losses["real_score_loss"] - losses["generated_score_loss"],
                 gradient_penalty=losses["gradient_norm_loss"],
                 gradient_norm=losses["gradient_norm_mean_norm"],
@@ -277,7 +244,7 @@ def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, crit
             )
 
         # Sample and save the average of the generator's weights over the last steps: its images
-        # are better than those of the newest weights (common/models/averaging.py says why).
+        # are better than those of the current weights (common/models/averaging.py says why).
         images = run.average.of(g_model).predict_on_batch(sample_latents)
         plotting.save_grid((images + 1) / 2, run.sample_path())
         run.save_epoch()
@@ -294,13 +261,8 @@ def main(argv=None):
     add_image_options(parser)
     with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
-        dataset = run.load(
-            datasets.load_fashion_mnist,
-            image_size=run.arguments.image_size,
-            channels=run.arguments.channels,
-            n_batch=n_batch,
-            labels_needed=False,
-        )
+        options = image_options(run.arguments)
+        dataset = run.load(datasets.load_fashion_mnist, **options, labels_needed=False)
         image_shape = dataset.images.shape[1:]
         critic = define_critic(image_shape)
         critic_trainer = define_critic_trainer(critic, run.arguments.penalty_weight)

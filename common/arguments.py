@@ -82,7 +82,10 @@ def problems_in_one_line(parser):
 
 def path_of(text):
     """A `type` for argparse: a path. Expands `~`, which the shell does not do in `--out=~/x`."""
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as problem:
+        raise argparse.ArgumentTypeError(f"{text}: {problem}") from None
 
 
 def bounded(kind, kind_name, low, high):
@@ -128,6 +131,12 @@ def add_image_options(parser):
         choices=(1, 3),
         help="read your own images in grey (1) or in colour (3) (default: grey if all of them are)",
     )
+
+
+def image_options(arguments):
+    """The options of `add_image_options`, as a loader of `common.data.datasets` takes them."""
+    options = ("image_size", "channels")
+    return {name: getattr(arguments, name) for name in options} | {"n_batch": arguments.batch_size}
 
 
 def add_label_map_option(parser):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,7 +52,7 @@ class OneEpoch:
         self.logged.append(losses)
 
     def sample_path(self):
-        return "epoch.png"
+        return Path(tempfile.gettempdir(), "epoch.png")
 
     def save_epoch(self, **values):
         self.logged_epochs.append(values)

@@ -175,7 +175,7 @@ def gaugan_train_step(dataset, batch_size, sizes):
     d_model = gaugan_facades.define_discriminator(**sizes)
     g_optimizer, d_optimizer = (keras.optimizers.Adam(rate, 0.0, 0.999) for rate in (1e-4, 4e-4))
     crops = facades.centre_crops(dataset, sizes["image_size"])
-    data = tf.data.Dataset.from_tensor_slices(tuple(gaugan_facades.to_inputs(*crops)))
+    data = tf.data.Dataset.from_tensor_slices(tuple(facades.to_inputs(*crops)))
     batches = iter(data.repeat().shuffle(100).batch(batch_size).prefetch(2))
 
     @tf.function

@@ -1,10 +1,11 @@
 """evaluate.py: exact figures of generators whose figures are known, what is written and refused."""
 
 import json
+from types import SimpleNamespace
 
 import evaluate
 from common.data import datasets, drawn_facades, facades
-from common.drawing import neighbours
+from common.drawing import evaluation, neighbours
 from common.models import saved_models
 from common.models.judges import classifier, segmenter
 
@@ -44,7 +45,7 @@ def here(tmp_path, monkeypatch, clothes):
     return tmp_path
 
 
-def save_copier(path, images, label_dtype="int32", with_label=True):
+def save_copier(path, images, label_dtype="int32", with_label=True, names=datasets.CLOTHES):
     """Save a generator that knows ten images by heart: it copies the one that is asked for.
 
     Without labels it is always the first.
@@ -67,7 +68,7 @@ def save_copier(path, images, label_dtype="int32", with_label=True):
         model = keras.Model(latent, layers.Reshape(shape)(bias(latent)))
         zeros = np.zeros((2, int(np.prod(shape))))
         bias.set_weights([zeros, images[0].ravel() / 127.5 - 1])
-    about = {"script": "copier", "class_names": datasets.CLOTHES, "pixel_range": [-1, 1]}
+    about = {"script": "copier", "class_names": names, "pixel_range": [-1, 1]}
     saved_models.save(model, path, about)
 
 
@@ -131,10 +132,20 @@ def test_a_generator_without_classes(here, clothes, capsys, error_of):
     assert "has no classes" in error_of(evaluate.main, *arguments, "--cas")
 
 
-def test_seeds(copier):
-    first = figures("--model", copier, "--data", "real.npz", "--count", "100")
-    again = figures("--model", copier, "--data", "real.npz", "--count", "100")
-    assert first == again
+def test_samples_are_those_of_the_seed_rounded_to_8_bits(monkeypatch):
+    def draw(latents, labels):
+        return (latents + labels[:, np.newaxis]).reshape(-1, 1, 2, 1).clip(0, 1)
+
+    generator = SimpleNamespace(
+        image_shape=(1, 2, 1), random_latents=lambda n, rng: rng.random((n, 2)), draw=draw
+    )
+    labels = np.linspace(-0.5, 0.5, 10)
+    in_one = evaluation.draw_samples(generator, 10, labels, 3)
+    expected = 255 * draw(np.random.default_rng(3).random((10, 2)), labels)
+    assert in_one.dtype == "uint8" and np.abs(in_one - expected).max() <= 0.5
+    monkeypatch.setattr(evaluation, "AT_A_TIME", 4)
+    assert np.array_equal(evaluation.draw_samples(generator, 10, labels, 3), in_one)
+    assert not np.array_equal(evaluation.draw_samples(generator, 10, labels, 4), in_one)
 
 
 def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier, capsys):
@@ -142,8 +153,9 @@ def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier,
     np.savez("real.npz", x_train=images[:N_TRAINING], y_train=labels[:N_TRAINING])
     found = figures("--model", copier, "--data", "real.npz", "--count", "100")
     assert found["real"]["count"] == N_TRAINING // 5
-    output = capsys.readouterr().out
-    assert "of the 60 real images, which are a fifth of the training images" in output
+    assert "of the 60 real images, which are a fifth of the training images" in (
+        capsys.readouterr().out
+    )
 
 
 def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
@@ -162,9 +174,33 @@ def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
     assert trained_on == [(N_TRAINING * 4 // 5, 10)] and found["real"]["count"] == N_TRAINING // 5
     error = capsys.readouterr().err
     assert error.endswith("There is no judge for these images: training one on 240 of them\n")
-    np.savez("real.npz", x_train=images[:N_TRAINING], y_train=np.zeros(N_TRAINING, int))
-    assert exit_status(evaluate.main, ["--model", copier, "--data", "real.npz"]) == 2
-    assert "has 10 classes, and the images from real.npz have 1" in capsys.readouterr().err
+
+
+def test_no_judge_can_learn_from_images_without_classes(here, clothes, capsys):
+    images, _labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen], with_label=False)
+    (here / "pictures").mkdir()
+    for number, image in enumerate(images[:100]):
+        Image.fromarray(image[..., 0]).save(here / f"pictures/{number}.png")
+    arguments = ["--model", "copier.keras", "--data", "pictures"]
+    assert exit_status(evaluate.main, arguments) == 2
+    assert "are not of several classes, and a judge has to learn" in capsys.readouterr().err
+
+
+def test_folders_of_classes_are_not_their_own_test_part(here, clothes, capsys, monkeypatch):
+    images, labels, chosen = clothes
+    wanted = [i for i in range(600) if labels[i] in (3, 8)]
+    for i in wanted:
+        folder = here / "pictures" / ("dress" if labels[i] == 3 else "bag")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images[i, ..., 0]).save(folder / f"{i}.png")
+    save_copier(here / "copier.keras", images[[chosen[8], chosen[3]]], names=("bag", "dress"))
+    usual = classifier.train
+    monkeypatch.setattr(classifier, "train", lambda *given: usual(*given, epochs=8))
+    found = figures("--model", "copier.keras", "--data", "pictures", "--count", "100")
+    assert found["real"]["count"] == len(wanted) - len(wanted) * 4 // 5
+    of_samples = found["samples"]["figures"]
+    assert of_samples["label_accuracy/bag"]["value"] == 1 and len(of_samples) == 5
 
 
 def test_classification_accuracy_score(copier, monkeypatch):
@@ -221,43 +257,54 @@ def test_a_model_that_is_no_generator(here, error_of):
     image = keras.Input((28, 28, 1), name="image")
     keras.Model(image, layers.Flatten()(image)).save("model.keras")
     error = error_of(evaluate.main, "--model", "model.keras", "--data", "real.npz")
-    assert "is no generator" in error
+    assert "is not a generator" in error
 
 
-def test_images_of_another_size_or_with_other_classes(here, clothes, capsys):
+def test_real_images_have_the_size_that_the_generator_makes(here, clothes, capsys, monkeypatch):
     images, _, chosen = clothes
-    for made, words in (
-        (images[chosen][:, 4:24], "makes images of 20 x 28 x 1, and those from real.npz are 20 x"),
-        (images[chosen[:7]], "has 7 classes, and the images from real.npz have 10"),
+    save_copier(here / "small.keras", images[chosen][:, ::2, ::2])
+    monkeypatch.setattr(
+        classifier, "train", lambda images, *_: classifier.define_classifier(images.shape[1:], 10)
+    )
+    found = figures("--model", "small.keras", "--data", "real.npz", "--count", "100")
+    assert found["samples"]["count"] == 100
+    assert "There is no judge for these images" in capsys.readouterr().err
+
+
+def test_images_of_another_shape_or_with_other_classes(here, clothes, capsys):
+    images, _, chosen = clothes
+    for made, names, words in (
+        (images[chosen][:, 4:24], datasets.CLOTHES, "makes images of 20 x 28 x 1, and those from"),
+        (images[chosen[:7]], "abcdefg", "has 7 classes, and the images from real.npz have 10"),
     ):
-        save_copier(here / "other.keras", made)
-        with_names = {"class_names": [str(number) for number in range(len(made))]}
-        saved_models.save(keras.saving.load_model("other.keras"), here / "other.keras", with_names)
+        save_copier(here / "other.keras", made, names=list(names))
         arguments = ["--model", "other.keras", "--data", "real.npz"]
         assert exit_status(evaluate.main, arguments) == 2
         assert words in capsys.readouterr().err
 
 
-def test_the_data_of_the_run(here, copier, clothes, error_of):
+def test_the_data_of_the_run(here, copier, capsys, error_of):
     """What run.json says, if it is still the same, with the --limit of the run."""
     run = here / "run"
     run.mkdir()
     (here / copier).rename(run / "generator.keras")
     dataset = datasets.load_fashion_mnist("real.npz")
     record = {
-        "data": {"source": "real.npz", "sha256": dataset.limited(200, seed=0).sha256()},
+        "data": {"source": "real.npz", "sha256": dataset.limited(200, 0).sha256()},
         "arguments": {"limit": 200, "seed": 0},
     }
     (run / "run.json").write_text(json.dumps(record))
     found = figures("--model", "run", "--count", "100")
     assert found["data"] == "real.npz" and found["real"]["count"] == N_TEST
     record["arguments"]["limit"] = 99
-    record["data"]["sha256"] = dataset.limited(99, seed=0).sha256()
+    record["data"]["sha256"] = dataset.limited(99, 0).sha256()
     (run / "run.json").write_text(json.dumps(record))
-    assert "99 images from real.npz are too few" in error_of(evaluate.main, "--model", "run")
+    assert exit_status(evaluate.main, ["--model", "run"]) == 2
+    assert "99 images from real.npz are too few" in capsys.readouterr().err
     record["data"]["sha256"] = "0"
     (run / "run.json").write_text(json.dumps(record))
-    assert "are not those of the run any more" in error_of(evaluate.main, "--model", "run")
+    assert exit_status(evaluate.main, ["--model", "run"]) == 2
+    assert "are not those of the run any more" in capsys.readouterr().err
     (run / "run.json").write_text("{}")
     assert "run.json, which names the run's images, is damaged" in error_of(
         evaluate.main, "--model", "run"
@@ -293,7 +340,7 @@ def save_painter(path, spread):
 def few_facades(monkeypatch):
     """Sixty drawn facades in the place of all; what their judge sees are the true colours."""
     few = facades.Facades(*drawn_facades.draw_all(60), "drawn")
-    monkeypatch.setattr(facades, "load_facades", lambda source="auto": few)
+    monkeypatch.setattr(facades, "load_facades", lambda *_: few)
 
     def look(judge, images):
         colours = facades.colours(np.arange(12)).astype(int)
@@ -303,7 +350,7 @@ def few_facades(monkeypatch):
     monkeypatch.setattr(segmenter.Judge, "look", look)
 
 
-def test_a_generator_of_label_maps(here, few_facades, capsys, error_of):
+def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypatch):
     save_painter(here / "painter.keras", 0.1)
     found = figures("--model", "painter.keras", "--data", "drawn")
     assert (found["samples"]["count"], found["real"]["count"]) == (12 * 20, 12)
@@ -319,6 +366,10 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of):
     assert found["samples"]["figures"]["colour_variation"]["value"] == pytest.approx(0, abs=1e-9)
     assert found["samples"]["count"] == 10 * 10
     assert "takes label maps" in error_of(evaluate.main, *arguments, "--cas")
+    few = facades.load_facades()._replace(class_names=("wall", "window"))
+    monkeypatch.setattr(facades, "load_facades", lambda *_: few)
+    error = error_of(evaluate.main, *arguments)
+    assert "has 12 classes, and the label maps from drawn have 2" in error
 
 
 def test_help_and_errors_come_without_importing_tensorflow(run_script):
@@ -327,9 +378,9 @@ import sys, evaluate
 try:
     evaluate.main(sys.argv[1:])
 finally:
-    print("tensorflow" in sys.modules, file=sys.stderr)
+    print("tensorflow" in sys.modules, "matplotlib" in sys.modules, file=sys.stderr)
 """
     for arguments, status in ((["--help"], 0), (["--model", "cgan", "--count", "0"], 2)):
         done = run_script("-c", code, *arguments)
         assert done.returncode == status
-        assert done.stderr.splitlines()[-1] == "False"
+        assert done.stderr.splitlines()[-1] == "False False"

@@ -77,7 +77,7 @@ def test_generate_writes_it(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--class", "3"], "--learning draws nothing anew: leave out --class"),
+        (["--class", "3"], "--learning says itself what to draw: leave out --class"),
         (["--interpolate-latent"], "leave out --interpolate-latent"),
         (["--out", "a.png"], "a.png must end in .gif"),
     ],

@@ -2,10 +2,12 @@
 
 import io
 import zipfile
+from types import SimpleNamespace
 
 from common import UserError
 from common.data import facades, label_map_files, reading
 from common.data.__main__ import main as show
+from common.drawing import label_maps
 
 import numpy as np
 import pytest
@@ -385,6 +387,29 @@ def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
         facades.read_layout(path)
 
 
+def test_the_cmps_colours_for_classes_without_names(tmp_path):
+    Image.fromarray(CMP[labels()]).save(tmp_path / "layout.png")
+    found = facades.read_layout(tmp_path / "layout.png", tuple("12345"), first=1)
+    assert np.array_equal(found, labels())
+    with pytest.raises(
+        UserError, match="in colours, such as .*, which is none of the 4 known ones"
+    ):
+        facades.read_layout(tmp_path / "layout.png", tuple("1234"))
+    with pytest.raises(UserError, match="layout.png: it is in colours"):
+        facades.read_layout(tmp_path / "layout.png", ("sky", "tree", "c", "d", "e"))
+
+
+def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
+    layout = np.maximum(labels(), 1)
+    Image.fromarray(layout).save(tmp_path / "layout.png")
+    options = {"layout": tmp_path / "layout.png", "style": None}
+    for trained, asked, first in ((0, None, 0), (1, None, 1), (0, 1, 1), (None, None, 1)):
+        generator = SimpleNamespace(class_names=tuple("abcdef"), colours=(), numbered_from=trained)
+        arguments = SimpleNamespace(layout_from=asked, **options)
+        found = label_maps.find_subject(generator, arguments).facades.layouts[0]
+        assert np.array_equal(found, layout - first)
+
+
 def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
@@ -424,7 +449,7 @@ def test_choices_keep_what_classes_are(tmp_path):
 def test_progress_where_it_takes_long(tmp_path, monkeypatch, capsys):
     seconds = iter(range(0, 1000, 3))
     source = write(tmp_path / "set", pairs())
-    monkeypatch.setattr(reading, "time", type("", (), {"monotonic": lambda: next(seconds)}))
+    monkeypatch.setattr(reading, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     facades.load_facades(source)
     assert capsys.readouterr().err.startswith("1 of 3 photos are read\n")
 

@@ -584,7 +584,7 @@ def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
         load("~nobody-of-that-name/set.npz")
 
 
-def test_a_limit_takes_some_of_all_classes():
+def test_a_limit_takes_some_of_all_classes(capsys):
     labels = np.repeat(np.arange(10), 100)
     images = labels.astype("uint8").reshape(-1, 1, 1, 1)
     found = datasets.Dataset(images, labels, datasets.DIGITS, "test")
@@ -595,6 +595,9 @@ def test_a_limit_takes_some_of_all_classes():
     assert few.sha256() != found.limited(200, seed=2).sha256()
     for count in (None, 1000, 5000):
         assert found.limited(count, seed=1).sha256() == found.sha256()
+    assert capsys.readouterr().err == ""
+    assert found.limited(2, seed=0).labels.tolist() == [2, 4]
+    assert capsys.readouterr().err == "warning: 2 images hold none of 0, 1, 3, 5, 6, 7, 8, 9\n"
 
 
 def test_a_damaged_download_is_made_again(tmp_path, monkeypatch, capsys):

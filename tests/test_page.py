@@ -27,14 +27,23 @@ RECORD = {
 }
 
 
-def write(folder, epochs=3, pictures=None, history=None, seconds=30.0, record=RECORD, **options):
+def write(
+    folder,
+    epochs=3,
+    pictures=None,
+    history=None,
+    quality=None,
+    seconds=30.0,
+    record=RECORD,
+    **options,
+):
     """Write a page, and pictures that are told apart by their widths: 10 for epoch 1, then 11, …"""
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     for epoch in range(1, epochs + 1) if pictures is None else pictures:
         Image.new("L", (9 + epoch, 20)).save(folder / f"samples/epoch_{epoch:04d}.png")
     if history is None:
         history = {"d_loss": [1 / n for n in range(1, epochs + 1)], "g_loss": [2.0] * epochs}
-    progress = Progress(epochs=epochs, history=history, seconds=seconds)
+    progress = Progress(epochs=epochs, history=history, quality=quality or {}, seconds=seconds)
     page.write(folder, record, progress, **options)
     return folder / "index.html"
 
@@ -75,9 +84,8 @@ def test_what_the_page_says(tmp_path):
 
 
 def test_the_folder_can_be_moved_and_nothing_comes_from_elsewhere(tmp_path):
-    (tmp_path / "quality.png").touch()
     found = Reader(write(tmp_path, pictures=[2]))
-    expected = ["data:,", "samples/epoch_0002.png", "losses.png", "quality.png?3"]
+    expected = ["data:,", "samples/epoch_0002.png", "losses.png"]
     assert found.addresses == expected
     plain = (tmp_path / "index.html").read_text()
     assert set(re.findall(r"[a-z]+://[^\"' ]*", plain)) == {"http://www.w3.org/2000/svg"}
@@ -136,19 +144,25 @@ def test_names_that_are_no_text(tmp_path):
 
 
 def test_many_epochs_make_no_large_page(tmp_path):
-    write(tmp_path, epochs=2500, pictures=[1, 2500])
+    quality = {"accuracy": [None if epoch % 4 else epoch for epoch in range(1, 2501)]}
+    write(tmp_path, epochs=2500, pictures=[1, 2500], quality=quality)
     numbers = Reader(tmp_path / "index.html").numbers()
     assert numbers["epochs"][0] == 1 and numbers["epochs"][-1] == 2500
     assert len(numbers["epochs"]) == 834 == len(numbers["panels"][0]["d_loss"])
     assert numbers["panels"][0]["d_loss"][-1] == 1 / 2500
+    # What was measured now and then is in it, whichever epochs are left out.
+    assert numbers["panels"][1]["accuracy"][-4:] == [None, 2492, 2496, 2500]
 
 
-def test_losses_and_accuracies_are_apart_and_nan_is_a_gap(tmp_path):
-    history = {"loss": [1.0, float("nan")], "accuracy_real": [0.5, 0.6], "other": [0.0, 1.0]}
-    numbers = Reader(write(tmp_path, epochs=2, history=history)).numbers()
+def test_losses_and_accuracies_are_apart_and_so_is_each_figure_of_quality(tmp_path):
+    history = {"loss": [1.0, 2.0], "accuracy_real": [0.5, 0.6], "other": [0.0, 1.0]}
+    quality = {"label_accuracy": [None, 0.7], "frechet_distance": [None, 50.0]}
+    numbers = Reader(write(tmp_path, epochs=2, history=history, quality=quality)).numbers()
     assert numbers["panels"] == [
-        {"loss": [1.0, None], "other": [0.0, 1.0]},
+        {"loss": [1.0, 2.0], "other": [0.0, 1.0]},
         {"accuracy_real": [0.5, 0.6]},
+        {"label_accuracy": [None, 0.7]},
+        {"frechet_distance": [None, 50.0]},
     ]
 
 
@@ -269,8 +283,9 @@ def test_the_play_button_plays(browser, open_page, tmp_path):
 
 
 def test_curves_show_values_and_choose_the_epoch(browser, open_page, tmp_path):
-    history = {"loss": [4.0, 3.0, 2.0, 1.0], "accuracy": [0.125, 0.25, 0.5, 1.0]}
-    open_page(write(tmp_path, epochs=4, history=history, state="finished"))
+    history, quality = {"loss": [4.0, 3.0, 2.0, 1.0]}, {"accuracy": [None, 0.25, None, 1.0]}
+    options = {"history": history, "quality": quality, "state": "finished"}
+    open_page(write(tmp_path, epochs=4, **options))
     values = "[...document.querySelectorAll('.legend b')].map(b => b.textContent).join()"
     assert browser.run(values) == "1.00,1.00"
     box = "document.querySelectorAll('.plot svg')[1].getBoundingClientRect()"
@@ -280,7 +295,9 @@ def test_curves_show_values_and_choose_the_epoch(browser, open_page, tmp_path):
     assert browser.run(values) == "3.00,0.250" and browser.run("epoch.value") == "epoch 4"
     browser.mouse("mousePressed", at[2], y + 20)
     browser.mouse("mouseReleased", at[2], y + 20)
-    assert browser.run(values) == "2.00,0.500" and browser.run("epoch.value") == "epoch 3"
+    assert browser.run(values) == "2.00,0.250" and browser.run("epoch.value") == "epoch 3"
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=at[0], y=y + 20)
+    assert browser.run(values) == "4.00,–"
     lines = browser.run("document.querySelectorAll('.plot path:not([class=grid])').length")
     assert lines == 2 * 3  # of each its line, its dots, and the cursor
 

@@ -5,6 +5,7 @@ import importlib
 import re
 import sys
 
+import evaluate
 import explore
 import generate
 from common.arguments import training_parser
@@ -20,6 +21,7 @@ EXTRA_OPTIONS = {
     "gaugan_facades": {"--image-size", "--layout-from", "--sample-every", "--vgg", "--width"},
     "wgan_gp_fashion": {"--critic-steps", "--penalty-weight", *IMAGE_OPTIONS},
 }
+REFERENCE = (PROJECT / "docs/reference.md").read_text(encoding="utf-8")
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
@@ -39,9 +41,11 @@ def imports(path):
 
 def test_the_readme_lists_every_option_and_no_other():
     parser = training_parser("any", "", epochs=1, batch_size=2, latent_dim=1)
-    known = options(parser) | options(generate.define_parser()) | options(explore.define_parser())
+    known = options(parser)
+    for script in (generate, evaluate, explore):
+        known |= options(script.define_parser())
     known |= {option for extra in EXTRA_OPTIONS.values() for option in extra}
-    assert set(re.findall(r"`(--[a-z-]+)", README)) == known
+    assert set(re.findall(r"`(--[a-z-]+)", REFERENCE)) == known
 
 
 @pytest.mark.parametrize("name", ALL_SCRIPTS)

@@ -168,7 +168,7 @@ def test_the_sample_picture_is_of_fixed_latents_in_columns_of_classes(script, mo
         script.train(g_model, d_model, None, dataset, 6, 10, OneEpoch())
     (images, *named), (again, *_) = drawn
     labelled = script.__name__ != "gan_fashion"
-    assert named == ["epoch.png", 10, dataset.class_names if labelled else ()]
+    assert named == [OneEpoch().sample_path(), 10, dataset.class_names if labelled else ()]
     np.testing.assert_array_equal(images, again)
     points = script.generate_latent_points(6, 100, np.random.default_rng(1))
     if labelled:

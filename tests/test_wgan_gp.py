@@ -155,7 +155,7 @@ def test_each_call_changes_its_own_model_only(order):
         of_critic, of_generator = copies(critic), copies(g_model)
         if call == "c":
             real, _, share = batch(n)
-            generated = wgan.generate_fake_samples(training_generator, 6, n, rng)
+            generated = training_generator.predict_on_batch(wgan.generate_latent_points(6, n, rng))
             trainer.train_on_batch([real, generated, share], targets(n))
         else:
             latents = wgan.generate_latent_points(6, n, rng)
@@ -177,7 +177,7 @@ def test_which_batch_statistics_are_used_and_updated():
     latents = wgan.generate_latent_points(6, 8, np.random.default_rng(0))
 
     start = moving_averages(g_model)
-    for_the_critic = wgan.generate_fake_samples(training_generator, 6, 8, np.random.default_rng(0))
+    for_the_critic = training_generator.predict_on_batch(latents)
     sampled = g_model.predict_on_batch(latents)
     assert all(map(np.array_equal, start, moving_averages(g_model)))
     gan_model.train_on_batch(latents, -np.ones((8, 1)))

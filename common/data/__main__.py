@@ -6,6 +6,7 @@ from common import plotting
 from common.arguments import (
     ArgumentParser,
     add_data_option,
+    add_image_options,
     add_label_map_option,
     add_picture_option,
     problems_in_one_line,
@@ -30,8 +31,7 @@ def define_parser():
     ):
         command = commands.add_parser(name, help=text, description=text)
         add_data_option(command)
-        command.add_integer("--image-size", 1, 1024, None, "pixels of a side (default: as it is)")
-        command.add_argument("--channels", type=int, choices=(1, 3), help="grey or colour")
+        add_image_options(command)
         command.set_defaults(show=show_images, load=load)
         add_picture_option(command, f"{name}_100.png")
     text = "building facades, or other photos with their label maps"

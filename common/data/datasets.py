@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from common import UserError
 from common.data import downloads, own_images
+from common.data.reading import listed
 
 import numpy as np
 
@@ -47,7 +48,12 @@ class Dataset(NamedTuple):
     def limited(self, count, seed):
         """The same with `count` of the images, chosen by a seed; None, or too many, for all."""
         chosen = choose(len(self.images), count, seed)
-        return self._replace(images=self.images[chosen], labels=self.labels[chosen])
+        few = self._replace(images=self.images[chosen], labels=self.labels[chosen])
+        counts = np.bincount(few.labels, minlength=len(self.class_names))
+        missing = [name for name, n in zip(self.class_names, counts, strict=False) if not n]
+        if missing:
+            print(f"warning: {len(chosen)} images hold none of {listed(missing)}", file=sys.stderr)
+        return few
 
     def sha256(self):
         """A fingerprint of images and labels, hexadecimal."""

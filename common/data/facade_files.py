@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 
 from common import UserError
 from common.data import label_map_files, memory, pictures
+from common.data.cmp_classes import COLOURS as CMP_COLOURS
 from common.data.reading import (
     expand,
     naming,
@@ -80,7 +81,9 @@ def read_layout(path, class_names, colours=None, first=None):
     """
     path = expand(path)
     with reporting(path):
-        label_map = label_map_files.decode(read_bytes(path))
+        label_map, _ = label_map_files.decode(read_bytes(path))
+    if all(map(str.isdecimal, class_names)) and label_map_files.looks_like(label_map, CMP_COLOURS):
+        colours = CMP_COLOURS[: len(class_names)]  # classes without names may be the CMP's first
     is_near = colours is not None and label_map_files.looks_like(label_map, colours)
     try:
         (layout,), classes, assumed = label_map_files.to_classes(
@@ -152,12 +155,10 @@ def _read_pairs(pairs, read_file):
         with naming(photo_file):
             photo, size = pictures.read_photo(read_file(photo_file))
         with naming(map_file):
-            label_map = label_map_files.decode(read_file(map_file))
-            height, width = label_map.values.shape
+            label_maps[map_file], (width, height) = label_map_files.decode(read_file(map_file))
             if (width, height) != size:
                 raise ValueError(f"it is {width} x {height}, its photo {size[0]} x {size[1]}")
         photos.append(photo)
-        label_maps[map_file] = label_map.scaled(photo.shape[:2])
         n_bytes += photo.nbytes + photo.nbytes // 3
         if number >= 10:  # by then it shows what all will take
             rest = n_bytes * (len(pairs) - number) // number

@@ -228,6 +228,17 @@ def colours(layouts, palette=cmp_classes.COLOURS):
     return np.asarray(palette, "uint8")[layouts]
 
 
+def to_inputs(photos, layouts, palette=PALETTE):
+    """Scale photos uint8 (n, H, W, 3), and encode label maps, integers (n, H, W), for networks.
+
+    `palette` has the colour of each class, uint8 (classes, 3). Returns photos and label maps in
+    colours, both in [-1, 1], and label maps one-hot; all float32.
+    """
+    pictures = photos, colours(layouts, palette)
+    images = [(pixels.astype("float32") - 127.5) / 127.5 for pixels in pictures]
+    return [*images, one_hot(layouts, len(palette))]
+
+
 def side_by_side(facades, height=200, columns=3, gap=4):
     """Each layout in colours and its photo beside it, one picture: uint8 (H, W, 3) on white."""
     pairs = []

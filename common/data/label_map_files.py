@@ -43,14 +43,6 @@ class LabelMap(NamedTuple):
         """The values that occur, in order."""
         return np.unique(self.values)
 
-    def scaled(self, shape):
-        """The same of another height and width."""
-        if self.values.shape == shape:
-            return self
-        nearest = Image.Resampling.NEAREST
-        values = np.asarray(Image.fromarray(self.values).resize(shape[::-1], nearest))
-        return self._replace(values=values)
-
     def is_coloured(self):
         """Whether the pixels show more than greys."""
         return bool(np.ptp(self.colours[self.found()], axis=1).any())
@@ -65,7 +57,10 @@ class Classes(NamedTuple):
 
 
 def decode(content):
-    """The `LabelMap` of a file's bytes. Raises ValueError if they are none."""
+    """The `LabelMap` of a file's bytes, scaled down as a photo would be, and its size before.
+
+    Raises ValueError if they are none.
+    """
     if content.startswith(b"\xff\xd8"):
         raise ValueError(
             "it is a JPEG, whose compression invents values between the classes: save it as a PNG"
@@ -73,23 +68,27 @@ def decode(content):
     with pictures.opened(content, ("PNG", "BMP")) as image:
         spread = _SPREAD.get(image.tile[0][3], 1) if image.tile else 1
         image = pictures.upright(image)
+        size = image.size
+        image = image.resize(pictures.scaled_down(size), Image.Resampling.NEAREST)
         if image.mode in ("LA", "RGBA", "RGBX"):
             image = image.convert(image.mode[:-1])
-        if image.mode == "RGB":
-            return _coloured(image)
-        if image.mode not in ("1", "L", "P", "I", "I;16"):
-            raise ValueError(
-                f"it is in the mode {image.mode}: a label map is a palette or grey PNG"
-            )
-        values = np.asarray(image) // spread if spread > 1 else np.asarray(image)
-        if values.max() > 255 or values.min() < 0:
-            raise ValueError(f"its values are {listed(np.unique(values).tolist())}: more than 255")
-        values = values.astype("uint8")
-        if image.mode != "P":
-            return LabelMap(values, _GREYS, True)
-        palette = np.zeros((256, 3), np.uint8)
-        entries = np.array(image.getpalette("RGB"), "uint8").reshape(-1, 3)
-        palette[: len(entries)] = entries
+        return _label_map(image, spread), size
+
+
+def _label_map(image, spread):
+    if image.mode == "RGB":
+        return _coloured(image)
+    if image.mode not in ("1", "L", "P", "I", "I;16"):
+        raise ValueError(f"it is {image.mode}: a label map is grey, RGB, or has a palette")
+    values = np.asarray(image) // spread if spread > 1 else np.asarray(image)
+    if values.max() > 255 or values.min() < 0:
+        raise ValueError(f"its values are {listed(np.unique(values).tolist())}: more than 255")
+    values = values.astype("uint8")
+    if image.mode != "P":
+        return LabelMap(values, _GREYS, True)
+    palette = np.zeros((256, 3), np.uint8)
+    entries = np.array(image.getpalette("RGB"), "uint8").reshape(-1, 3)
+    palette[: len(entries)] = entries
     label_map = LabelMap(values, palette, True)
     if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
         # Too dark to be looked at: shades that are numbers, to which a palette was added.
@@ -106,12 +105,15 @@ def _coloured(image):
         )
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(counted)] = sorted(colour for _, colour in counted)
-    pixels = np.asarray(image)
     if not np.ptp(colours, axis=1).any():
-        return LabelMap(pixels[..., 0], _GREYS, True)
+        return LabelMap(np.asarray(image)[..., 0], _GREYS, True)
     weights = np.array([1 << 16, 1 << 8, 1])
-    values = np.searchsorted(colours[: len(counted)] @ weights, pixels @ weights)
-    return LabelMap(values.astype("uint8"), colours, False)
+    known, pixels = colours[: len(counted)] @ weights, np.asarray(image).reshape(-1, 3)
+    values = np.empty(len(pixels), np.uint8)
+    for start in range(0, len(pixels), 1 << 20):  # at a time, as it takes much memory
+        part = slice(start, start + (1 << 20))
+        values[part] = np.searchsorted(known, pixels[part] @ weights)
+    return LabelMap(values.reshape(image.height, image.width), colours, False)
 
 
 def to_classes(label_maps, names=None, colours=None, first=None, strict=False):

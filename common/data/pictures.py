@@ -5,6 +5,7 @@ Used for one's own images, for the photos of facades, and for --style.
 
 import contextlib
 import io
+import logging
 import re
 import warnings
 
@@ -12,6 +13,8 @@ from common.data.pixels import to_bytes
 
 import numpy as np
 from PIL import Image
+
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs becomes an exception as well
 
 MAX_PIXELS = 120_000_000  # of one picture: phones make 108 million
 MAX_SCANS = 20  # of a JPEG; progressive ones have ten, and each takes the time of a picture
@@ -85,12 +88,12 @@ def read_photo(content):
     with opened(content) as image:
         size = image.size
         image.draft(None, [2 * max(scaled_down(size))] * 2)  # decodes no more of a JPEG than needed
-        photo = flattened(image).convert("RGB")
+        photo = flattened(image)
         if _orientation(image) in (5, 6, 7, 8):
             size = size[::-1]
-    if photo.size != scaled_down(size):
-        photo = photo.resize(scaled_down(size), RESAMPLING)
-    return np.asarray(photo), size
+        if photo.size != scaled_down(size):
+            photo = photo.resize(scaled_down(size), RESAMPLING)
+        return np.asarray(photo.convert("RGB")), size
 
 
 def read_square(content, image_size):
@@ -129,12 +132,16 @@ def flattened(image):
     """
     image = upright(image)
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        image = image.convert("RGBA") if image.mode != "RGBA" else image
+        paper = Image.new("RGB", image.size, "white")
+        paper.paste(image, mask=image)
+        return paper
     if image.mode == "F" or image.mode.startswith("I"):  # PIL's own conversion clips
         shades, _ = to_bytes(np.asarray(image))
         return Image.fromarray(shades)
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _orientation(image):

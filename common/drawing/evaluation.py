@@ -93,7 +93,8 @@ def find_judge(real):
         n_classes = len(training.class_names)
         if len(np.unique(training.labels)) < 2:
             raise UserError(
-                f"the images from {training.source} are of one class: a judge needs at least two"
+                f"the images from {training.source} are not of several classes, and a judge has to "
+                "learn from such"
             )
         print(
             f"There is no judge for these images: training one on {len(training.images):,} of them",

@@ -7,13 +7,10 @@ import unicodedata
 from pathlib import Path
 
 from common import UserError
+from common.data.reading import expand
 from common.models import saved_models
 
-import numpy as np
-
 FOLDERS = (Path("runs"), Path(__file__).parents[2] / "trained")
-MAX_BATCH_SIZE = 100
-MAX_BATCH_VALUES = 1 << 21  # in the images and label maps of a batch, to save memory
 
 
 def find(name):
@@ -27,7 +24,7 @@ def find(name):
 
     Returns the path of the `.keras` file. Raises UserError if there is no such generator.
     """
-    path = Path(name).expanduser()
+    path = expand(name)
     if path.suffix == ".keras":
         return path
     if (path / "generator.keras").is_file():
@@ -81,6 +78,8 @@ class Generator:
             "label map", one-hot (n, H, W, classes).
         class_names: a tuple, empty if there are no classes.
         colours: a tuple of (red, green, blue), 0 to 255, for the classes of label maps, or ().
+        numbered_from: the number of the first class in the label maps that it was trained on, 0 or
+            1, or None if they were read by colours.
         pixel_range: the smallest and the largest value of a pixel that the model outputs.
         latent_shape: the shape of one latent, such as (100,).
         image_shape: (H, W, C) of one image. Loads the model.
@@ -99,6 +98,9 @@ class Generator:
             self.name = str(about.get("script") or config["config"]["name"])
             self.class_names = _class_names(about, n_classes)
             self.colours = tuple(map(tuple, about.get("colours") or ()))
+            self.numbered_from = about.get("numbered_from")
+            if self.numbered_from not in (0, 1, None):
+                raise ValueError(f"its label maps are numbered from {self.numbered_from}")
             low, high = about.get("pixel_range") or _range_by_activation(config)
             self.pixel_range = float(low), float(high)
         except UserError:
@@ -199,47 +201,35 @@ class Generator:
                 holds the shares of the classes; or, if the generator takes label maps, integers
                 (n, H, W); or None, if it takes no labels.
         """
-        low, high = self.pixel_range
-        model = self.model
-        if self.label_kind == "integer" and labels.ndim == 2:
-            model = self._mixing_model
-        images = np.empty((len(latents), *self.image_shape), "float32")
-        values = np.prod(self.image_shape)
-        if self.label_kind == "label map":
-            values *= len(self.class_names)
-        batch_size = int(np.clip(MAX_BATCH_VALUES // values, 1, MAX_BATCH_SIZE))
-        for start in range(0, len(images), batch_size):
-            batch = slice(start, start + batch_size)
-            inputs = {"latent": latents[batch]}
-            if self.label_kind:
-                inputs["label"] = self._encode(labels[batch])
-            ordered = [inputs["latent" if t.name == "latent" else "label"] for t in model.inputs]
-            pixels = model.predict_on_batch(ordered if len(ordered) > 1 else ordered[0])
-            images[batch] = (pixels - low) / (high - low)
-        return images.clip(0, 1, out=images)
+        if labels is not None and labels.dtype.kind != "f" and labels.max() >= self._n_classes:
+            raise UserError(
+                f"{self.path} has no class {labels.max()}: "
+                f"its classes are 0 to {self._n_classes - 1}"
+            )
+        mixed = self.label_kind == "integer" and labels.ndim == 2
+        return (self._mixing_sampler if mixed else self._sampler).draw(latents, labels)
+
+    @property
+    def _n_classes(self):
+        return len(self.class_names)
 
     @functools.cached_property
-    def _mixing_model(self):
-        from common.drawing import interpolation
+    def _sampler(self):
+        from common.models.sampling import Sampler
 
-        return interpolation.accept_mixed_labels(self.model, len(self.class_names))
+        return Sampler(self.model, self.pixel_range)
+
+    @functools.cached_property
+    def _mixing_sampler(self):
+        from common.drawing import interpolation
+        from common.models.sampling import Sampler
+
+        model = interpolation.accept_mixed_labels(self.model, self._n_classes)
+        return Sampler(model, self.pixel_range)
 
     def _label_shape(self):
         (shape,) = [value["shape"] for name, value in self._inputs.items() if name != "latent"]
         return shape
-
-    def _encode(self, labels):
-        """Labels in the form that the model takes."""
-        if labels.dtype.kind == "f":
-            return labels
-        if self.label_kind == "integer":
-            return labels.reshape(-1, *self._label_shape()).astype("int32")
-        if labels.max() >= len(self.class_names):
-            raise UserError(
-                f"{self.path} has no class {labels.max()}: "
-                f"its classes are 0 to {len(self.class_names) - 1}"
-            )
-        return np.eye(len(self.class_names), dtype="float32")[labels]
 
 
 def load_encoder(path, generator):

@@ -33,9 +33,8 @@ def load(path, generator):
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             latents = read_array(archive, "latent", MAX_BYTES)
             labels = read_array(archive, "label", MAX_BYTES) if generator.label_kind else None
-    except FileNotFoundError as problem:
-        reason = "no such file" if problem.filename else problem
-        raise UserError(f"cannot read {path}: {reason}") from None
+    except FileNotFoundError:
+        raise UserError(f"cannot read {path}: no such file") from None
     except OSError as problem:
         raise UserError(f"cannot read {path}: {problem.strerror}") from None
     except Exception as problem:  # zipfile, zlib and numpy each have their own

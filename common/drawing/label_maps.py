@@ -77,10 +77,11 @@ def find_subject(generator, arguments):
             f"--style needs the encoder of the run, and there is no {encoder_path(generator)}"
         )
     if arguments.layout:
+        first = arguments.layout_from
         layout = facades.read_layout(
             arguments.layout,
             generator.class_names,
-            arguments.layout_from,
+            generator.numbered_from if first is None else first,
             np.array(generator.colours, "uint8") if generator.colours else None,
         )
         dataset = facades.Facades([], [layout], (arguments.layout.stem,), str(arguments.layout))

@@ -1,7 +1,5 @@
 """Generated images beside the training images nearest to them: does the generator only copy?"""
 
-from common import plotting
-
 import numpy as np
 
 NEAREST = 3
@@ -33,6 +31,8 @@ def find_nearest(images, training_images, count=NEAREST):
 
 def draw_nearest(images, training_images, path):
     """Write a picture of images, uint8, each with those of the training nearest to it."""
+    from common import plotting
+
     nearest = find_nearest(images, training_images)
     rows = np.concatenate([images[:, np.newaxis], training_images[nearest]], axis=1)
     titles = ("generated", "nearest", "second", "third")[: rows.shape[1]]

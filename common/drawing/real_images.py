@@ -26,6 +26,7 @@ class _Record(NamedTuple):
     sha256: str | None = None
     limit: int | None = None
     seed: int = 0
+    layout_from: int | None = None
 
 
 def load_dataset(generator, source=None):
@@ -49,7 +50,7 @@ def load_dataset(generator, source=None):
         "channels": channels,
         "labels_needed": bool(generator.label_kind),
     }
-    dataset = load(source or record.source, **options)
+    everything = dataset = load(source or record.source, **options)
     if source is None:
         dataset = _check(dataset.limited(record.limit, record.seed), record)
     made, found = generator.image_shape, dataset.images.shape[1:]
@@ -71,7 +72,9 @@ def load_dataset(generator, source=None):
     if load is datasets.load_fashion_mnist and dataset.source != "sample":
         with contextlib.suppress(UserError):
             unseen = load(dataset.source, "test", **options)
-            if unseen.class_names == dataset.class_names:
+            # A folder that is not divided into parts is read whole, whichever is asked for.
+            is_other = unseen.sha256() != everything.sha256()
+            if is_other and unseen.class_names == dataset.class_names:
                 return Real(dataset, unseen, kept_back=False)
     return Real(*dataset.split(), kept_back=True)
 
@@ -82,9 +85,14 @@ def load_facades(generator, source=None):
     The arguments are those of `load_dataset`. Returns a `Real`. Raises UserError as that does.
     """
     record = _read_record(generator)
-    dataset = facades.load_facades(source or record.source)
+    dataset = facades.load_facades(source or record.source, record.layout_from)
     if source is None:
         dataset = _check(dataset.limited(record.limit, record.seed), record)
+    if len(generator.class_names) != len(dataset.class_names):
+        raise UserError(
+            f"{generator.path} has {len(generator.class_names)} classes, and the label maps from "
+            f"{dataset.source} have {len(dataset.class_names)}: give its own with --data"
+        )
     if len(dataset.images) < FEWEST // 2:
         raise UserError(
             f"{len(dataset.images)} facades from {dataset.source} are too few to compare with: "
@@ -97,12 +105,13 @@ def _read_record(generator):
     path = generator.path.with_name("run.json")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        limit, seed = record["arguments"]["limit"], int(record["arguments"]["seed"])
+        limit, first = record["arguments"]["limit"], record["arguments"].get("layout-from")
         return _Record(
             str(record["data"]["source"]),
             str(record["data"]["sha256"]),
             None if limit is None else int(limit),
-            seed,
+            int(record["arguments"]["seed"]),
+            None if first is None else int(first),
         )
     except FileNotFoundError:
         return _Record()

@@ -1,4 +1,4 @@
-"""A moving average of the generator's weights over the training steps.
+"""An exponential moving average of the generator's weights over the training steps.
 
 The two networks of a GAN keep reacting to each other, so the generator's weights move around a good
 solution rather than towards it. Their average over the last thousand steps or so is nearer to that

@@ -26,29 +26,32 @@ class Sampler:
         """Whether there are labels to ask for."""
         return self._label is not None
 
-    def draw(self, count, labels, rng):
-        """Draw images of random latents: float32 (count, H, W, C).
+    def random_latents(self, count, rng):
+        """Draw latents from N(0, 1), float32 (count, *shape), with a numpy Generator."""
+        return rng.standard_normal((count, *self._latent.shape[1:]), dtype="float32")
+
+    def draw(self, latents, labels=None):
+        """Draw images, float32 (n, H, W, C) in [0, 1].
 
         Args:
-            count: how many.
-            labels: integers (count,), label maps (count, H, W), or None where it takes none.
-            rng: the numpy Generator that the latents are from.
+            latents: (n, *shape).
+            labels: integers (n,), or for a model of label maps (n, H, W); or what the model itself
+                takes, floats (n, classes); None where it takes none.
         """
         shape = tuple(self._model.output_shape[1:])
-        latents = rng.standard_normal((count, *self._latent.shape[1:]), dtype="float32")
+        images = np.empty((len(latents), *shape), "float32")
         arrays = [latents, labels] if self.takes_labels else [latents]
-        images = np.empty((count, *shape), "float32")
         low, high = self._pixel_range
         for part, pixels in in_batches(self._model, arrays, shape, self._inputs):
             images[part] = (pixels - low) / (high - low)
-        return images
+        return images.clip(0, 1, out=images)
 
     def _inputs(self, latents, labels=None):
         if not self.takes_labels:
             return latents
         if "int" in self._label.dtype:
             labels = labels.reshape(-1, *self._label.shape[1:])
-        else:
+        elif labels.dtype.kind != "f":
             labels = np.eye(self._label.shape[-1], dtype="float32")[labels]
         return [latents if is_latent else labels for is_latent in self._order]
 

@@ -1,11 +1,11 @@
 """VGG19 without its classifier: it computes the features that the perceptual loss compares."""
 
 import sys
-from pathlib import Path
 
 from common import UserError
 from common.backend import keras
 from common.data import downloads
+from common.data.reading import expand
 
 LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 # The file that keras.applications.VGG19 downloads, and where from.
@@ -40,17 +40,19 @@ def load(source, image_size):
     """
     if source == "none":
         return None, source
-    path = Path(source)
+
+    def define(path):
+        return _define(path, image_size)
+
     if source in ("auto", "imagenet"):
         try:
-            path = downloads.fetch(_WEIGHTS, _DOWNLOADS + _WEIGHTS, "models")
+            return downloads.read_cached([_DOWNLOADS + _WEIGHTS], "models", define), "imagenet"
         except UserError as problem:
             if source == "imagenet":
                 raise UserError(f"--vgg imagenet: {problem}") from None
             print(f"Training without the VGG loss: {problem}", file=sys.stderr)
             return None, "none"
-        source = "imagenet"
-    return _define(path, image_size), source
+    return define(expand(source)), source
 
 
 def _define(path, image_size):

@@ -57,9 +57,8 @@ def write(folder, record, progress, state="running", message=""):
         "summary": _text(_summary(progress, epochs, state)),
         "message": _text(message),
         "samples": _samples(folder, pictures, state),
-        "quality": _quality(folder, progress.epochs),
         "commands": "".join(
-            f'<h2>{aim}</h2><pre tabindex="0">{_text(command)}</pre>\n'
+            f"<div><h2>{aim}</h2><pre>{_text(command)}</pre></div>\n"
             for aim, command in _commands(folder, record["script"], progress, state)
         ),
         "facts": _facts(folder, record),
@@ -105,13 +104,6 @@ def _samples(folder, pictures, state):
     after, <kbd>space</kbd> to play; a click on a curve goes to that epoch.</p>"""
 
 
-def _quality(folder, epochs):
-    if not (folder / "quality.png").exists():
-        return ""
-    # The number has browsers look at the file again.
-    return f'<img src="quality.png?{epochs}" alt="Quality over the epochs">'
-
-
 def _commands(folder, script, progress, state):
     """What to do next: what for, and the command line."""
     if state == "finished":
@@ -126,6 +118,7 @@ def _commands(folder, script, progress, state):
         generate = ["python", "generate.py", "--model", str(folder / "generator.keras")]
         yield "Draw pictures", shlex.join(generate)
         yield "Animate these pictures", shlex.join([*generate, "--learning"])
+        yield "Play with it", shlex.join(["python", "explore.py", *generate[2:]])
 
 
 def _facts(folder, record):
@@ -158,11 +151,15 @@ def _in_words(value):
 
 def _numbers(record, progress, pictures, state):
     """What the script of the page needs, as JSON that can stand in HTML."""
+    curves = progress.history | progress.quality
     every = max(1, math.ceil(progress.epochs / MOST_POINTS))
-    shown = slice((progress.epochs - 1) % every, None, every)  # ends with the newest
+    shown = range(progress.epochs, 0, -every)[::-1] if curves else []
     panels = [
-        {name: [_rounded(value) for value in progress.history[name][shown]] for name in panel}
-        for panel in _panels(progress.history)
+        {
+            name: [_newest(curves[name][max(0, end - every) : end]) for end in shown]
+            for name in panel
+        }
+        for panel in (*_panels(progress.history), *([name] for name in progress.quality))
     ]
     # Something is written after each epoch, and at each checkpoint within one.
     wait = 60 * record["arguments"]["checkpoint-minutes"]
@@ -171,7 +168,7 @@ def _numbers(record, progress, pictures, state):
         epoch = progress.seconds / progress.epochs
         wait, reload_after = min(wait, epoch), min(max(2, epoch / 4), 30)
     numbers = {
-        "epochs": list(range(1, progress.epochs + 1))[shown] if progress.history else [],
+        "epochs": list(shown),
         "panels": panels,
         "pictures": pictures,
         "running": state == "running",
@@ -189,5 +186,7 @@ def _panels(history):
         yield from filter(None, ([name for name in names if name not in accuracies], accuracies))
 
 
-def _rounded(value):
-    return float(f"{value:.5g}") if math.isfinite(value) else None
+def _newest(values):
+    """The last of some values, rounded, or None if none of them was measured."""
+    measured = [value for value in values if value is not None and math.isfinite(value)]
+    return float(f"{measured[-1]:.5g}") if measured else None

@@ -86,7 +86,9 @@ class _OfClasses:
 
     def __call__(self, sampler, rng):
         labels = self._labels if sampler.takes_labels else None
-        return self._reference.quick_figures(sampler.draw(SAMPLES, labels, rng), labels)
+        return self._reference.quick_figures(
+            sampler.draw(sampler.random_latents(SAMPLES, rng), labels), labels
+        )
 
 
 class _OfLabelMaps:
@@ -106,7 +108,8 @@ class _OfLabelMaps:
         return len(dataset.images) // 5
 
     def __call__(self, sampler, rng):
-        found = self._judge.look(sampler.draw(len(self._layouts), self._layouts, rng))
+        latents = sampler.random_latents(len(self._layouts), rng)
+        found = self._judge.look(sampler.draw(latents, self._layouts))
         expected = self._judge.scaled(self._layouts)
         counts = metrics.confusion(found, expected, self._judge.n_classes)
         return {

@@ -48,7 +48,8 @@ class Run:
     130 after Ctrl-C. At the first Ctrl-C the current training step is finished and saved.
 
     Attributes:
-        arguments: the arguments on the command line; with --resume, those that the run began with.
+        arguments: the arguments on the command line; with --resume, those that the run began with,
+            but for the few that may change, such as --epochs.
         rng: the numpy Generator for all random numbers in training, seeded with --seed.
         sample_rng: a second numpy Generator, for the latents of the sample pictures.
         average: the `MovingAverage` of the models that are saved. None before `begin`.
@@ -104,7 +105,7 @@ class Run:
                 f"began with: {state.data.get('images')} from {state.data.get('source')}"
             )
         state.data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
-        for name in ("class_names", "colours"):
+        for name in ("class_names", "colours", "numbered_from"):
             if hasattr(dataset, name):
                 state.about[name] = np.asarray(getattr(dataset, name)).tolist()
         self._dataset = dataset

@@ -1,0 +1,200 @@
+"""Figures of the averaged generator while it learns: when, where they are kept, and no traces."""
+
+import csv
+import json
+import random
+from types import SimpleNamespace
+
+import cgan_fashion
+import gan_fashion
+from common import plotting
+from common.data import datasets, drawn_facades, facades
+from common.models.judges import classifier
+from common.training import quality
+from common.training.progress import Progress
+from common.training.quality import Quality
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY
+from keras import layers
+from PIL import Image
+from runs import assert_same_run, contents, interrupt_after, weights
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch):
+    monkeypatch.setattr(quality, "SAMPLES", 50)
+
+
+@pytest.fixture(scope="module")
+def clothes():
+    return datasets.load_fashion_mnist("sample")
+
+
+def rows(folder):
+    with open(folder / "losses.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def with_figures(tmp_path_factory):
+    """A run of three epochs that are judged every second."""
+    folder = tmp_path_factory.mktemp("judged") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "SAMPLES", 50)
+        cgan_fashion.main([*TINY, "--epochs", "3", "--evaluate-every", "2", "--out", str(folder)])
+    return folder
+
+
+def test_the_training_is_the_same_to_the_bit_with_and_without(with_figures, tmp_path):
+    cgan_fashion.main([*TINY, "--epochs", "3", "--evaluate-every", "0", "--out", str(tmp_path)])
+    judged, not_judged = weights(with_figures), weights(tmp_path)
+    assert judged.keys() == not_judged.keys()
+    assert all(np.array_equal(judged[name], not_judged[name]) for name in judged)
+    pictures = {name: content for name, content in contents(tmp_path).items() if "samples" in name}
+    assert len(pictures) == 3 and pictures.items() <= contents(with_figures).items()
+    losses = (tmp_path / "losses.png").read_bytes()
+    assert (with_figures / "losses.png").read_bytes() == losses  # no figures of quality in it
+    assert not (tmp_path / "quality.png").exists()
+    figures = {"label_accuracy", "frechet_distance"}
+    for one, other in zip(rows(with_figures), rows(tmp_path), strict=True):
+        assert {name: value for name, value in one.items() if name not in figures} == other
+
+
+def test_the_figures_are_in_the_table_and_in_a_picture(with_figures):
+    first, second, third = rows(with_figures)
+    assert list(first)[-2:] == ["label_accuracy", "frechet_distance"]
+    for row in (first, third):
+        assert row["label_accuracy"] == row["frechet_distance"] == ""
+    assert 0 <= float(second["label_accuracy"]) < 0.5 and float(second["frechet_distance"]) > 10
+    with Image.open(with_figures / "quality.png") as image:
+        assert image.size == (900, 320)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_has_the_same_figures(with_figures, tmp_path, monkeypatch):
+    arguments = [*TINY, "--epochs", "3", "--evaluate-every", "2", "--out", str(tmp_path / "run")]
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        interrupt_after(10, patch)  # in the third epoch
+        cgan_fashion.main(arguments)
+    cgan_fashion.main(["--resume", "--out", str(tmp_path / "run")])
+    assert_same_run(tmp_path / "run", with_figures)
+
+
+@pytest.mark.slow
+def test_figures_that_begin_or_end_with_a_resumed_run(tmp_path):
+    """The cells of the epochs before are empty, those after as well, and the picture stays."""
+    out = ["--out", str(tmp_path)]
+    gan_fashion.main([*TINY, "--epochs", "1", *out])
+    gan_fashion.main(["--resume", "--epochs", "2", "--evaluate-every", "1", *out])
+    picture = (tmp_path / "quality.png").read_bytes()
+    gan_fashion.main(["--resume", "--epochs", "3", "--evaluate-every", "0", *out])
+    distances = [row["frechet_distance"] for row in rows(tmp_path)]
+    assert distances[0] == distances[2] == "" and float(distances[1]) > 10
+    assert "label_accuracy" not in rows(tmp_path)[0]  # there are no labels to ask for
+    assert (tmp_path / "quality.png").read_bytes() != picture  # the axis is one epoch longer
+    gan_fashion.main([*TINY, "--epochs", "1", "--overwrite", *out])
+    assert not (tmp_path / "quality.png").exists()
+
+
+def test_how_often_by_default(clothes, monkeypatch):
+    monkeypatch.setattr(quality, "SAMPLES", 2000)
+
+    def every(count, class_names=datasets.CLOTHES, shape=(28, 28, 1)):
+        images = np.broadcast_to(np.uint8(0), (count, *shape))
+        labels = np.zeros(count, "int32")
+        return Quality(datasets.Dataset(images, labels, class_names, ""), (-1, 1), 0, None)._every
+
+    assert [every(count) for count in (70_000, 60_000, 40_000, 39_999, 10_000)] == [1, 1, 1, 2, 4]
+    assert every(60_000, datasets.DIGITS) == 1
+    assert every(60_000, ("cat", "dog")) == every(60_000, shape=(32, 32, 3)) == 0
+    assert every(60_000, ()) == 0
+
+
+def test_without_a_judge_it_cannot_be_asked_for(clothes, tmp_path, monkeypatch, error_of):
+    monkeypatch.setattr(classifier, "judge_path", lambda *_: None)
+    arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path / "run")]
+    error = error_of(cgan_fashion.main, *arguments, "--evaluate-every", "3")
+    assert "--evaluate-every 3: no judge for images such as those from sample" in error
+    assert not (tmp_path / "run").exists()
+
+
+def generator(labels=True, tanh=True):
+    """Grey images, as bright as the first number of the latent, and the label in the corner."""
+    latent = keras.Input((2,), name="latent")
+    x = layers.Reshape((1, 1, 2))(latent)
+    x = layers.UpSampling2D(28)(x)
+    image = layers.Conv2D(1, 1, activation="tanh" if tanh else "sigmoid")(x)
+    if not labels:
+        return keras.Model(latent, image)
+    label = keras.Input((1,), dtype="int32", name="label")
+    embedded = layers.Reshape((28, 28, 1))(layers.Embedding(10, 28 * 28)(label))
+    return keras.Model([label, latent], image + embedded)  # in the other order, too
+
+
+def test_the_figures_depend_on_the_generator_alone(clothes):
+    model = generator()
+    measure = Quality(clothes.limited(200, 0), (-1, 1), 5, 2)
+    python_random = random.getstate()
+    assert measure.after(1, model) == {}
+    first = measure.after(2, model)
+    assert list(first) == ["label_accuracy", "frechet_distance"]
+    assert measure.after(4, model) == first
+    assert random.getstate() == python_random
+    assert Quality(clothes.limited(200, 0), (-1, 1), 5, 1).after(7, model) == first
+    assert Quality(clothes.limited(200, 0), (0, 1), 5, 1).after(7, model) != first
+
+
+def test_real_images_score_as_such(clothes):
+    """A sampler that hands out real images: the label accuracy of the judge, and no distance."""
+    few = clothes.limited(50, 0)
+    measure = Quality(few, (-1, 1), 0, 1)
+    measure.after(1, generator())
+    order = np.argsort(few.labels, kind="stable")
+    sampler = SimpleNamespace(
+        takes_labels=True, random_latents=lambda *_: None, draw=lambda *_: few.images[order]
+    )
+    figures = measure._figures_of(sampler, None)
+    assert figures["label_accuracy"] > 0.9
+    assert figures["frechet_distance"] == pytest.approx(0, abs=1e-6)
+
+
+def test_label_maps(monkeypatch):
+    few = facades.Facades(*drawn_facades.draw_all(10), "drawn")
+    latent = keras.Input((1,), name="latent")
+    layout = keras.Input((64, 64, 12), name="layout")
+    image = layers.Conv2D(3, 1, activation="tanh")(layout)
+    model = keras.Model([latent, layout], image + layers.Reshape((1, 1, 1))(latent) * 0)
+    measure = Quality(few, (-1, 1), 0, None)
+    assert measure._every == 4  # 2 maps of 10 facades
+    figures = measure.after(4, model)
+    assert figures.keys() == {"pixel_accuracy", "mean_iou"}
+    assert 0 < figures["mean_iou"] < figures["pixel_accuracy"] < 0.9
+    assert Quality(few._replace(source="full"), (-1, 1), 0, None)._every == 0
+
+
+def test_progress_keeps_rows_of_equal_length():
+    progress = Progress()
+    progress.end_epoch({"loss": 1.0}, {})
+    progress.end_epoch({"loss": 1.0}, {"score": 2.0})
+    progress.end_epoch({"loss": 1.0}, {"other": 3.0})
+    assert progress.quality == {"score": [None, 2.0, None], "other": [None, None, 3.0]}
+    again = Progress.from_json(json.loads(json.dumps(vars(progress))))
+    assert again == progress
+    without = {name: value for name, value in vars(progress).items() if name != "quality"}
+    assert Progress.from_json(without).quality == {}  # as before there was any
+    progress.seconds = 3.0
+    assert progress.summary(4) == "epoch 3/4: loss 1.000, other 3.000; 1 s left"
+
+
+def test_each_quantity_has_axes_of_its_own(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plotting, "save_figure", lambda figure, path: drawn.append(figure))
+    plotting.save_quality({"accuracy": [0.5, None, 0.75], "distance": [None, 90.0, 40.0]}, "a.png")
+    axes = drawn[0].axes
+    assert [[line.get_xydata().tolist() for line in one.lines] for one in axes] == [
+        [[[1, 0.5], [3, 0.75]]],
+        [[[2, 90], [3, 40]]],
+    ]
