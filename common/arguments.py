@@ -17,7 +17,7 @@ class ArgumentParser(argparse.ArgumentParser):
         )
 
     def parse_args(self, args=None, namespace=None):
-        """Parse as argparse does. Then make characters that the console lacks print as escapes."""
+        """Parse as argparse does. Afterwards, characters that the console lacks are escaped."""
         for stream in (sys.stdout, sys.stderr):
             # The stream may be None, closed, or an object of another type.
             with contextlib.suppress(AttributeError, ValueError):
@@ -64,7 +64,7 @@ class ArgumentParser(argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def problems_in_one_line(parser):
-    """End the program if the block raises an error that the user can cause.
+    """End the program if the block raises UserError, MemoryError or OSError, or after Ctrl-C.
 
     The exit status is 2, with the error in one line on stderr, or 130 after Ctrl-C.
     """

@@ -78,7 +78,7 @@ def find_samples(folder):
 
 
 def default_path(name):
-    """A path in `generated/` for a picture that the user has given no path."""
+    """A path in `generated/`, for when the user has not given one."""
     return Path("generated", re.sub(r"[^\w.+-]+", "-", name))
 
 

@@ -168,8 +168,8 @@ class Generator:
     def find_class(self, text):
         """The number of the class that `text` stands for.
 
-        `text` is a name, a number, or a part of a name that occurs in no other one. Raises
-        UserError if it fits no class or several.
+        `text` is a name, a number, or a part of a name that occurs in no other name.
+        Raises UserError if it fits no class, or several.
         """
         if not self.class_names or self.label_kind == "label map":
             raise UserError(f"{self.name} has no classes to choose from, so no {text!r}")

@@ -64,7 +64,7 @@ def read(path):
         raise UserError(f"there is no file {path}") from None
     except UserError as problem:
         raise UserError(f"{path} {one_line(problem)}") from None
-    except Exception as problem:  # zipfile, zlib and json raise many types
+    except Exception as problem:  # zipfile, zlib and json raise many types of it
         raise UserError(f"{path} is not a Keras model: {one_line(problem)}") from None
 
 

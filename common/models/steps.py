@@ -54,7 +54,7 @@ class _TracedSteps:
         self.train_function = self.function_of(model.train_step)
 
     def reset_metrics(self):
-        """In the place of Keras's method: the next step resets the metrics."""
+        """Replaces Keras's method: has the next step reset the metrics."""
         if self._model.train_function is self.train_function:
             self._reset_is_due = True
         else:  # the model was compiled again, and has Keras's own functions
@@ -137,8 +137,8 @@ def _call_in_blocks(layer):
 
     On a CPU, oneDNN computes each output channel in one SIMD lane, so a single channel leaves 15 of
     the 16 lanes of AVX-512 idle. Here a convolution with stride 4 computes 16 channels, one for
-    each pixel of a block of 4 × 4, and `depth_to_space` makes an image of them. Its 16 kernels are
-    the kernel of the layer, shifted to the place of the pixel and padded with zeros. For a kernel
+    each pixel of a block of 4 × 4, and `depth_to_space` arranges them as an image. Its 16 kernels
+    are that of the layer, shifted to the position of the pixel and padded with zeros. For a kernel
     of 7 × 7 they are 10 × 10: that is twice as many multiplications, in a sixth of the time. The
     gradients are computed as usual, since they are fast already.
     """

@@ -63,7 +63,7 @@ def _define(path, image_size):
         if not path.is_file():
             raise ValueError("no such file: give auto, imagenet, none or a file of weights")
         vgg.load_weights(path)
-    except Exception as problem:  # h5py and Keras raise many types
+    except Exception as problem:  # h5py and Keras raise many types of it
         raise UserError(f"cannot read {path}: {' '.join(str(problem).split())[:300]}") from None
     features = keras.Model(vgg.input, [vgg.get_layer(name).output for name in LAYERS])
 

@@ -52,7 +52,7 @@ def read(path, models, check_state):
                 arrays[key] = read_array(archive, key, variable.numpy().nbytes)
     except UserError as problem:
         raise UserError(f"{path} {problem}") from None
-    except Exception as problem:  # zipfile, zlib, numpy and json raise many types
+    except Exception as problem:  # zipfile, zlib, numpy and json raise many types of it
         raise UserError(f"{path} is damaged or of other models: {problem}") from None
     for key, variable in expected.items():
         wanted = (variable.dtype, tuple(variable.shape))

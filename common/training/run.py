@@ -159,7 +159,7 @@ class Run:
         self._cleanup.callback(signal.signal, signal.SIGINT, usual_handler)
 
     def epochs(self):
-        """Yield the number of each epoch that is left, from 1. Each must end with `save_epoch`."""
+        """Yield the number of each epoch that is left. Each epoch must end with `save_epoch`."""
         progress, epochs = self._state.progress, self.arguments.epochs
         if progress.epochs >= epochs:
             self._state.save_results()  # in case a file has been deleted
@@ -181,7 +181,7 @@ class Run:
         )
 
     def steps(self, count):
-        """Yield the number of each training step that is left in the epoch, from 1 to `count`.
+        """Yield the number, from 1 to `count`, of each training step that is left in the epoch.
 
         Shows the progress, and saves a checkpoint every --checkpoint-minutes. A checkpoint holds
         the models and `rng`, so a training loop must not keep anything else from step to step.
