@@ -139,7 +139,8 @@ def main(argv=None):
         else:
             evaluate = evaluation.evaluate_images
         found = evaluate(generator, arguments)
-        print(f"{generator.name} ({generator.path}), seed {arguments.seed}. {found.remark}")
+        print(f"{generator.name} from {generator.path}, seed {arguments.seed}")
+        print(found.remark)
         for line in table(found):
             print(line)
         shown = (np.arange(SHOWN) + 0.5) * len(found.samples) / SHOWN

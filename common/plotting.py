@@ -15,6 +15,12 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 DOTS_PER_INCH = 100
+QUALITY = {
+    "label_accuracy": "label accuracy (1 is best)",
+    "frechet_distance": "Fréchet distance (0 is best)",
+    "pixel_accuracy": "pixel accuracy (1 is best)",
+    "mean_iou": "mean IoU (1 is best)",
+}
 
 
 def save_grid(images, path, columns=10, titles=(), heading=""):
@@ -101,7 +107,7 @@ def save_quality(quality, path):
         axes = figure.add_subplot(1, len(quality), number)
         measured = [(e, value) for e, value in enumerate(values, start=1) if value is not None]
         axes.plot(*zip(*measured, strict=True), marker=".")
-        axes.set_title(name.replace("_", " "), fontsize=10)
+        axes.set_title(QUALITY.get(name, name), fontsize=10)
         axes.set_xlabel("epoch")
         axes.set_xlim(0.5, len(values) + 0.5)
         axes.set_ylim(bottom=0)

@@ -107,10 +107,12 @@ def test_a_generator_that_copies_one_image_of_each_class(here, clothes, capsys, 
 
     *lines, picture, written = capsys.readouterr().out.splitlines()
     assert (picture, written) == ("generated/copier_nearest_seed0.png", "scores.json")
-    assert lines[0].startswith("copier (copier.keras), seed 0. The judge finds the class of 9")
-    assert lines[1].split() == ["200", "samples", "150", "real", "images"]
-    assert lines[2].split()[:5] == ["label", "accuracy", "1.000", "±", "0.000"]
-    assert lines[3].startswith("  T-shirt/top ") and len(lines) == 15
+    assert lines[0] == "copier from copier.keras, seed 0"
+    assert lines[1].startswith("The judge finds the class of 9")
+    assert lines[1].endswith(" of the 150 real images, which are the test part.")
+    assert lines[2].split() == ["200", "samples", "150", "real", "images"]
+    assert lines[3].split()[:5] == ["label", "accuracy", "1.000", "±", "0.000"]
+    assert lines[4].startswith("  T-shirt/top ") and len(lines) == 16
     # The nearest is the image itself.
     with Image.open(picture) as image:
         pixels = np.asarray(image)[-5 * 90 :].reshape(5, 90, 2, 4, 90, 3)

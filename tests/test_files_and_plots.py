@@ -44,13 +44,15 @@ def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
 
 
 def test_check_writable(tmp_path):
-    check_writable(tmp_path / "a.PNG", ".png")
+    check_writable(tmp_path / "a.PNG", (".png",))
+    check_writable(tmp_path / "new/folder/a.png", (".png",))  # it is made when that is written
     (tmp_path / "folder.png").mkdir()
-    for path in ("a.txt", "folder.png", "none/a.png"):
+    (tmp_path / "file").write_text("")
+    for path in ("a.txt", "folder.png", "file/a.png"):
         with pytest.raises(UserError, match=path):
-            check_writable(tmp_path / path, ".png")
+            check_writable(tmp_path / path, (".png",))
     with pytest.raises(OSError, match="too long"):  # with what is added while it is written
-        check_writable(tmp_path / f"{'a' * 249}.png", ".png")
+        check_writable(tmp_path / f"{'a' * 249}.png", (".png",))
 
 
 def test_tiles_row_by_row():

@@ -192,8 +192,10 @@ def test_progress_keeps_rows_of_equal_length():
 def test_each_quantity_has_axes_of_its_own(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(plotting, "save_figure", lambda figure, path: drawn.append(figure))
-    plotting.save_quality({"accuracy": [0.5, None, 0.75], "distance": [None, 90.0, 40.0]}, "a.png")
+    figures = {"label_accuracy": [0.5, None, 0.75], "own": [None, 90.0, 40.0]}
+    plotting.save_quality(figures, "a.png")
     axes = drawn[0].axes
+    assert [one.get_title() for one in axes] == ["label accuracy (1 is best)", "own"]
     assert [[line.get_xydata().tolist() for line in one.lines] for one in axes] == [
         [[[1, 0.5], [3, 0.75]]],
         [[[2, 90], [3, 40]]],

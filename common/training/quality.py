@@ -11,7 +11,7 @@ from common.models.sampling import Sampler
 import numpy as np
 
 SAMPLES = 2000
-REAL = 10_000  # of the training images: what samples are compared with
+REAL = 10_000  # training images to compare them with: seconds, once in a run
 # Drawing and judging a sample takes 0.4 to 0.6 of the time of a training step for each of its
 # images, measured with clothes and digits. Going by this figure and not by the clock, a command
 # measures the same epochs on every machine, and whether it was stopped and resumed or not.
