@@ -1,44 +1,47 @@
-"""Say how good the images of a trained generator are.
+"""Measure how good the images of a trained generator are.
 
     python evaluate.py --model cgan                  # 10,000 samples, less than a minute
-    python evaluate.py --model cgan --cas            # some minutes more
+    python evaluate.py --model cgan --cas            # a few minutes more
     python evaluate.py --model gaugan
     python evaluate.py --model some/generator.keras --data my/images --json scores.json
 
-A judge, a small network that has learnt from real images, looks at samples and at real images:
+A judge is a classifier that was trained on real images. These figures are computed from its
+outputs for samples (generated images), and again for real images:
 
-    label accuracy          share of the samples in which it finds the class that was asked for
-    Fréchet distance        between the features that it sees in samples and in the training images
-                            (Heusel et al. 2017). Real images that were not trained on have one,
-                            too, and no generator can be expected to come below that. It is not the
-                            FID of papers: that takes the features of Inception, a network for
-                            photos in colour, which says little of grey images of 28 pixels.
-    variety within a class  how far apart images are in these features; real ones have 1
+    label accuracy          share of the samples in which the judge finds the class asked for
+    Fréchet distance        distance between the features of the samples and of the training images
+                            (Heusel et al. 2017); smaller is better. Real images that were not used
+                            in training have a distance, too, and no generator can be expected to
+                            come below it. It is not the FID of papers, which uses the features of
+                            Inception. That network is for photos in colour, and says little about
+                            grey images of 28 x 28 pixels.
+    variety within a class  how far apart the features of images of a class are, divided by the
+                            same for real images; 1 is as varied as these
     classification accuracy score (--cas)
-                            share of real images classified correctly by a network that has
-                            learnt from samples alone (Ravuri and Vinyals 2019)
+                            share of real images that are classified correctly by a network trained
+                            on samples alone (Ravuri and Vinyals 2019)
 
-For label maps it is a segmentation network, and the figures are pixel accuracy and mean IoU of
-what it finds in samples, against the label maps (Park et al. 2019, section 4), and how much the
-mean colour of a label map's samples varies with the latent. Every figure has its spread beside it,
-the standard deviation over five fifths of the images, and the same of real images.
+If the generator takes label maps, the judge is a segmentation network. Pixel accuracy and mean IoU
+compare the classes that the judge finds in a sample with the label map (Park et al. 2019, section
+4). A third figure is how much the mean colour of the samples varies with the latent. After each
+figure comes its spread: its standard deviation over five disjoint fifths of the images.
 
-Also writes a picture of ten samples, each beside the training images nearest to it in pixels.
+The script also saves a picture of ten samples, each beside the training images nearest to it.
 """
 
 import json
 import sys
 
-# TensorFlow takes seconds to import. What needs it is imported in the functions that use it, so
-# that help and errors come at once.
-from common.arguments import ArgumentParser, path_of, problems_in_one_line
+# Importing TensorFlow takes seconds. Modules that need it are imported inside functions, so that
+# --help and error messages come at once.
+from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
 from common.drawing import evaluation, generators, neighbours
 from common.files import PICTURES, check_writable, default_path, write_text
 
 import numpy as np
 
-SHOWN = 10  # samples in the picture
-WORDS = {
+N_SHOWN = 10  # samples in the picture
+FIGURE_NAMES = {
     "label_accuracy": "label accuracy",
     "class_share": "share of each class",
     "frechet_distance": "Fréchet distance",
@@ -53,49 +56,47 @@ WORDS = {
 def define_parser():
     """The command line of this script."""
     parser = ArgumentParser(prog="evaluate.py", description=__doc__)
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="NAME|PATH",
-        help="a script's name or its beginning, for the newest run in runs/ or else the generator "
-        "in trained/; or a run folder or .keras file",
-    )
+    add_generator_options(parser)
     parser.add_integer(
-        "--count", 100, 100_000, None, "samples (default: 10,000; 20 of each label map)"
+        "--count", 100, 100_000, None, "samples (default: 10,000, or 20 of each label map)"
     )
-    parser.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, other samples")
     parser.add_argument(
         "--data",
         metavar="SOURCE",
-        help="the real images, as for the training (default: those that it was trained on)",
+        help="source of the real images (default: those used in training)",
     )
     parser.add_argument(
-        "--cas", action="store_true", help="also the classification accuracy score: takes minutes"
+        "--cas",
+        action="store_true",
+        help="also the classification accuracy score, which takes minutes",
     )
     parser.add_argument(
         "--json", type=path_of, metavar="FILE.json", help="also write all figures to this file"
     )
     parser.add_argument(
-        "--out", type=path_of, metavar="FILE.png", help="the picture (default: named in generated/)"
+        "--out",
+        type=path_of,
+        metavar="FILE.png",
+        help="the picture (default: a file in generated/)",
     )
     return parser
 
 
 def table(found):
-    """The lines that show the figures of an `Evaluation`."""
+    """Yield the lines of a table of the figures in an `Evaluation`."""
     yield f"{'':32}{f'{len(found.samples):,} samples':>18}{f'{found.n_real:,} real images':>22}"
     heading = ""
     for name, figure in found.of_samples.items():
         kind, _, class_name = name.partition("/")
         if class_name and kind != heading:
-            yield WORDS[kind]
+            yield FIGURE_NAMES[kind]
         heading = kind
-        words = f"  {class_name}" if class_name else WORDS[kind]
-        yield f"{words:32}{in_words(figure):>18}{in_words(found.of_real[name]):>22}"
+        words = f"  {class_name}" if class_name else FIGURE_NAMES[kind]
+        yield f"{words:32}{formatted(figure):>18}{formatted(found.of_real[name]):>22}"
 
 
 def record(generator, found, arguments):
-    """All figures as a dict for JSON. One that there is none of, such as NaN, is null."""
+    """All figures as a dict for JSON, in which NaN becomes null."""
 
     def plain(figures):
         return {
@@ -116,8 +117,8 @@ def record(generator, found, arguments):
     }
 
 
-def in_words(figure):
-    """A figure and its spread, with as many digits as make sense."""
+def formatted(figure):
+    """A figure and its spread as text, with one or three decimal places."""
     value, spread = figure
     if np.isnan(value):
         return "-"
@@ -143,7 +144,7 @@ def main(argv=None):
         print(found.remark)
         for line in table(found):
             print(line)
-        shown = (np.arange(SHOWN) + 0.5) * len(found.samples) / SHOWN
+        shown = (np.arange(N_SHOWN) + 0.5) * len(found.samples) / N_SHOWN
         neighbours.draw_nearest(found.samples[shown.astype(int)], found.training_images, out)
         print(out)
         if arguments.json:

@@ -1,19 +1,19 @@
-"""Play with a trained generator, by mouse.
+"""Explore a trained generator with the mouse.
 
-    python explore.py --model cgan        # mix classes, wander through the latents
-    python explore.py --model gaugan      # paint a label map, and see it as a facade
+    python explore.py --model cgan        # mix classes, change the latent
+    python explore.py --model gaugan      # paint a label map, and see it as a photo
 
-For a generator of classes there is a slider for the share of each: all of one class is what the
-training has shown, and what lies between two classes it has to make up. "Save" writes the image
-and the numbers behind it into generated/; `generate.py --latent` draws it again from those.
+If the generator takes class labels, there is a slider for the share of each class. In training each
+image was of one class only; mixtures of classes are new to the generator. "Save" writes the image
+and its inputs to generated/, and `generate.py --latent` draws it again from this file.
 """
 
 import sys
 
-# matplotlib and TensorFlow take seconds to import. What needs them is imported in `main`, so that
-# help and errors come at once.
+# Importing matplotlib and TensorFlow takes seconds. Modules that need them are imported inside
+# functions, so that --help and error messages come at once.
 from common import UserError
-from common.arguments import ArgumentParser, path_of, problems_in_one_line
+from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
 from common.data import facades
 from common.drawing import generators
 
@@ -21,14 +21,7 @@ from common.drawing import generators
 def define_parser():
     """The command line of this script."""
     parser = ArgumentParser(prog="explore.py", description=__doc__)
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="NAME|PATH",
-        help="a script's name or its beginning, for the newest run in runs/ or else the generator "
-        "in trained/; or a run folder or .keras file",
-    )
-    parser.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, other latents")
+    add_generator_options(parser)
     parser.add_argument(
         "--layout",
         type=path_of,
@@ -39,7 +32,7 @@ def define_parser():
 
 
 def define_explorer(generator, seed, layout):
-    """The window for a kind of generator; `layout` is a label map to begin with, or None."""
+    """Open the window for a generator. `layout` is the label map to begin with, or None."""
     from common.drawing.explorer import ClassExplorer, Explorer
     from common.drawing.label_map_editor import LabelMapEditor
 
@@ -64,7 +57,7 @@ def main(argv=None):
         explorer.check_window()
         generator.load()
         define_explorer(generator, arguments.seed, layout)
-        if not explorer.pyplot.isinteractive():  # a notebook has shown it by now
+        if not explorer.pyplot.isinteractive():  # in a notebook the window is already shown
             explorer.pyplot.show()
 
 

@@ -19,7 +19,7 @@ import sys
 # TensorFlow takes seconds to import. What needs it is imported in the functions that use it, so
 # that help and errors come at once.
 from common import UserError
-from common.arguments import ArgumentParser, path_of, problems_in_one_line
+from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
 from common.drawing import generators, label_maps
 from common.files import PICTURES, check_writable, default_path, replacing
 
@@ -31,13 +31,7 @@ MAX_DRAWN = 1000  # images in one picture; an arrays file takes any number
 def define_parser():
     """The command line of this script."""
     parser = ArgumentParser(prog="generate.py", description=__doc__)
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="NAME|PATH",
-        help="a script's name or its beginning, for the newest run in runs/ or else the generator "
-        "in trained/; or a run folder or .keras file",
-    )
+    add_generator_options(parser)
     parser.add_argument(
         "--class",
         dest="class_name",
@@ -47,7 +41,6 @@ def define_parser():
     parser.add_integer(
         "--count", 1, 1_000_000, None, "how many images (default: 100; of GauGAN, 24)"
     )
-    parser.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, other images")
     parser.add_argument(
         "--out",
         type=path_of,

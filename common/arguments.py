@@ -150,6 +150,18 @@ def add_label_map_option(parser):
     )
 
 
+def add_generator_options(parser):
+    """Add --model and --seed, for a script that samples a trained generator."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="NAME|PATH",
+        help="a script's name or its beginning, for the newest run in runs/ or else the generator "
+        "in trained/; or a run folder or .keras file",
+    )
+    parser.add_integer("--seed", 0, 2**32 - 1, 0, "of the random latents")
+
+
 def add_picture_option(parser, default):
     """Add --out, the picture to write, for a package that is run with `python -m`."""
     parser.add_argument(

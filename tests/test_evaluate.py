@@ -24,7 +24,7 @@ def clothes():
     """Prototypes, one of each class that the judge gets right, and images to compare with."""
     images, labels, *_ = datasets.load_fashion_mnist("sample")
     judge = classifier.load_judge(datasets.CLOTHES, (28, 28, 1))
-    right = np.flatnonzero(judge.look(images[:N_TRAINING])[1] == labels[:N_TRAINING])
+    right = np.flatnonzero(judge.classify(images[:N_TRAINING])[1] == labels[:N_TRAINING])
     chosen = [next(i for i in right if labels[i] == label) for label in range(10)]
     return images, labels, chosen
 
@@ -145,7 +145,7 @@ def test_samples_are_those_of_the_seed_rounded_to_8_bits(monkeypatch):
     in_one = evaluation.draw_samples(generator, 10, labels, 3)
     expected = 255 * draw(np.random.default_rng(3).random((10, 2)), labels)
     assert in_one.dtype == "uint8" and np.abs(in_one - expected).max() <= 0.5
-    monkeypatch.setattr(evaluation, "AT_A_TIME", 4)
+    monkeypatch.setattr(evaluation, "CHUNK", 4)
     assert np.array_equal(evaluation.draw_samples(generator, 10, labels, 3), in_one)
     assert not np.array_equal(evaluation.draw_samples(generator, 10, labels, 4), in_one)
 
@@ -186,7 +186,7 @@ def test_no_judge_can_learn_from_images_without_classes(here, clothes, capsys):
         Image.fromarray(image[..., 0]).save(here / f"pictures/{number}.png")
     arguments = ["--model", "copier.keras", "--data", "pictures"]
     assert exit_status(evaluate.main, arguments) == 2
-    assert "are not of several classes, and a judge has to learn" in capsys.readouterr().err
+    assert "have no labels or are all of one class, but" in capsys.readouterr().err
 
 
 def test_folders_of_classes_are_not_their_own_test_part(here, clothes, capsys, monkeypatch):
@@ -214,7 +214,7 @@ def test_classification_accuracy_score(copier, monkeypatch):
         model = classifier.define_classifier(images.shape[1:], n_classes)
         return model
 
-    monkeypatch.setattr("common.drawing.evaluation.FEWEST_OF_A_CLASS", 5)
+    monkeypatch.setattr("common.drawing.evaluation.MIN_PER_CLASS", 5)
     monkeypatch.setattr(classifier, "train", train)
     found = figures(
         "--model", copier, "--data", "real.npz", "--count", "200", "--cas", "--seed", "4"
@@ -344,12 +344,12 @@ def few_facades(monkeypatch):
     few = facades.Facades(*drawn_facades.draw_all(60), "drawn")
     monkeypatch.setattr(facades, "load_facades", lambda *_: few)
 
-    def look(judge, images):
+    def segment(judge, images):
         colours = facades.colours(np.arange(12)).astype(int)
         tinted = images[:, ::1, ::1, np.newaxis].astype(int) * 2 - 255 - (colours - 127)
         return np.ptp(tinted, axis=-1).argmin(axis=-1).astype("uint8")
 
-    monkeypatch.setattr(segmenter.Judge, "look", look)
+    monkeypatch.setattr(segmenter.Judge, "segment", segment)
 
 
 def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypatch):
@@ -359,7 +359,7 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     of_samples = found["samples"]["figures"]
     assert of_samples["colour_variation"]["value"] == pytest.approx(0.1, rel=0.1)
     assert of_samples.keys() == found["real"]["figures"].keys()
-    assert "12 label maps that the training has not seen, 20 samples of each; 12 photos" in (
+    assert "12 label maps that were not used in training, 20 samples of each; 12 photos" in (
         capsys.readouterr().out
     )
     save_painter(here / "painter.keras", 0.0)

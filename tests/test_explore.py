@@ -173,7 +173,7 @@ def test_any_number_of_classes(open_one):
     assert one.label.tolist() == [[1]] and one.class_sliders[0].val == 1
     many = open_one("many")
     assert len(many.class_sliders) == 60 and many.label.shape == (1, 70)
-    assert status(many) == "Of the 70 classes the first 60 have sliders."
+    assert status(many) == "Only the first 60 of 70 classes have sliders."
 
 
 @pytest.mark.parametrize("name", ["cgan", "gan", "own", "gaugan"])
@@ -187,7 +187,7 @@ def test_what_is_saved_can_be_drawn_again(open_one, models, tmp_path, capsys, na
         path = f"generated/{one.generator.name}_explored_{number}"
         command = f"python generate.py --model {models / name}.keras --latent {path}.npz\n"
         assert capsys.readouterr().out == command
-        assert status(one) == f"Saved {path}.png; the line in the terminal draws it again."
+        assert status(one) == f"Saved {path}.png; the command in the terminal draws it again."
     generate.main([*command.split()[2:], "--out", "again.png", "--save-arrays", "a.npz"])
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / f"{path}.png").read_bytes()
     with np.load("a.npz") as arrays:

@@ -245,7 +245,7 @@ def damaged_sets():
     yield (
         "empty photo",
         {photo: b""},
-        f"{photo}: it is not a picture in a format that is read: JPEG",
+        f"{photo}: it is not a picture in a format that can be read: JPEG",
     )
     yield "no picture", {labels: b"GIF89a, perhaps"}, f"{labels}: it is not a pict.*: PNG and BMP"
     yield "huge map", {labels: huge_png(50_000, 50_000)}, f"{labels}: .*50000"
@@ -457,7 +457,7 @@ def test_pictures_that_cannot_be_read(tmp_path):
     (tmp_path / "huge.png").write_bytes(huge_png(60_000, 60_000))
     for read in (facades.read_layout, facades.read_photo):
         for name, message in (
-            ("text.png", "it is not a picture in a format that is read"),
+            ("text.png", "it is not a picture in a format that can be read"),
             ("huge.png", "60000"),
             ("absent.png", "no such file"),
             (".", "it is a folder"),

@@ -516,4 +516,4 @@ def test_bad_arguments(no_network, monkeypatch, tmp_path, error_of, arguments, w
 def test_a_limit_that_fills_no_batch_is_found_before_the_facades_are_drawn(error_of, tmp_path):
     arguments = ["--data", "not read", "--limit", "4", "--out", str(tmp_path / "run")]
     error = error_of(gaugan.main, *arguments)
-    assert "of --limit 4 facades, 3 are for training: that does not fill one batch of 4" in error
+    assert "of --limit 4 facades, 3 are for training: these do not fill one batch of 4" in error

@@ -48,7 +48,7 @@ def test_the_judge_of_clothes_knows_the_test_part():
 def test_the_judge_of_facades_finds_the_classes_of_the_validation_photos():
     _training, validation = facades.split(facades.load_facades("drawn"), 0)
     photos, layouts = facades.centre_crops(facades.fit(validation, 64), 64)
-    counts = metrics.confusion(segmenter.load_judge("drawn").look(photos), layouts, 12)
+    counts = metrics.confusion(segmenter.load_judge("drawn").segment(photos), layouts, 12)
     assert metrics.pixel_accuracy(counts) == pytest.approx(0.916, abs=0.002)
     assert metrics.mean_iou(counts) == pytest.approx(0.785, abs=0.005)
 
@@ -69,10 +69,10 @@ def test_a_shipped_judge_is_for_its_classes_and_size_only():
 
 def test_looking_at_images_of_8_bits_or_floats_in_batches_of_any_size(digits, monkeypatch):
     judge = classifier.load_judge(datasets.DIGITS, (28, 28, 1))
-    features, found = judge.look(digits.images[:30])
+    features, found = judge.classify(digits.images[:30])
     assert features.shape == (30, 96) and found.shape == (30,)
     monkeypatch.setattr("common.models.sampling.MAX_PIXELS", 7 * 28 * 28)  # 7, 7, 7, 7 and 2
-    again, found_again = judge.look(digits.images[:30].astype("float32") / 255)
+    again, found_again = judge.classify(digits.images[:30].astype("float32") / 255)
     np.testing.assert_allclose(again, features, rtol=1e-4, atol=1e-5)
     assert np.array_equal(found_again, found)
 
@@ -82,7 +82,7 @@ def test_a_classifier_of_images_of_any_shape(shape):
     model = classifier.define_classifier(shape, 3)
     assert [output.shape[1:] for output in model.outputs] == [(3,), (model.outputs[1].shape[1],)]
     images = np.random.default_rng(0).random((2, *shape), dtype="float32")
-    features, found = classifier.Judge(model).look(images)
+    features, found = classifier.Judge(model).classify(images)
     assert features.shape[1] <= 96 and set(found) <= {0, 1, 2}
 
 
@@ -124,7 +124,7 @@ def test_a_segmenter_looks_at_other_sizes_too():
     judge = segmenter.Judge(segmenter.define_segmenter(12))
     blocks = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype="uint8")
     small, large = (blocks.repeat(n, axis=1).repeat(n, axis=2) for n in (16, 32))
-    assert (judge.look(small) == judge.look(large)).mean() > 0.95
+    assert (judge.segment(small) == judge.segment(large)).mean() > 0.95
     layouts = np.random.default_rng(0).integers(0, 12, (2, 64, 64), dtype="uint8")
     assert np.array_equal(judge.scaled(layouts), layouts)
     assert np.array_equal(judge.scaled(layouts.repeat(2, axis=1).repeat(2, axis=2)), layouts)
@@ -136,7 +136,7 @@ def test_a_segmenter_is_trained_on_crops():
     names = tuple(map(str, range(8)))
     training = facades.Facades(photos, layouts, names, "test")
     judge = segmenter.Judge(segmenter.train(training, 2, steps=12))
-    found = judge.look(np.stack([photo[:64, :64] for photo in photos]))
+    found = judge.segment(np.stack([photo[:64, :64] for photo in photos]))
     assert (found == np.arange(8)[:, None, None] % 2).mean() > 0.99
 
 
@@ -151,7 +151,7 @@ def test_the_command_trains_tests_and_writes_a_judge(tmp_path, monkeypatch, caps
     command.main(["digits", "--data", "sample", "--seed", "5", "--out", str(out)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("epoch 1/1: loss ") and lines[2] == str(out)
-    assert lines[1].endswith(" of 20 images that it has not seen")
+    assert lines[1].endswith(" on 20 images not used in training")
     assert saved_models.read(out)[1] == {
         "class_names": list("0123456789"),
         "image_shape": [28, 28, 1],

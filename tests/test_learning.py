@@ -47,7 +47,7 @@ def test_pictures_in_order_with_their_epochs(tmp_path):
 
 @pytest.mark.parametrize("count", [1, 2, 59, 60, 61, 1000])
 def test_no_more_than_sixty_and_more_from_the_beginning(count):
-    chosen = learning.spread(count, 60)
+    chosen = learning.log_spaced(count, 60)
     assert len(chosen) == min(count, 60) and chosen[0] == 0 and chosen[-1] == count - 1
     steps = np.diff(chosen)
     assert np.all(steps > 0) and np.all(np.diff(steps) >= -1)

@@ -122,7 +122,7 @@ def test_the_spread_is_that_of_five_disjoint_parts():
 
 def test_labels_in_proportion():
     real = np.array([2, 0, 0, 5, 0, 0, 2, 5])
-    labels = scores.in_proportion(real, 80)
+    labels = scores.proportional_labels(real, 80)
     assert labels.tolist() == sorted(labels) and np.bincount(labels).tolist() == [
         40,
         0,

@@ -321,9 +321,9 @@ def test_grey_colours_of_ones_own(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"sky 1 2", "colours.txt: the line 'sky 1 2' is not: name red green blue"),
-        (b"sky 1 2 256", "the line 'sky 1 2 256' is not"),
-        (b"sky 1 2 3\ntree 1 2 3", "sky and tree have one colour"),
+        (b"sky 1 2", "colours.txt: the line 'sky 1 2' does not have the form: name red green blue"),
+        (b"sky 1 2 256", "the line 'sky 1 2 256' does not have"),
+        (b"sky 1 2 3\ntree 1 2 3", "sky and tree have the same colour"),
         (b"\n", "it has 0 lines"),
         (b"\xff\xfe", "colours.txt: .*decode"),
         (b"sky 10 200 30", "0.png: it is in colours, such as 0 0 0, which is none of the 1 known"),
@@ -420,7 +420,7 @@ def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
 
 
 def test_colours_are_far_from_each_other():
-    colours = label_map_files.separated(40, CMP[:2]).astype(int)
+    colours = label_map_files.distinct_colours(40, CMP[:2]).astype(int)
     assert colours[:2].tolist() == CMP[:2].tolist()
     distances = np.abs(colours[:, None] - colours).max(axis=2)
     assert distances[~np.eye(40, dtype=bool)].min() >= 51

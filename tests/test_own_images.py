@@ -305,7 +305,7 @@ def test_small_classes_cause_a_warning(shapes, capsys):
     save(shapes / "Ü/one_more.png", COLOURS)
     load(shapes, n_batch=8)
     error = capsys.readouterr().err
-    assert "warning: fewer images than half a batch, 4, are of Tür 2 (3), Tür 10 (3)\n" in error
+    assert "classes of fewer images than half a batch (4): Tür 2 (3), Tür 10 (3)\n" in error
     load(shapes, n_batch=6)
     assert "warning" not in capsys.readouterr().err
     load(shapes, n_batch=100)  # an error later, which is to be one line
@@ -420,7 +420,7 @@ def test_other_ranges_are_refused(tmp_path, low):
 @pytest.mark.parametrize(
     ("images", "warning"),
     [
-        (np.full((30, 28, 28), 200, "uint8"), "warning: all images are alike"),
+        (np.full((30, 28, 28), 200, "uint8"), "warning: all images are identical"),
         (IMAGES // 16, "warning: the brightest pixel of all images is 15 of 255"),
     ],
 )

@@ -25,7 +25,7 @@ from runs import assert_same_run, contents, interrupt_after, weights
 
 @pytest.fixture(autouse=True)
 def few_samples(monkeypatch):
-    monkeypatch.setattr(quality, "SAMPLES", 50)
+    monkeypatch.setattr(quality, "N_SAMPLES", 50)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def with_figures(tmp_path_factory):
     """A run of three epochs that are judged every second."""
     folder = tmp_path_factory.mktemp("judged") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quality, "SAMPLES", 50)
+        patch.setattr(quality, "N_SAMPLES", 50)
         cgan_fashion.main([*TINY, "--epochs", "3", "--evaluate-every", "2", "--out", str(folder)])
     return folder
 
@@ -100,7 +100,7 @@ def test_figures_that_begin_or_end_with_a_resumed_run(tmp_path):
 
 
 def test_how_often_by_default(clothes, monkeypatch):
-    monkeypatch.setattr(quality, "SAMPLES", 2000)
+    monkeypatch.setattr(quality, "N_SAMPLES", 2000)
 
     def every(count, class_names=datasets.CLOTHES, shape=(28, 28, 1)):
         images = np.broadcast_to(np.uint8(0), (count, *shape))

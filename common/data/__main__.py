@@ -19,7 +19,7 @@ from PIL import Image
 
 
 def define_parser():
-    """The command line: a data set, and options of its own."""
+    """The command line: the name of a data set, and the options of that data set."""
     parser = ArgumentParser(
         prog="python -m common.data",
         description="Print what a data set holds, and draw the first of its images.",
@@ -45,7 +45,7 @@ def define_parser():
 
 
 def show_images(arguments):
-    """Print classes and counts, and draw a hundred of the images. Returns the picture's path."""
+    """Print the classes and their counts, and draw 100 images. Returns the path of the picture."""
     dataset = arguments.load(
         arguments.data, image_size=arguments.image_size, channels=arguments.channels
     )
@@ -55,13 +55,13 @@ def show_images(arguments):
     for label, name in enumerate(dataset.class_names):
         print(f"{label}  {name:12}{np.count_nonzero(dataset.labels == label):7,}")
     out = arguments.out or default_path(f"{arguments.name}_100.png")
-    shown = dataset.limited(100, seed=0)  # of all classes, in whatever order they are
+    shown = dataset.limited(100, seed=0)  # random ones: a file may be sorted by class
     plotting.save_grid(shown.images.astype("float32") / 255, out)
     return out
 
 
 def show_facades(arguments):
-    """Print sizes and classes, and draw the first facades. Returns the picture's path."""
+    """Print sizes and classes, and draw the first facades. Returns the path of the picture."""
     dataset = facades.load_facades(arguments.data, arguments.layout_from)
     heights, widths = zip(*(layout.shape for layout in dataset.layouts), strict=True)
     print(
@@ -75,8 +75,8 @@ def show_facades(arguments):
 
     shown = dataset.first(arguments.count)
     out = arguments.out or default_path(f"facades_first_{len(shown.images)}.png")
-    with replacing(out) as beside:
-        Image.fromarray(facades.side_by_side(shown)).save(beside)
+    with replacing(out) as temporary:
+        Image.fromarray(facades.side_by_side(shown)).save(temporary)
     return out
 
 

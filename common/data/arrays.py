@@ -1,10 +1,10 @@
-"""Arrays as people have them, made into images uint8 (N, H, W, C) and labels 0 to K - 1."""
+"""Converting arrays of any usual shape into images uint8 (N, H, H, C) and labels 0 to K - 1."""
 
 import math
 import unicodedata
 
 from common.data import pictures, pixels
-from common.data.reading import natural
+from common.data.reading import natural_key
 
 import numpy as np
 from PIL import Image
@@ -13,15 +13,15 @@ MAX_CLASSES = 10_000
 
 
 def to_images(array, image_size=None, channels=None):
-    """Images of any layout as uint8 (N, H, H, C), and a list of what was done to them.
+    """Convert images to uint8 (N, H, H, C). Also returns a list of the changes, to be reported.
 
     Args:
-        array: (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or grey ones in rows, (N, H * H);
-            of numbers that `pixels.to_bytes` takes.
-        image_size: height and width to scale to; None for the size that they have.
-        channels: 1 or 3; None for as many as there are.
+        array: (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or flattened grey images,
+            (N, H * H). The numbers must be in a range that `pixels.to_bytes` knows.
+        image_size: height and width of the result; None for the shorter side of the images.
+        channels: 1 or 3; None for as many as the images have.
 
-    Raises ValueError if they are nothing of the kind.
+    Raises ValueError if the array has another shape or other numbers.
     """
     if array.ndim == 2 and math.isqrt(array.shape[1]) ** 2 == array.shape[1]:
         array = array.reshape(-1, math.isqrt(array.shape[1]), math.isqrt(array.shape[1]))
@@ -58,25 +58,30 @@ def _squares(images, size):
 
 
 def to_classes(labels, count, known_names=()):
-    """Labels of any kind as int32 (N,) in 0 to K - 1, and the names of the K classes that occur.
+    """Convert labels to int32 (N,) in 0 to K - 1. Also returns the names of the K classes.
+
+    Only classes that occur are counted.
 
     Args:
         labels: (N,) or (N, 1) integers or names, or one-hot rows (N, classes).
         count: N, the number of images.
-        known_names: what the labels 0, 1, ... stand for, if they are that.
+        known_names: the names of the classes 0, 1, ...; not used if the labels are names, or if
+            one of them is not the number of such a class.
 
-    Raises ValueError if they are nothing of the kind.
+    Raises ValueError if the labels are of another kind or shape.
     """
     kind = labels.dtype.kind
     if labels.ndim == 2 and labels.shape[1] > 1 and kind in "buif":
         if not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
-            raise ValueError(f"labels are {labels.shape}, and not one-hot rows of a 1 and zeros")
+            raise ValueError(
+                f"labels are {labels.shape}, but not one-hot: each row must hold one 1 and zeros"
+            )
         labels, kind = labels.argmax(axis=1), "i"
     if labels.shape not in ((count,), (count, 1)):
-        raise ValueError(f"labels are {labels.shape} where {count} are expected")
+        raise ValueError(f"the shape of the labels is {labels.shape}, but there are {count} images")
     labels = labels.ravel().tolist()
     if kind == "f" and not all(map(float.is_integer, labels)):
-        raise ValueError(f"labels are fractions, such as {labels[0]:g}, neither integers nor names")
+        raise ValueError(f"labels are fractions, such as {labels[0]:g}: give integers or names")
     if kind in "buif":
         labels = list(map(int, labels))
     elif kind in "US":
@@ -84,9 +89,11 @@ def to_classes(labels, count, known_names=()):
         labels = [unicodedata.normalize("NFC", text.strip()) for text in texts]
     else:
         raise ValueError("labels are neither integers nor names")
-    found = sorted(set(labels), key=natural if kind in "US" else None)
+    found = sorted(set(labels), key=natural_key if kind in "US" else None)
     if len(found) > MAX_CLASSES:
-        raise ValueError(f"there are {len(found)} different labels: at most {MAX_CLASSES} will do")
+        raise ValueError(
+            f"there are {len(found)} different labels, but at most {MAX_CLASSES} are allowed"
+        )
     number = {name: place for place, name in enumerate(found)}
     if kind not in "US" and found[0] >= 0 and found[-1] < len(known_names):
         found = [known_names[name] for name in found]

@@ -1,18 +1,18 @@
-"""Reading images from a folder, or a zip file of one, that holds a folder for each class."""
+"""Reading images from a folder, or from a zip file, that holds a folder for each class."""
 
 import re
 import unicodedata
 from pathlib import PurePosixPath
 
 from common.data import memory, pictures, pixels
-from common.data.reading import listed, naming, natural, open_files, with_progress
+from common.data.reading import listed, naming, natural_key, open_files, with_progress
 
 import numpy as np
 
-GREY_SIZE, COLOUR_SIZE = 28, 32  # pixels, unless one says otherwise
+GREY_SIZE, COLOUR_SIZE = 28, 32  # height and width in pixels, without --image-size
 PARTS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
 
-# What may lie beside pictures. Whatever is none of these has to be one.
+# Files that may lie beside pictures. Every other file has to be a picture, or is an error.
 _NO_PICTURES = re.compile(
     r".*\.(csv|db|html?|ini|ipynb|json|log|mat|md|np[yz]|pdf|pkl|py|rst|tsv|txt|url|xml|ya?ml|zip)",
     re.IGNORECASE,
@@ -22,20 +22,21 @@ _NO_PICTURES = re.compile(
 def read(path, parts, labels_needed, image_size=None, channels=None):
     """Read all pictures of a folder that holds a folder for each class.
 
-    What else is in a class's folder belongs to the class, in folders within it, too. A folder that
-    holds nothing but another one is passed through, and so is `train` beside `test`.
+    Pictures in subfolders of the folder of a class belong to that class. The folders of the classes
+    may lie deeper: in a single outer folder, or in folders `train` and `test`.
 
     Args:
-        path: of the folder, or of a zip file.
-        parts: "train", and perhaps "test".
+        path: the path of the folder or zip file.
+        parts: the parts of the data set to read: "train", "test" or both.
         labels_needed: whether each picture must be in the folder of a class.
-        image_size: pixels, height and width; None for 28 if all are grey, else 32.
-        channels: 1 or 3; None for 1 if all are grey, else 3.
+        image_size: height and width of the images in pixels. None for 28 if all pictures are grey,
+            else 32.
+        channels: 1 or 3; None for 1 if all pictures are grey, else 3.
 
-    Returns images, uint8 (N, H, H, C), class by class; the name of the class of each, or None if
-    there are no classes; and a list of what was done.
+    Returns the images, uint8 (N, H, H, C), class by class; an array of the N names of their
+    classes, or None if there are no classes; and a list of remarks to be reported.
 
-    Raises ValueError, which names the file, for one that cannot be read.
+    Raises ValueError if a picture cannot be read; the text names the file.
     """
     with open_files(path) as files:
         inside = {
@@ -58,15 +59,20 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
         if labels_needed:
             classes = {name: label for name, label in classes.items() if label is not None}
             loose = []
-        ordered = sorted(classes, key=lambda name: (natural(classes[name] or ""), natural(name)))
+        ordered = sorted(
+            classes, key=lambda name: (natural_key(classes[name] or ""), natural_key(name))
+        )
         images = _read_all(files, ordered, image_size, channels)
-        left_out = sorted(set(files.names) - set(classes), key=natural)
-    done = [f"passed over: {listed(left_out, most=3)}"] if left_out else []
+        left_out = sorted(set(files.names) - set(classes), key=natural_key)
+    done = [f"passed over: {listed(left_out, max_shown=3)}"] if left_out else []
     return images, None if loose else np.array([classes[name] for name in ordered]), done
 
 
 def _within(inside, parts):
-    """Places of files by their names, but within folders that are no classes."""
+    """Cut off the outer folders, which are not classes, and drop the parts that are not wanted.
+
+    `inside` is a dict of path components by file name; so is the result.
+    """
     wanted_parts = [name for part in parts for name in PARTS[part]]
     all_parts = [name for names in PARTS.values() for name in names]
     while any(len(place) > 2 for place in inside.values()):
@@ -80,7 +86,11 @@ def _within(inside, parts):
 
 
 def _read_all(files, names, image_size, channels):
-    """Images of one size. Where nobody says, they are grey until the first one in colour."""
+    """Read pictures as images of one size.
+
+    If `channels` is None, they are read as grey images. At the first picture in colour, reading
+    starts again, in colour.
+    """
     colour = channels == 3
     while True:
         size = image_size or (COLOUR_SIZE if colour else GREY_SIZE)

@@ -1,4 +1,4 @@
-"""Reading images from a table: a row of numbers for each, as Kaggle has MNIST and its like."""
+"""Reading images from a CSV table with one row per image, such as Kaggle's version of MNIST."""
 
 import math
 import warnings
@@ -7,24 +7,25 @@ from common.data import memory
 
 import numpy as np
 
-_LABEL = ("label", "labels", "class", "target", "y")
+_LABEL_COLUMNS = ("label", "labels", "class", "target", "y")
 _MAX_LINE = 1 << 22
 
 
 def read(path):
-    """Images (N, H, H) or (N, H, H, 3), uint8 or float32, and labels (N,) or None.
+    """Read images, (N, H, H) or (N, H, H, 3), uint8 or float32, and labels, (N,) or None.
 
-    The first line may name the columns. One of them is the label, a number or a name: the one that
-    is called so, or the first where none has a name. The others are pixels, row by row.
+    If the first line names the columns, the labels are in the column called `label` or the like;
+    without such a column there are no labels. If the columns have no names, the labels are in the
+    first one. A label is a number or a name. The other columns are the pixels, row by row.
 
-    Raises ValueError for other tables.
+    Raises ValueError if the table has another form.
     """
-    # A pixel has two characters or more in the file, and at most four bytes in memory, for a while
-    # twice.
+    # A pixel takes at least two characters in the file. In memory it takes at most four bytes, and
+    # for a while there are two copies.
     memory.check(4 * path.stat().st_size, path.name)
     with open(path, encoding="utf-8-sig", newline="") as file:
         names = [name.strip('" \r\n').casefold() for name in file.readline(_MAX_LINE).split(",")]
-        label = next((i for i, name in enumerate(names) if name in _LABEL), None)
+        label = next((i for i, name in enumerate(names) if name in _LABEL_COLUMNS), None)
         has_names = label is not None or not any(map(_is_number, names[1:]))
         if not has_names:
             file.seek(0)
@@ -45,7 +46,10 @@ def read(path):
 
 
 def _numbers(file, label):
-    """All columns as numbers, zeros for the label's, and the labels, which are texts."""
+    """Read all columns as numbers, and the labels as texts.
+
+    In the array of numbers, the column of the labels holds zeros.
+    """
     beginning = file.tell()
     for dtype in (np.uint8, np.float32):
         file.seek(beginning)
@@ -58,7 +62,7 @@ def _numbers(file, label):
         options = {"delimiter": ",", "quotechar": '"', "ndmin": 2, "encoding": "utf-8"}
         options["converters"] = None if label is None else {label: keep}
         try:
-            with warnings.catch_warnings(action="ignore"):  # where there are no rows
+            with warnings.catch_warnings(action="ignore"):  # numpy warns if there are no rows
                 return np.loadtxt(file, dtype, **options), labels
         except ValueError:
             if dtype == np.float32:
@@ -73,7 +77,7 @@ def _is_number(text):
 
 
 def _shape(count):
-    """Of square images with so many numbers each, in grey or in colour, if there are such."""
+    """The shape of a square image of `count` numbers, grey or in colour; None if there is none."""
     for channels in ((), (3,)):
         side = math.isqrt(count // math.prod(channels))
         if count and side * side * math.prod(channels) == count:

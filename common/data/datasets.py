@@ -1,12 +1,13 @@
-"""MNIST and Fashion-MNIST: the full sets, the embedded samples, or images of your own.
+"""MNIST and Fashion-MNIST: the full data sets, embedded samples of them, or your own images.
 
-    python -m common.data fashion    # or mnist: what is in it, and a picture of 100 images
+    python -m common.data fashion    # or mnist: prints the classes, draws 100 images
 
-A source is one of
-    auto      Keras's cache, or a download into it, or else the embedded sample with a notice
-    full      Keras's cache, or a download into it, or else an error
-    sample    10,000 embedded images; never the network
-    a path    images of any kind with their labels (common/data/own_images.py says which)
+The source of the images is one of
+    auto      the full set from Keras's cache, or downloaded into it; if that fails, the embedded
+              sample, with a notice
+    full      the same, but an error if that fails
+    sample    10,000 images that come with this code; the network is not used
+    a path    your own images with their labels (common/data/own_images.py lists the formats)
 """
 
 import hashlib
@@ -38,7 +39,7 @@ _DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
 
 class Dataset(NamedTuple):
-    """Images uint8 (N, H, W, C), labels int32 (N,) in 0 to K - 1, K class names; the source."""
+    """Images uint8 (N, H, W, C), labels int32 (N,) in 0 to K - 1, K class names, and the source."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -46,7 +47,7 @@ class Dataset(NamedTuple):
     source: str
 
     def limited(self, count, seed):
-        """The same with `count` of the images, chosen by a seed; None, or too many, for all."""
+        """A `Dataset` of `count` of the images, chosen at random; of all if `count` is None."""
         chosen = choose(len(self.images), count, seed)
         few = self._replace(images=self.images[chosen], labels=self.labels[chosen])
         counts = np.bincount(few.labels, minlength=len(self.class_names))
@@ -56,22 +57,23 @@ class Dataset(NamedTuple):
         return few
 
     def sha256(self):
-        """A fingerprint of images and labels, hexadecimal."""
+        """The SHA-256 of images and labels, hexadecimal. It tells whether two sets are the same."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images))
         digest.update(np.ascontiguousarray(self.labels))
         return digest.hexdigest()
 
     def split(self):
-        """Two parts, four fifths and one fifth, always the same ones of the same images."""
+        """Split into four fifths and one fifth, at random, but always in the same way."""
         shuffled = np.random.default_rng(0).permutation(len(self.images))
         parts = np.split(shuffled, [len(shuffled) * 4 // 5])
         return [self._replace(images=self.images[p], labels=self.labels[p]) for p in parts]
 
 
 def choose(total, count, seed):
-    """Indices of `count` of `total` images in order, chosen by a seed; None for all.
+    """Choose `count` of `total` images at random; all of them if `count` is None or larger.
 
-    Not the first ones, which may all be of one class.
+    The first `count` images would not do, since they may all be of one class. Returns their
+    indices, sorted.
     """
     if count is None or count >= total:
         return np.arange(total)
@@ -79,29 +81,29 @@ def choose(total, count, seed):
 
 
 def load_mnist(source="auto", **options):
-    """Handwritten digits, 70,000 where the full set is there (training and test part).
+    """Load handwritten digits. The full set has 70,000, as it includes the test part.
 
     Args:
         source: "auto", "full", "sample", or a path.
-        image_size: height and width to scale images to; None for the size that they have, and for
-            pictures in folders 28 if all are grey, else 32.
-        channels: 1 for grey, 3 for colour; None for what arrays have, and for pictures in folders
-            1 if all are grey, else 3.
-        n_batch: images in a batch; a class with fewer than half of that causes a warning.
-        labels_needed: False if images without labels will do; then all labels may be 0, and the
-            class names ().
+        image_size: height and width to scale images to. If it is None, arrays keep their size, and
+            pictures in folders are scaled to 28 if all are grey, else to 32.
+        channels: 1 for grey, 3 for colour. If it is None, arrays keep their channels, and pictures
+            in folders get 1 if all are grey, else 3.
+        n_batch: images in a batch. A warning is printed if a class has fewer than half of that.
+        labels_needed: False if the images need no labels. If there are none, all labels are 0, and
+            the class names are ().
 
-    Returns a `Dataset`, which has the classes that occur. Raises UserError if the source is missing
-    or damaged, or holds no images that can be made so.
+    Returns a `Dataset`; its classes are those that occur in the source. Raises UserError if the
+    source is missing or damaged, or if its images or labels cannot be converted.
     """
     return _load("mnist", ["mnist.npz"], source, DIGITS, ("train", "test"), **options)
 
 
 def load_fashion_mnist(source="auto", part="train", **options):
-    """Pictures of clothes, 60,000 where the full set is there; 10,000 others in the part "test".
+    """Load pictures of clothes. The full set has 60,000 for training and 10,000 for testing.
 
-    Takes, returns and raises what `load_mnist` does. Raises UserError also where a source has no
-    such part, as the embedded sample has no test part.
+    `part` is "train" or "test"; for the rest see `load_mnist`. UserError is also raised if the
+    source does not have that part: the embedded sample has no test part.
     """
     prefix = {"train": "train", "test": "t10k"}[part]
     files = [f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"]
@@ -111,8 +113,8 @@ def load_fashion_mnist(source="auto", part="train", **options):
 def check_labels(labels, n_classes):
     """Return integer `labels` unchanged; raise ValueError unless all are in 0 to n_classes - 1.
 
-    An embedding looks a label up in a table. Out of range, that is a row of zeros on a GPU, and
-    nobody notices.
+    An `Embedding` layer looks a label up in a table. On a GPU a label outside the table gives a row
+    of zeros, without any error.
     """
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels are {labels.dtype}, not integers")

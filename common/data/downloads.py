@@ -1,4 +1,4 @@
-"""Files in Keras's cache, downloaded into it if need be."""
+"""Files in Keras's cache, which are downloaded into it if they are not there."""
 
 import contextlib
 import io
@@ -11,16 +11,19 @@ from common import UserError
 
 
 def read_cached(addresses, folder, read):
-    """Read files of Keras's cache, after downloading those that are not there.
+    """Read files in Keras's cache. Those that are not there are downloaded first.
 
-    Files that turn out to be damaged are downloaded once more, beside, and then replaced.
+    If the files are damaged, they are downloaded again. The damaged files are deleted only when
+    the download is complete.
 
     Args:
-        addresses: where each can be downloaded.
-        folder: in the cache, such as "datasets".
-        read: a function of the path of the last one, which raises UserError for damaged files.
+        addresses: the URL of each file.
+        folder: the folder in the cache, such as "datasets".
+        read: a function that is called with the path of the last file, and raises UserError if the
+            files are damaged.
 
-    Returns what `read` does. Raises UserError if a file is not to be had, or stays damaged.
+    Returns what `read` returns. Raises UserError if a file cannot be downloaded, or is damaged even
+    after the second download.
     """
     paths = [fetch(address.rpartition("/")[2], address, folder) for address in addresses]
     try:
@@ -29,9 +32,9 @@ def read_cached(addresses, folder, read):
         damaged = problem
     try:
         for path, address in zip(paths, addresses, strict=True):
-            beside = path.with_name(f"{path.name}.new")
-            beside.unlink(missing_ok=True)  # it may be half of one
-            os.replace(_get(beside.name, address, folder), path)
+            temporary = path.with_name(f"{path.name}.new")
+            temporary.unlink(missing_ok=True)  # left over from an interrupted download
+            os.replace(_get(temporary.name, address, folder), path)
     except Exception as problem:
         raise UserError(
             f"{damaged}; delete {' and '.join(map(str, paths))} to have it downloaded again "
@@ -42,14 +45,14 @@ def read_cached(addresses, folder, read):
 
 
 def fetch(name, address, folder):
-    """The path of a file in Keras's cache, where it is downloaded to if it is not there.
+    """The path of a file in Keras's cache. If the file is not there, it is downloaded.
 
     Args:
-        name: of the file.
-        address: where it can be downloaded.
-        folder: in the cache, such as "datasets".
+        name: the name of the file.
+        address: its URL.
+        folder: the folder in the cache, such as "datasets".
 
-    Raises UserError if it is neither there nor to be had.
+    Raises UserError if the file is not in the cache and cannot be downloaded.
     """
     try:
         return _get(name, address, folder)
@@ -62,10 +65,11 @@ def fetch(name, address, folder):
 def _get(name, address, folder):
     from common.backend import keras
 
-    # Keras sets no time limit, and a silent firewall would keep us waiting for minutes.
+    # Keras sets no time limit, so a firewall that drops packets would make us wait for minutes.
     time_limit = socket.getdefaulttimeout()
     socket.setdefaulttimeout(20)
-    # Its progress bar is for a person; results have standard output to themselves.
+    # Keras prints a progress bar on standard output, which is for the results of a script. So show
+    # it on stderr, and only if a person is reading.
     progress = sys.stderr if sys.stderr and sys.stderr.isatty() else io.StringIO()
     try:
         with contextlib.redirect_stdout(progress):

@@ -1,15 +1,15 @@
-"""Photos with label maps, in a folder or in a zip file: the CMP facades, or pairs of one's own.
+"""Photos with label maps in a folder or zip file: the CMP facades, or the user's own photos.
 
-Three ways of naming the files are known, in any mixture of upper and lower case:
+The files must be named in one of three ways, in upper or lower case:
 
-    NAME.jpg and NAME.png                         side by side, as the CMP base set
-    N_images.jpg and N_segmentation_labels.bmp    as the keras.io document on GauGAN
-    train_img/NAME.jpg and train_label/NAME.png   as SPADE; other beginnings than train_ will do
+    NAME.jpg and NAME.png                         in the same folder, like the CMP base set
+    N_images.jpg and N_segmentation_labels.bmp    like the GauGAN example of keras.io
+    train_img/NAME.jpg and train_label/NAME.png   like SPADE's data sets; `train_` may be missing
 
-Photos may be in any format that is read, label maps are PNG or BMP (label_map_files.py says more).
-A file classes.txt may name the classes, one in each line, in the order of their numbers. A file
-colours.txt says by which colours they are known: `name red green blue` in each line, or the
-numbers first. Other files are ignored.
+Photos may be in any format that `pictures` reads; label maps are PNG or BMP (see label_map_files).
+A file classes.txt may name the classes, one per line, in the order of their numbers. If the classes
+are marked by colours, a file colours.txt lists them: `name red green blue` or `red green blue name`
+in each line. Other files are ignored.
 """
 
 import re
@@ -22,7 +22,7 @@ from common.data.cmp_classes import COLOURS as CMP_COLOURS
 from common.data.reading import (
     expand,
     naming,
-    natural,
+    natural_key,
     open_files,
     read_bytes,
     reporting,
@@ -32,7 +32,7 @@ from common.data.reading import (
 import numpy as np
 
 _PHOTO = r"\.(?:jpe?g|jfif|webp|tiff?|gif|avif)"
-_ANY = r"\.(?:jpe?g|jfif|webp|tiff?|gif|avif|png|bmp)"  # no map may be a JPEG, but it is told why
+_ANY = r"\.(?:jpe?g|jfif|webp|tiff?|gif|avif|png|bmp)"  # a JPEG label map is refused later
 _NAMINGS = (
     (f"(.+?)_images{_ANY}", f"(.+?)_segmentation_labels{_ANY}"),
     (
@@ -49,12 +49,13 @@ _COLOUR_LINE = (rf"{_NAME}[\s,:;]+{_COLOUR}", rf"{_COLOUR}[\s,:;]+{_NAME}")
 def read(source, first=None):
     """Read all photos and label maps of a zip file or folder.
 
-    `first` is 0 or 1, the number of the first class in maps that are read by their numbers, or None
-    to find out. Large photos are scaled down as they are read, and their maps with them.
+    Large photos and their label maps are scaled down. `first` is 0 or 1, the number that stands for
+    the first class in maps whose pixels are class numbers; None to guess it from the numbers.
 
-    Returns photos, a list of uint8 (H, W, 3); layouts, a list of uint8 (H, W) with classes 0 to
-    K - 1; their names; `label_map_files.Classes`; and a list of what was assumed. Raises UserError,
-    which names the file, if anything is wrong with them.
+    Returns photos, a list of uint8 (H, W, 3); layouts (label maps), a list of uint8 (H, W) with
+    classes 0 to K - 1; their names; `label_map_files.Classes`; and a list of the assumptions that
+    were made. Raises UserError, which names the file, if a file is missing or damaged, or if a
+    photo and its label map do not match.
     """
     path = expand(source)
     with reporting(path):
@@ -73,38 +74,43 @@ def read(source, first=None):
 
 
 def read_layout(path, class_names, colours=None, first=None):
-    """Read one label map for a generator that knows these classes.
+    """Read one label map for a generator.
 
-    `colours` are those of the classes, (K, 3), or None; `first` is as in `read`.
+    Args:
+        path: the path of a PNG or BMP.
+        class_names: the names of the K classes of the generator.
+        colours: the colours of these classes, (K, 3), or None.
+        first: see `read`.
 
-    Returns uint8 (H, W), classes 0 to K - 1, and a list of what was assumed. Raises UserError.
+    Returns uint8 (H, W), classes 0 to K - 1, and a list of the assumptions that were made. Raises
+    UserError if the file cannot be read, or has other classes.
     """
     path = expand(path)
     with reporting(path):
         label_map, _ = label_map_files.decode(read_bytes(path))
     if all(map(str.isdecimal, class_names)) and label_map_files.looks_like(label_map, CMP_COLOURS):
-        colours = CMP_COLOURS[: len(class_names)]  # classes without names may be the CMP's first
+        colours = CMP_COLOURS[: len(class_names)]  # they may be the CMP's first
     is_near = colours is not None and label_map_files.looks_like(label_map, colours)
     try:
         (layout,), classes, assumed = label_map_files.to_classes(
             {path: label_map}, tuple(class_names), colours, first, strict=is_near and first is None
         )
         if len(classes.names) > len(class_names):
-            raise ValueError(f"{path}: label {label_map_files.NONE} is none of the classes")
+            raise ValueError(f"{path}: label {label_map_files.NO_CLASS} is none of the classes")
     except ValueError as problem:
         raise UserError(f"cannot read {problem}") from None
     return layout, assumed
 
 
 def read_photo(path):
-    """Read one photo, upright: uint8 (H, W, 3). Raises UserError if that cannot be done."""
+    """Read one photo, turned upright: uint8 (H, W, 3). Raises UserError if it cannot be read."""
     path = expand(path)
     with reporting(path):
         return pictures.read_photo(read_bytes(path))[0]
 
 
 def _pair(files):
-    """Photos and their label maps: (name, photo file, label file) each."""
+    """Find the pairs of photos and label maps. Returns a list of (name, photo file, map file)."""
     for naming_of_photos, naming_of_maps in _NAMINGS:
         photos, maps = _find(files, naming_of_photos), _find(files, naming_of_maps)
         if photos and maps:
@@ -123,7 +129,7 @@ def _pair(files):
     for key, file in maps.items():
         if key not in photos:
             raise ValueError(f"the label map {file} has no photo")
-    ordered = sorted(photos, key=lambda key: natural(photos[key]))
+    ordered = sorted(photos, key=lambda key: natural_key(photos[key]))
     return [(_name(photos[key]), photos[key], maps[key]) for key in ordered]
 
 
@@ -132,13 +138,16 @@ def _name(photo_file):
 
 
 def _is_training(key):
-    """Whether a file is in the training part of a set in SPADE's layout, train_img/ or the like."""
+    """Whether a file is in the training part of a data set in folders such as train_img/."""
     folders = "/".join([*key[:-1], str(PurePosixPath(key[-1]).parent)])
     return len(key) > 1 and not {"train", "training"}.isdisjoint(re.split("[/_]", folders))
 
 
 def _find(files, pattern):
-    """The files that have such a name, each by the parts of it that its pair has, too."""
+    """Find the files whose names match a pattern.
+
+    Returns a dict. Its keys are the matched groups, which a photo and its label map have in common.
+    """
     found = {}
     for file in files:
         comparable = unicodedata.normalize("NFC", file).casefold()
@@ -160,14 +169,14 @@ def _read_pairs(pairs, read_file):
                 raise ValueError(f"it is {width} x {height}, its photo {size[0]} x {size[1]}")
         photos.append(photo)
         n_bytes += photo.nbytes + photo.nbytes // 3
-        if number >= 10:  # by then it shows what all will take
+        if number >= 10:  # enough to estimate the memory for the others
             rest = n_bytes * (len(pairs) - number) // number
             memory.check(rest, f"the rest of {len(pairs):,} photos and label maps")
     return photos, label_maps
 
 
 def _classes_in(files):
-    """Names and colours (K, 3) of one's own classes; None for what no file says."""
+    """Read the names of the classes and their colours, (K, 3). Each is None if no file lists it."""
     for name in sorted(files.names, key=lambda name: name.count("/")):
         kind = PurePosixPath(name.casefold()).name
         if kind in ("colours.txt", "colors.txt"):
@@ -183,8 +192,8 @@ def _classes_in(files):
 def _lines(content):
     lines = [line.strip() for line in content.decode("utf-8-sig").splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
-    if not 0 < len(lines) < label_map_files.NONE:
-        raise ValueError(f"it has {len(lines)} lines, where 1 to 254 classes are possible")
+    if not 0 < len(lines) < label_map_files.NO_CLASS:
+        raise ValueError(f"it lists {len(lines)} classes, but there must be 1 to 254")
     return lines
 
 
@@ -194,9 +203,11 @@ def _colours(lines):
         match = re.fullmatch(_COLOUR_LINE[0], line) or re.fullmatch(_COLOUR_LINE[1], line)
         colour = [int(match[channel]) for channel in ("red", "green", "blue")] if match else [256]
         if max(colour) > 255:
-            raise ValueError(f"the line {line[:50]!r} is not: name red green blue")
+            raise ValueError(f"the line {line[:50]!r} does not have the form: name red green blue")
         if colour in colours:
-            raise ValueError(f"{names[colours.index(colour)]} and {match['name']} have one colour")
+            raise ValueError(
+                f"{names[colours.index(colour)]} and {match['name']} have the same colour"
+            )
         names.append(match["name"])
         colours.append(colour)
     return tuple(names), np.array(colours, "uint8")

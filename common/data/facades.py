@@ -1,15 +1,15 @@
-"""Building facades: photos, each with a label map of twelve classes (a layout), or of your own.
+"""Photos of building facades with label maps (layouts) of twelve classes, or your own photos.
 
-    python -m common.data facades               # what is in it, and a picture of the first few
+    python -m common.data facades               # prints the classes, draws the first facades
     python -m common.data facades --data drawn
 
-A source is one of
-    auto      the CMP base set from Keras's cache, or downloaded into it, or else drawn facades
-              with a notice
-    full      the CMP base set from Keras's cache, or downloaded into it, or else an error
-    drawn     facades drawn by common/data/drawn_facades; never the network
+The source of the photos is one of
+    auto      the CMP base set from Keras's cache, or downloaded into it; if that fails, drawn
+              facades, with a notice
+    full      the same, but an error if that fails
+    drawn     facades drawn by common/data/drawn_facades; the network is not used
     a path    the CMP archive, or a folder or zip file of any photos with label maps
-              (common/data/facade_files.py says how they are named)
+              (common/data/facade_files.py says how the files must be named)
 
 The CMP set is by Radim Tyleček and Radim Šára ("Spatial Pattern Templates for Recognition of
 Objects with Regular Structure", GCPR 2013): 378 photos, straightened, up to 1024 pixels wide.
@@ -39,10 +39,17 @@ _DOWNLOADS = "https://cmp.felk.cvut.cz/~tylecr1/facade/"
 
 
 class Facades(NamedTuple):
-    """Photos uint8 (H, W, 3), layouts uint8 (H, W) with classes 0 to K - 1, names; the source.
+    """Photos with label maps.
 
-    Then the names of the K classes and their colours, uint8 (K, 3); and by which number in the
-    files the first class goes, 0 or 1, or None where colours or nothing had to be read.
+    Attributes:
+        images: photos, uint8 (H, W, 3).
+        layouts: their label maps, uint8 (H, W), with classes 0 to K - 1.
+        names: a name for each photo.
+        source: what was given to `load_facades`, or "drawn" if "auto" has found no other.
+        class_names: the names of the K classes.
+        colours: uint8 (K, 3), the colour in which a class is shown.
+        numbered_from: 0 or 1, the number of the first class in the files; None if the label maps
+            were read by their colours, or were not read from files.
     """
 
     images: list
@@ -54,20 +61,20 @@ class Facades(NamedTuple):
     numbered_from: int | None = None
 
     def first(self, n):
-        """The first n facades, or all of them where n is None."""
+        """The first n facades; all of them if n is None."""
         return self.chosen(range(len(self.images))[:n])
 
     def limited(self, count, seed):
-        """The same with `count` of the facades, chosen by a seed; None, or too many, for all."""
+        """`Facades` with `count` of them, chosen at random; with all of them if `count` is None."""
         return self.chosen(datasets.choose(len(self.images), count, seed))
 
     def chosen(self, indices):
-        """The facades that have these numbers."""
+        """`Facades` with only those at these indices."""
         images, layouts, names = ([values[i] for i in indices] for values in self[:3])
         return self._replace(images=images, layouts=layouts, names=tuple(names))
 
     def sha256(self):
-        """A digest of all pixels and labels, in hexadecimal digits."""
+        """The SHA-256 of photos and layouts, hexadecimal: equal if two sets are the same."""
         digest = hashlib.sha256()
         for array in (*self.images, *self.layouts):
             digest.update(repr(array.shape).encode())
@@ -76,10 +83,10 @@ class Facades(NamedTuple):
 
 
 def load_facades(source="auto", first=None):
-    """All facades of a source, in their own sizes, unless those are large.
+    """Load all facades of a source. They keep their sizes, but large ones are scaled down.
 
-    `first` is 0 or 1, the number of the first class in label maps of one's own that are read by
-    their numbers; None to find out, with a notice where it cannot be known.
+    `first` is 0 or 1, the number that stands for the first class in the user's own label maps, if
+    their pixels are class numbers. None to guess it, with a notice if the guess is uncertain.
 
     Returns `Facades`. Raises UserError, which names the file, if something is missing or damaged.
     """
@@ -108,17 +115,19 @@ def _read(path, source, first):
 
 
 def read_layout(path, class_names=CLASS_NAMES, first=None, colours=None):
-    """Read one label map: its classes by the colours where these are known, else by numbers.
+    """Read one label map. Its classes are marked by known colours, or else by numbers.
 
     Args:
-        path: of a PNG or BMP (common/data/label_map_files.py says which).
-        class_names: of the generator that it is for.
-        first: 0 or 1, the number of the first class; None to find out, with a notice where it
-            cannot be known: a map without any 0 is taken to be numbered from 1, as the CMP's, all
-            of which hold background.
-        colours: of the classes, uint8 (K, 3); None for the CMP's, if the classes are.
+        path: the path of a PNG or BMP (see common/data/label_map_files.py).
+        class_names: the names of the K classes of the generator.
+        first: 0 or 1, the number that stands for the first class. None to guess it, with a notice
+            if the guess is uncertain: if a map holds no 0, its first class is taken to be 1. (The
+            CMP's maps are numbered from 1.)
+        colours: the colours of the classes, uint8 (K, 3). None for the colours of the CMP set if
+            its classes are given, else for no known colours.
 
-    Returns uint8 (H, W), classes 0 to K - 1. Raises UserError.
+    Returns uint8 (H, W), classes 0 to K - 1. Raises UserError if the file cannot be read, or has
+    other classes.
     """
     if colours is None and tuple(class_names) == CLASS_NAMES:
         colours = cmp_classes.COLOURS
@@ -129,9 +138,10 @@ def read_layout(path, class_names=CLASS_NAMES, first=None, colours=None):
 
 
 def split(facades, seed, n_batch=1):
-    """Four fifths for training and the rest for validation, by a seed and the number of facades.
+    """Split facades at random into four fifths for training and the rest for validation.
 
-    Returns two `Facades`. Raises UserError if those for training do not fill a batch.
+    The split depends only on the seed and the number of facades. Returns two `Facades`. Raises
+    UserError if those for training do not fill a batch of `n_batch`.
     """
     count = len(facades.images)
     check_count(count, n_batch, f"{count} facades from {facades.source}")
@@ -141,10 +151,10 @@ def split(facades, seed, n_batch=1):
 
 
 def check_count(count, n_batch, what):
-    """Raise UserError, which calls them `what`, unless four fifths of the facades fill a batch."""
+    """Raise UserError unless four fifths of `count` facades fill a batch; `what` describes them."""
     if count * 4 // 5 < n_batch:
         raise UserError(
-            f"of {what}, {count * 4 // 5} are for training: that does not fill one batch of "
+            f"of {what}, {count * 4 // 5} are for training: these do not fill one batch of "
             f"{n_batch}; give a smaller --batch-size"
         )
 
@@ -152,17 +162,17 @@ def check_count(count, n_batch, what):
 def fit(facades, image_size):
     """Scale photos and layouts so that square crops of `image_size` pixels fit into them.
 
-    A crop then shows the same piece of a facade at every size: what 256 pixels show of the
-    original. A facade that is smaller or narrower than that is scaled until it can be cropped.
+    A crop shows the same part of a facade, whatever `image_size` is: a square of 256 pixels of the
+    original photo. If the shorter side of a photo is less than 256 pixels, a crop shows all of it.
 
-    Returns `Facades`. Raises UserError if they would not fit into memory.
+    Returns `Facades`. Raises UserError if the scaled photos would not fit into memory.
     """
     sizes = [_fitted_size(layout.shape, image_size) for layout in facades.layouts]
     memory.check(
         4 * sum(height * width for height, width in sizes),
         f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,",
     )
-    # Both kinds of resampling map the corners onto the corners, so nothing shifts.
+    # Both kinds of resampling map corners to corners, so a photo and its layout stay aligned.
     images = [
         _resize(image, size, Image.Resampling.HAMMING)
         for image, size in zip(facades.images, sizes, strict=True)
@@ -189,10 +199,10 @@ def random_crops(facades, chosen, image_size, rng):
     """Cut a square at a random place out of each chosen facade.
 
     Args:
-        facades: `Facades` that fit `image_size`.
-        chosen: their indices, n of them.
+        facades: `Facades` that `fit` has scaled for `image_size`.
+        chosen: the indices of n facades.
         image_size: height and width of a crop, pixels.
-        rng: numpy Generator.
+        rng: a numpy Generator.
 
     Returns photos uint8 (n, image_size, image_size, 3), layouts uint8 (n, image_size, image_size).
     """
@@ -204,7 +214,7 @@ def random_crops(facades, chosen, image_size, rng):
 
 
 def centre_crops(facades, image_size):
-    """Cut a square out of the middle of each facade; the result is that of `random_crops`."""
+    """Cut a square out of the middle of each facade. Returns arrays like `random_crops`."""
     corners = [[(side - image_size) // 2 for side in layout.shape] for layout in facades.layouts]
     return _crops(facades, range(len(corners)), corners, image_size)
 
@@ -219,20 +229,20 @@ def _crops(facades, chosen, corners, image_size):
 
 
 def one_hot(layouts, n_classes=N_CLASSES):
-    """A channel for each class: float32 (..., K) of integers 0 to K - 1."""
+    """Encode integers 0 to K - 1, with one channel for each class: float32 (..., K)."""
     return np.eye(n_classes, dtype="float32")[layouts]
 
 
 def colours(layouts, palette=cmp_classes.COLOURS):
-    """Layouts in colours: uint8 (..., 3) of integers 0 to K - 1; the palette is (K, 3)."""
+    """Replace class numbers 0 to K - 1 by the colours of a palette (K, 3): uint8 (..., 3)."""
     return np.asarray(palette, "uint8")[layouts]
 
 
 def to_inputs(photos, layouts, palette=PALETTE):
-    """Scale photos uint8 (n, H, W, 3), and encode label maps, integers (n, H, W), for networks.
+    """Convert photos uint8 (n, H, W, 3) and label maps, integers (n, H, W), to inputs of networks.
 
-    `palette` has the colour of each class, uint8 (classes, 3). Returns photos and label maps in
-    colours, both in [-1, 1], and label maps one-hot; all float32.
+    `palette` has the colour of each class, uint8 (K, 3). Returns three float32 arrays: photos in
+    [-1, 1], label maps in colours in [-1, 1], and one-hot label maps.
     """
     pictures = photos, colours(layouts, palette)
     images = [(pixels.astype("float32") - 127.5) / 127.5 for pixels in pictures]
@@ -240,7 +250,7 @@ def to_inputs(photos, layouts, palette=PALETTE):
 
 
 def side_by_side(facades, height=200, columns=3, gap=4):
-    """Each layout in colours and its photo beside it, one picture: uint8 (H, W, 3) on white."""
+    """A picture of each layout in colours with its photo to the right of it: uint8 (H, W, 3)."""
     pairs = []
     for image, layout in zip(facades.images, facades.layouts, strict=True):
         size = (height, max(1, round(height * layout.shape[1] / layout.shape[0])))

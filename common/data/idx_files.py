@@ -5,50 +5,54 @@ import math
 import re
 
 from common.data import memory
-from common.data.reading import MissingPart, is_left_behind, naming
+from common.data.reading import MissingPart, is_hidden, naming
 
 import numpy as np
 
-# As train-images-idx3-ubyte.gz, or train-images.idx3-ubyte, as some programs unpack it.
+# Such as train-images-idx3-ubyte.gz; some programs unpack it as train-images.idx3-ubyte.
 _NAME = re.compile(r"(.*?)(images|labels)[-._]idx\d[-._]ubyte(\.gz)?", re.IGNORECASE)
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
 
 
 def is_idx(path):
-    """Whether a path is that of an IDX file, or of a folder that holds some."""
+    """Whether a path is the path of an IDX file, or of a folder that holds IDX files."""
     return bool(find(path)) if path.is_dir() else bool(_NAME.fullmatch(path.name))
 
 
 def find(folder):
-    """The IDX files in a folder and the folders in it, by (beginning of the name, kind)."""
+    """Find the IDX files in a folder and in the folders inside it.
+
+    Returns a dict by the beginning of the name, such as `train-`, and `images` or `labels`.
+    """
     found = {}
-    outer = sorted(path for path in folder.iterdir() if not is_left_behind(path.name))
+    outer = sorted(path for path in folder.iterdir() if not is_hidden(path.name))
     inner = [file for path in outer if path.is_dir() for file in sorted(path.iterdir())]
     for path in [*outer, *inner]:
         match = _NAME.fullmatch(path.name)
         if match and path.is_file():
-            # A plain file sorts before one that ends in .gz, and is the one to take.
+            # A plain file sorts before the same file with .gz, and is preferred.
             found.setdefault((match[1].casefold(), match[2].casefold()), path)
     return found
 
 
 def read_part(path, part):
-    """Images, labels or None, and no class names, of a folder of IDX files, or of one of the files.
+    """Read one part of a data set of IDX files.
 
-    `part` is "train" or "test". Raises MissingPart if there are no images of that part, and
-    ValueError if they are damaged.
+    `path` is the folder of the files, or one of the files; `part` is "train" or "test". Returns
+    images, labels (or None), and (), since IDX files hold no class names. Raises MissingPart if
+    there are no images of that part, and ValueError if the files are damaged.
     """
     if path.is_file():
         beginning = _NAME.fullmatch(path.name)[1].casefold()
         found = find(path.parent)
-        if len(found) < 2:  # each may be in a folder of its own
+        if len(found) < 2:  # images and labels may be in two folders
             found = find(path.parent.parent) | found
-        if part != "train":  # what is named is all that is read
+        if part != "train":  # a single file is read as the training part, whatever its name
             raise MissingPart(path)
     else:
         found = find(path)
         beginnings = sorted(
-            {one for one, kind in found if any(name in one for name in _PARTS[part])}
+            {start for start, _ in found if any(name in start for name in _PARTS[part])}
         )
         if not beginnings:
             raise MissingPart(f"it holds no {_PARTS[part][0]}-images-idx3-ubyte, plain or .gz")
@@ -65,7 +69,8 @@ def read_part(path, part):
 def _read(path, dimensions):
     with naming(path.name), _open(path) as file:
         start = file.read(4)
-        # Two zero bytes, 8 for unsigned bytes, the number of dimensions; then each dimension.
+        # An IDX file begins with two zero bytes, an 8 for "unsigned bytes", and the number of
+        # dimensions. The size of each dimension follows, in four bytes.
         if len(start) < 4 or start[:3] != bytes((0, 0, 8)) or start[3] not in dimensions:
             wanted = " or ".join(map(str, dimensions))
             raise ValueError(f"it is not an IDX file of bytes in {wanted} dimensions")
@@ -74,8 +79,8 @@ def _read(path, dimensions):
             raise ValueError("it ends within its header")
         shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
         size = math.prod(shape)
-        if size > (most_bytes := memory.available()):
-            raise ValueError(f"it claims to be {shape}, more than {most_bytes} bytes")
+        if size > (max_bytes := memory.available()):
+            raise ValueError(f"it claims to be {shape}, more than the free {max_bytes} bytes")
         content = file.read(size)
         if len(content) < size or file.read(1):
             raise ValueError(f"it does not hold the {size} values that its header promises")
@@ -83,7 +88,7 @@ def _read(path, dimensions):
 
 
 def _open(path):
-    """Open a file that may be gzipped: its name does not always say so."""
+    """Open a file that may be gzipped, whatever its name ends in."""
     with open(path, "rb") as file:
         is_zipped = file.read(2) == b"\x1f\x8b"
     return gzip.open(path) if is_zipped else open(path, "rb")

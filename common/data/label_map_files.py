@@ -1,14 +1,15 @@
-"""Label maps from files: the class of each pixel, by its number or by its colour.
+"""Reading label maps, in which a number or a colour marks the class of each pixel.
 
-A map is a PNG or BMP, of one of three kinds:
+A label map is a PNG or BMP of one of three kinds:
 
-- grey, its shades the numbers of the classes;
-- with a palette, its entries the numbers of the classes;
-- in colours only (RGB), if each class has one.
+- grey: the grey value of a pixel is the number of its class;
+- with a palette: the index of a pixel in the palette is the number of its class;
+- RGB: each class has a colour, which must be known.
 
-Editors and optimisers renumber palettes, so where the colours are known, they decide: those of the
-CMP facades (cmp_classes.py), or those in a file `colours.txt` of one's own. Classes are numbered
-from 0, or from 1 as the CMP's; 255 stands for none.
+Image editors and optimisers renumber palettes. So if the colours of the classes are known, the
+colours are read and not the numbers. Known are the colours of the CMP facades (cmp_classes.py), and
+those in the user's own file `colours.txt`. Classes are numbered from 0, or from 1 as in the CMP
+set. A pixel of 255 belongs to no class.
 """
 
 from typing import NamedTuple
@@ -19,54 +20,55 @@ from common.data.reading import listed
 import numpy as np
 from PIL import Image
 
-NONE = 255  # the number of what has no class, in many data sets
-CLOSE = 8  # so far may a colour, in each channel, be from the one that is meant
-MAX_SPARSE = 16  # numbers may have gaps up to here, without names for the classes
+NO_CLASS = 255  # in many data sets the number of pixels that belong to no class
+MAX_COLOUR_DISTANCE = 8  # in each channel, between a colour in a file and that of the class
+MAX_SPARSE = 16  # with more unnamed classes, at least a quarter of the numbers must occur
 
 _HINT = (
     "if classes of your own have colours, write a file colours.txt beside the maps, with a line "
     "for each: name red green blue"
 )
 _GREYS = np.repeat(np.arange(256, dtype="uint8")[:, np.newaxis], 3, axis=1)
-# PIL spreads 2- and 4-bit greys over 0 to 255, where the numbers are classes.
-_SPREAD = {"L;2": 85, "L;4": 17}
+# PIL multiplies greys of 2 and 4 bits by these factors. Dividing gives the class numbers again.
+_GREY_STEPS = {"L;2": 85, "L;4": 17}
 
 
 class LabelMap(NamedTuple):
-    """What a file holds: values uint8 (H, W), and colours uint8 (256, 3), one for each value."""
+    """The content of a file: values uint8 (H, W), and the colour of each value, uint8 (256, 3)."""
 
     values: np.ndarray
     colours: np.ndarray
-    is_numbered: bool  # else the values are no more than rows of `colours`
+    is_numbered: bool  # False for RGB: the values are not class numbers, only rows of `colours`
 
     def found(self):
-        """The values that occur, in order."""
+        """The values that occur, sorted."""
         return np.flatnonzero(np.bincount(self.values.ravel()))
 
     def is_coloured(self):
-        """Whether the pixels show more than greys."""
+        """Whether any pixel has a colour other than grey."""
         return bool(np.ptp(self.colours[self.found()], axis=1).any())
 
 
 class Classes(NamedTuple):
-    """What label maps stand for: names of the K classes, their colours uint8 (K, 3)."""
+    """The names of the K classes of label maps, and their colours, uint8 (K, 3)."""
 
     names: tuple
     colours: np.ndarray
-    numbered_from: int | None  # 0 or 1; None if all maps were read by their colours
+    numbered_from: int | None  # number of the first class, 0 or 1; None if only colours were read
 
 
 def decode(content):
-    """The `LabelMap` of a file's bytes, scaled down as a photo would be, and its size before.
+    """Decode a label map. If it is large, it is scaled down like a photo of the same size.
 
-    Raises ValueError if they are none.
+    `content` is the bytes of the file. Returns a `LabelMap`, and the size (width, height) before
+    scaling. Raises ValueError if the bytes are not a label map.
     """
     if content.startswith(b"\xff\xd8"):
         raise ValueError(
             "it is a JPEG, whose compression invents values between the classes: save it as a PNG"
         )
     with pictures.opened(content, ("PNG", "BMP")) as image:
-        spread = _SPREAD.get(image.tile[0][3], 1) if image.tile else 1
+        spread = _GREY_STEPS.get(image.tile[0][3], 1) if image.tile else 1
         image = pictures.upright(image)
         size = image.size
         image = image.resize(pictures.scaled_down(size), Image.Resampling.NEAREST)
@@ -79,7 +81,7 @@ def _label_map(image, spread):
     if image.mode == "RGB":
         return _coloured(image)
     if image.mode not in ("1", "L", "P", "I", "I;16"):
-        raise ValueError(f"it is {image.mode}: a label map is grey, RGB, or has a palette")
+        raise ValueError(f"its mode is {image.mode}: a label map is grey, RGB, or has a palette")
     values = np.asarray(image) // spread if spread > 1 else np.asarray(image)
     if values.max() > 255 or values.min() < 0:
         raise ValueError(f"its values are {listed(np.unique(values).tolist())}: more than 255")
@@ -91,7 +93,7 @@ def _label_map(image, spread):
     palette[: len(entries)] = entries
     label_map = LabelMap(values, palette, True)
     if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
-        # Too dark to be looked at: shades that are numbers, to which a palette was added.
+        # The greys in the palette are so dark that they must be class numbers.
         return LabelMap(palette[values][..., 0], _GREYS, True)
     return label_map
 
@@ -110,26 +112,27 @@ def _coloured(image):
     weights = np.array([1 << 16, 1 << 8, 1])
     known, pixels = colours[: len(counted)] @ weights, np.asarray(image).reshape(-1, 3)
     values = np.empty(len(pixels), np.uint8)
-    for start in range(0, len(pixels), 1 << 20):  # at a time, as it takes much memory
+    for start in range(0, len(pixels), 1 << 20):  # in parts, to save memory
         part = slice(start, start + (1 << 20))
         values[part] = np.searchsorted(known, pixels[part] @ weights)
     return LabelMap(values.reshape(image.height, image.width), colours, False)
 
 
 def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
-    """Read the classes of label maps that belong together.
+    """Find the class of each pixel in the label maps of a data set.
 
     Args:
-        label_maps: a dict of `LabelMap` by the name of the file.
-        names: of the classes; None if they are not known.
-        colours: of the classes, (K, 3); None if they are not known, and then maps may still be in
-            the CMP's.
-        first: 0 or 1, the number of the first class in maps that are read by their numbers; None
-            to find out: maps without any 0 are taken to be numbered from 1.
-        strict: whether a map in other colours than these is refused, even if it has numbers.
+        label_maps: a dict of `LabelMap`s by file name.
+        names: the names of the classes; None if they are not known.
+        colours: the colours of the classes, (K, 3); None if they are not known. Then the colours
+            of the CMP set are tried.
+        first: 0 or 1, the number that stands for the first class, in maps that are read by their
+            numbers. None to guess it: if no map holds a 0, the first class is taken to be 1.
+        strict: whether a map with any other colour is refused. If False, it is read by its numbers
+            if it has numbers.
 
-    Returns the classes of pixels, a list of uint8 (H, W); `Classes`; and a list of what was
-    assumed. Raises ValueError, which names the file, if they cannot be known.
+    Returns the classes of the pixels, a list of uint8 (H, W); `Classes`; and a list of the
+    assumptions that were made. Raises ValueError, which names the file, if a class is unknown.
     """
     are_given = colours is not None
     if not are_given and (names is None or len(names) == len(cmp_classes.CLASS_NAMES)):
@@ -142,46 +145,50 @@ def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
     for file, one in numbered.items():
         if one.is_coloured() and (strict or not one.is_numbered):
             hint = "" if are_given else f"; {_HINT}"
-            raise ValueError(f"{file}: {_foreign_colour(one, colours)}{hint}")
+            raise ValueError(f"{file}: {_unknown_colour(one, colours)}{hint}")
     assumed = []
     if numbered:
         if first is None:
             _check_palettes(numbered)
         names, first = _number(numbered, names, first, assumed)
     table = (np.arange(256) - (first or 0)) % 256
-    table[NONE] = names.index("none") if "none" in names else table[NONE]
+    table[NO_CLASS] = names.index("none") if "none" in names else table[NO_CLASS]
     layouts = [
         tables.get(file, table).astype("uint8")[one.values] for file, one in label_maps.items()
     ]
     if colours is None:
         colours = _palette(names, numbered.values(), first)
-    return layouts, Classes(names, separated(len(names), colours), first), assumed
+    return layouts, Classes(names, distinct_colours(len(names), colours), first), assumed
 
 
 def looks_like(label_map, colours):
-    """Whether a map is in these colours, though perhaps in a few others, too."""
+    """Whether most colours of a map are among `colours`, so that the others may be mistakes."""
     rows = _rows(label_map.colours[label_map.found()], colours)
-    # Pure red, yellow, cyan and blue are in many palettes.
+    # Pure red, yellow, cyan and blue are in many palettes. So one mixed colour is required.
     is_mixed = (np.asarray(colours) % 255 > 0).any(axis=1)
     known = rows[rows >= 0]
     return 2 * len(known) > len(rows) and bool(is_mixed[known].any())
 
 
-def _rows(some, colours, close=CLOSE):
-    """For each of `some`, uint8 (n, 3), the row of `colours` that it is, or -1."""
+def _rows(some, colours, close=MAX_COLOUR_DISTANCE):
+    """For each colour in `some`, uint8 (n, 3), the index of the same one in `colours`, or -1.
+
+    Two colours count as the same if no channel differs by more than `close`.
+    """
     distances = np.abs(some[:, np.newaxis].astype(int) - colours).max(axis=2)
     return np.where(distances.min(axis=1) <= close, distances.argmin(axis=1), -1)
 
 
 def _tables(label_maps, colours):
-    """The class of each value, (256,), for the files whose colours are all known.
+    """For each file whose colours are all known, the class of each value: a dict of (256,).
 
-    Greys may be numbers: they count as colours only where all greys of all grey maps are known.
+    A grey may also be a class number. So grey maps are read by their colours only if all greys in
+    all of them are known colours.
     """
     if colours is None:
         return {}
     tables = {
-        file: _rows(one.colours, colours, CLOSE if one.is_coloured() else 0)
+        file: _rows(one.colours, colours, MAX_COLOUR_DISTANCE if one.is_coloured() else 0)
         for file, one in label_maps.items()
     }
     known = {file for file, table in tables.items() if (table[label_maps[file].found()] >= 0).all()}
@@ -191,32 +198,38 @@ def _tables(label_maps, colours):
     return {file: tables[file] for file in known}
 
 
-def _foreign_colour(label_map, colours):
+def _unknown_colour(label_map, colours):
     found = label_map.colours[label_map.found()]
-    foreign = found if colours is None else found[_rows(found, colours) < 0]
+    unknown = found if colours is None else found[_rows(found, colours) < 0]
     known = "" if colours is None else f", which is none of the {len(colours)} known ones"
-    return f"it is in colours, such as {' '.join(map(str, foreign[0]))}{known}"
+    return f"it is in colours, such as {' '.join(map(str, unknown[0]))}{known}"
 
 
 def _check_palettes(label_maps):
-    """Raise ValueError where a number has two colours: then it hardly is the number of a class."""
-    seen = {}  # by number: a colour, and the file that has it
+    """Raise ValueError if a number has different colours in two palettes.
+
+    Then the palettes were renumbered, and the numbers are not those of classes.
+    """
+    seen = {}  # a colour and the file that it is from, by number
     for file, one in label_maps.items():
         for value in one.found().tolist() if one.colours is not _GREYS else ():
             colour, other = seen.setdefault(value, (one.colours[value], file))
-            if np.abs(colour.astype(int) - one.colours[value]).max() > CLOSE:
+            if np.abs(colour.astype(int) - one.colours[value]).max() > MAX_COLOUR_DISTANCE:
                 raise ValueError(
-                    f"{file}: its palette is not that of {other}. Where the numbers are right all "
-                    f"the same, say so by --layout-from 0 or 1; {_HINT}"
+                    f"{file}: its palette differs from that of {other}. If the numbers are right "
+                    f"nevertheless, give --layout-from 0 or 1; {_HINT}"
                 )
 
 
 def _number(label_maps, names, first, assumed):
-    """Names of the classes, and the number of the first in maps that are read by their numbers."""
+    """The names of the classes, and the number that stands for the first class.
+
+    Appends to `assumed` what had to be guessed. `label_maps` are those that are read by numbers.
+    """
     found = sorted(set().union(*(one.found().tolist() for one in label_maps.values())))
-    numbers = [number for number in found if number != NONE]
+    numbers = [number for number in found if number != NO_CLASS]
     if not numbers:
-        raise ValueError(f"{next(iter(label_maps))}: it holds no class, only {NONE}")
+        raise ValueError(f"{next(iter(label_maps))}: it holds no class, only {NO_CLASS}")
     if first is None:
         first = 0 if numbers[0] == 0 else 1
         if numbers[0] > 0 and (names is None or numbers[-1] != len(names)):
@@ -238,33 +251,33 @@ def _number(label_maps, names, first, assumed):
     for file, one in label_maps.items():
         last = first + len(names) - 1
         for value in one.found().tolist():
-            if not first <= value <= last and value != NONE:
+            if not first <= value <= last and value != NO_CLASS:
                 raise ValueError(
                     f"{file}: label {value} is not between {first} and {last}; "
                     f"its values are {listed(one.found().tolist())}"
                 )
-    if NONE in found and "none" not in names:
+    if NO_CLASS in found and "none" not in names:
         names = (*names, "none")
-        assumed.append(f"{NONE} is taken for a class of its own, none")
+        assumed.append(f"{NO_CLASS} is taken for a class of its own, none")
     return names, first
 
 
 def _palette(names, label_maps, first):
-    """Colours for the first classes: the CMP's, or those of the palette, or none."""
+    """Colours in which to show the first classes: the CMP's, those of a palette, or ()."""
     if names[:12] == cmp_classes.CLASS_NAMES:
         return cmp_classes.COLOURS
     for one in label_maps:
         if one.is_coloured():
             colours = one.colours[first : first + len(names) - ("none" in names)]
-            if (_rows(colours, colours) == range(len(colours))).all():  # none is there twice
+            if (_rows(colours, colours) == range(len(colours))).all():  # all are different
                 return colours
     return ()
 
 
-def separated(count, colours=()):
-    """`count` colours that are far from each other, uint8 (count, 3), the first of them given.
+def distinct_colours(count, colours=()):
+    """Extend the given colours to `count` colours that are easy to tell apart: uint8 (count, 3).
 
-    None of them is a grey, which might be a number.
+    No grey is added, since a grey in a label map may be a class number.
     """
     steps = np.array([0, 51, 102, 153, 204, 255, 230])
     candidates = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)

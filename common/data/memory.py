@@ -1,4 +1,4 @@
-"""How much memory there is, so that what does not fit is refused before it is read."""
+"""How much memory is free. Images that do not fit are refused before they are read."""
 
 import os
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 from common import UserError
 
 _SYSTEM = Path("/proc/meminfo")
-_CONTAINER = Path("/sys/fs/cgroup")  # its limits, where a process runs in one
-_UNKNOWN = 1 << 33
+_CONTAINER = Path("/sys/fs/cgroup")  # the limits of the container, such as Docker's
+_UNKNOWN = 1 << 33  # bytes; a guess for systems that do not tell
 
 
 def available():
-    """Bytes that this process may still take, about."""
+    """The number of bytes, roughly, that this process can still allocate."""
     try:
         lines = dict(line.split(":") for line in _SYSTEM.read_text().splitlines())
         free = int(lines["MemAvailable"].split()[0]) * 1024
@@ -30,7 +30,7 @@ def available():
 
 
 def check(n_bytes, what):
-    """Raise UserError, which calls it `what`, if so many bytes are not to be had."""
+    """Raise UserError if `n_bytes` are not free. `what` says in its text what they are for."""
     free = available()
     if n_bytes > free:
         raise UserError(

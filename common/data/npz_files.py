@@ -1,4 +1,4 @@
-"""Reading arrays from .npz files that nobody vouches for."""
+"""Reading arrays from .npz files that cannot be trusted."""
 
 import math
 import zipfile
@@ -8,7 +8,7 @@ from common.data.reading import MissingPart, check_directory_size, listed
 
 import numpy as np
 
-# What people call images and labels, of the training part and of the test part.
+# Usual names of the arrays of images and of labels, in the training part and in the test part.
 NAMES = {
     "train": (
         ("x_train", "y_train"),
@@ -24,7 +24,7 @@ _CLASS_NAMES = ("class_names", "label_names", "classes")
 
 
 def is_npz(path):
-    """Whether a file is a zip file of arrays, whatever its name."""
+    """Whether a zip file holds arrays and nothing else, whatever its name ends in."""
     check_directory_size(path)
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
@@ -32,10 +32,11 @@ def is_npz(path):
 
 
 def read_part(path, part):
-    """Images, labels or None, and class names if there are any, as they are in an .npz file.
+    """Read one part of the data set in an .npz file.
 
-    `part` is "train" or "test". Raises MissingPart if it holds no images of that part, and
-    ValueError if it is damaged.
+    `part` is "train" or "test". Returns the arrays of images and of labels as they are in the file
+    (None if there are no labels), and the class names, () if there are none. Raises MissingPart if
+    the file holds no images of that part, and ValueError if it is damaged.
     """
     with zipfile.ZipFile(path) as archive:
         names = {
@@ -55,19 +56,19 @@ def read_part(path, part):
 
 
 def _texts(names):
-    """Names as an array of texts or bytes has them; numbers are no names."""
+    """Class names as a tuple of texts; () if the array holds numbers, which are not names."""
     names = names.ravel().tolist() if names.dtype.kind in "US" else ()
     return tuple(name.decode() if isinstance(name, bytes) else name for name in names)
 
 
-def read_array(archive, name, most_bytes=None):
+def read_array(archive, name, max_bytes=None):
     """Read the array `name` from an open `zipfile.ZipFile`.
 
-    What the array's header promises is checked before anything is allocated or unpacked for it,
-    and there is no pickle.
+    The size in the header of the array is checked before memory is allocated. Nothing is unpickled,
+    since a pickle can run any code.
 
-    Raises ValueError if there is none, or it is damaged, of Python objects, or greater than
-    `most_bytes`, by default the memory that is free.
+    Raises ValueError if there is no such array, if it is damaged, if it holds Python objects, or if
+    it is larger than `max_bytes` (by default the free memory).
     """
     member = f"{name}.npy"
     if member not in archive.namelist():
@@ -85,9 +86,9 @@ def read_array(archive, name, most_bytes=None):
         raise ValueError(
             f"{name} holds Python objects, which are not read: save an array of numbers"
         )
-    most_bytes = memory.available() if most_bytes is None else most_bytes
-    if math.prod(shape) * dtype.itemsize > most_bytes:
-        raise ValueError(f"{name} claims to be {shape}, more than {most_bytes} bytes")
+    max_bytes = memory.available() if max_bytes is None else max_bytes
+    if math.prod(shape) * dtype.itemsize > max_bytes:
+        raise ValueError(f"{name} claims to be {shape}, more than {max_bytes} bytes")
     if math.prod(shape) * dtype.itemsize != held:
         raise ValueError(f"{name} does not hold the {shape} values that its header promises")
     with archive.open(member) as file:

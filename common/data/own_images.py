@@ -1,12 +1,14 @@
-"""Images of one's own, in whatever files they are, with their labels.
+"""The user's own images with their labels, in one of these formats:
 
     a folder    with a folder of pictures for each class, in any format that Pillow reads, or a zip
                 file of such a folder (common/data/class_folders.py)
-    an .npz     arrays x_train and y_train, or images and labels (common/data/npz_files.py)
-    IDX files   as MNIST's, plain or gzipped: a folder with both, or one of them
-    a .csv      label,pixel0,pixel1,... (common/data/csv_files.py)
+    .npz        with arrays x_train and y_train, or images and labels (common/data/npz_files.py)
+    IDX files   the format of MNIST, plain or gzipped: the folder of the files for images and
+                labels, or the path of one of the two
+    .csv        with lines label,pixel0,pixel1,... (common/data/csv_files.py)
 
-Images become squares of bytes in grey or colour. Labels may be integers, names, or one-hot rows.
+The images are cut to squares, grey or in colour, of 8 bits per channel. Labels may be integers,
+names, or one-hot rows.
 """
 
 import contextlib
@@ -22,21 +24,23 @@ _FORMATS = (
     "an .npz file, IDX files (plain or .gz), a .csv file, or a folder or .zip with a folder of "
     "pictures for each class"
 )
-_DARK = 64  # of 255
+_DARK = 64  # if no pixel of any image is brighter, of 255, a warning is printed
 
 
 def read(
-    source, parts, usual_names, image_size=None, channels=None, labels_needed=True, n_batch=None
+    source, parts, standard_names, image_size=None, channels=None, labels_needed=True, n_batch=None
 ):
-    """Read images, say what was made of them, and warn of what looks like a mistake.
+    """Read images, report how they were converted, and warn of what looks like a mistake.
 
     Args:
-        source: a path; `~` is the home folder.
-        parts: which parts of a data set to take where it has several: "train", perhaps "test".
-        usual_names: of the classes that labels 0, 1, ... of grey 28 x 28 images stand for.
-        image_size, channels, labels_needed, n_batch: as of `datasets.load_mnist`.
+        source: a path, in which `~` is the home folder.
+        parts: the parts to read if the data set is divided into parts: "train", "test" or both.
+        standard_names: the names of classes 0, 1, ... for grey images of 28 x 28 pixels with
+            numbers as labels and no names of their own.
+        image_size, channels, labels_needed, n_batch: see `datasets.load_mnist`.
 
-    Returns images uint8 (N, H, H, C), labels int32 (N,), class names. Raises UserError.
+    Returns images uint8 (N, H, H, C), labels int32 (N,), and the class names. Raises UserError if
+    the images or labels cannot be read or converted.
     """
     path = expand(source)
     with reporting(path):
@@ -52,20 +56,22 @@ def read(
             images, done = arrays.to_images(array, image_size, channels)
             has_numbers = labels is not None and labels.dtype.kind in "buif"
             if not known_names and has_numbers and array[0].size == 28 * 28:
-                known_names = usual_names
+                known_names = standard_names
         if labels is None and labels_needed:
             raise ValueError("it holds images and no labels")
         if labels is None:
             labels, class_names = np.zeros(len(images), "int32"), ()
         else:
             labels, class_names = arrays.to_classes(labels, len(images), known_names)
-            if known_names == usual_names and set(class_names) < set(usual_names):
-                done.append(f"the other {len(usual_names) - len(class_names)} classes do not occur")
-    if len(images) < (n_batch or 0):  # which is an error, and that is one line
+            if known_names == standard_names and set(class_names) < set(standard_names):
+                done.append(
+                    f"the other {len(standard_names) - len(class_names)} classes do not occur"
+                )
+    if len(images) < (n_batch or 0):  # the caller will report this error, and that is enough
         return images, labels, class_names
-    if done or class_names != usual_names:
+    if done or class_names != standard_names:
         print(f"{source}: {_description(images, class_names, done)}", file=sys.stderr)
-    for warning in _suspicions(images, labels, class_names, n_batch or 0):
+    for warning in _warnings_about(images, labels, class_names, n_batch or 0):
         print(f"warning: {warning}", file=sys.stderr)
     return images, labels, class_names
 
@@ -75,7 +81,7 @@ def _is_zip_of_pictures(path):
 
 
 def _read_arrays(path, parts):
-    """Images, labels or None, and class names if there are any, of the parts that are there."""
+    """Read images, labels (or None) and class names (perhaps none) of the parts that exist."""
     if path.suffix.lower() == ".csv":
         return *csv_files.read(path), ()
     if idx_files.is_idx(path):
@@ -83,9 +89,9 @@ def _read_arrays(path, parts):
     elif zipfile.is_zipfile(path):
         read_part = npz_files.read_part
     elif path.suffix == ".npz":
-        raise ValueError("it is damaged: an .npz file is a zip file of arrays, and this is none")
+        raise ValueError("it is damaged: an .npz file is a zip file, but this is none")
     else:
-        raise ValueError(f"it is none of the formats that are read: {_FORMATS}")
+        raise ValueError(f"its format is not known: give {_FORMATS}")
     found = [read_part(path, parts[0])]
     for part in parts[1:]:
         with contextlib.suppress(MissingPart):
@@ -107,10 +113,10 @@ def _description(images, class_names, done):
     return "; ".join([text, *done])
 
 
-def _suspicions(images, labels, class_names, n_batch):
-    """What looks like a mistake in images that can be trained on all the same."""
+def _warnings_about(images, labels, class_names, n_batch):
+    """Yield a warning about each thing that is allowed, but looks like a mistake."""
     if len(images) > 1 and (images == images[0]).all():
-        yield "all images are alike"
+        yield "all images are identical"
     elif images.max() < _DARK:
         yield f"the brightest pixel of all images is {images.max()} of 255: they are almost black"
     counts = np.bincount(labels, minlength=len(class_names))
@@ -118,4 +124,4 @@ def _suspicions(images, labels, class_names, n_batch):
         f"{name} ({n})" for name, n in zip(class_names, counts, strict=False) if n < n_batch // 2
     ]
     if few:
-        yield f"fewer images than half a batch, {n_batch // 2}, are of {listed(few)}"
+        yield f"classes of fewer images than half a batch ({n_batch // 2}): {listed(few)}"

@@ -1,6 +1,6 @@
-"""The one reader of photos: whatever the format and mode, upright and in eight bits.
+"""Reading pictures of any format and mode, turned upright, with 8 bits per channel.
 
-Used for one's own images, for the photos of facades, and for --style.
+It reads the user's own images, the photos of facades, and the photo for --style.
 """
 
 import contextlib
@@ -14,16 +14,16 @@ from common.data.pixels import to_bytes
 import numpy as np
 from PIL import Image
 
-logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs becomes an exception as well
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # PIL raises an exception, too
 
 MAX_PIXELS = 120_000_000  # of one picture: phones make 108 million
-MAX_SCANS = 20  # of a JPEG; progressive ones have ten, and each takes the time of a picture
-LONG_SIDE, SHORT_SIDE = 1024, 512  # a photo that has more is scaled down as it is read
+MAX_SCANS = 20  # of a JPEG. Progressive ones have about ten, and each takes time to decode
+LONG_SIDE, SHORT_SIDE = 1024, 512  # pixels. Larger photos are scaled down as they are read
 RESAMPLING = Image.Resampling.HAMMING
 
-# These call other programs, or have no decoder of their own.
+# Formats for which PIL calls other programs, or has no decoder of its own.
 _NOT_READ = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "FITS")
-# What turns a picture upright, by the number that its EXIF data has for the orientation.
+# How to turn a picture upright, by the number for the orientation in its EXIF data.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -33,34 +33,36 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG, one that has a length
+# In a JPEG, the beginning of a segment whose length follows.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 
 
 def formats():
-    """The names of all picture formats that are read."""
+    """The names of all picture formats that can be read."""
     Image.init()
     return tuple(name for name in Image.OPEN if name not in _NOT_READ)
 
 
 @contextlib.contextmanager
 def opened(content, known_formats=None):
-    """Yield a PIL image of the bytes, whose size is bounded; it is decoded when it is asked for.
+    """Yield a PIL image of the bytes, after a check of its size. PIL decodes it at its first use.
 
-    Raises ValueError if the bytes are not a picture in one of the formats, or are truncated.
+    Raises ValueError if the bytes are not a picture in one of the formats, if the picture is too
+    large, or if it is truncated.
     """
     if content.startswith(b"\xff\xd8") and _scans(content) > MAX_SCANS:
         raise ValueError(f"it is a JPEG of more than {MAX_SCANS} scans")
-    # PIL does without the end of a PNG if it can.
+    # PIL reads a PNG even if its end is missing.
     if content.startswith(b"\x89PNG") and b"IEND\xaeB`\x82" not in content:
         raise ValueError("it is truncated")
     known_formats = known_formats or formats()
-    with warnings.catch_warnings(action="ignore"):  # of much metadata: what counts is checked here
+    with warnings.catch_warnings(action="ignore"):  # the size is checked below
         try:
             image = Image.open(io.BytesIO(content), formats=known_formats)
         except Image.UnidentifiedImageError:
             some = "JPEG, PNG, BMP, GIF, WebP, TIFF and others"
             some = some if len(known_formats) > 3 else " and ".join(known_formats)
-            raise ValueError(f"it is not a picture in a format that is read: {some}") from None
+            raise ValueError(f"it is not a picture in a format that can be read: {some}") from None
         with image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(
@@ -70,7 +72,7 @@ def opened(content, known_formats=None):
 
 
 def _scans(content):
-    """How many scans a JPEG has. What phones append to one, such as a film, does not count."""
+    """The number of scans in a JPEG, without data after its end, such as a film from a phone."""
     count, position = 0, 2
     while count <= MAX_SCANS and (marker := _MARKER.search(content, position)):
         if marker[0] == b"\xff\xd9":
@@ -81,13 +83,15 @@ def _scans(content):
 
 
 def read_photo(content):
-    """A photo, scaled down if it is large: uint8 (H, W, 3), and its size (width, height) before.
+    """Read a photo, and scale it down if it is large.
 
-    `content` is the bytes of the file. Raises ValueError if they cannot be read.
+    `content` is the bytes of the file. Returns uint8 (H, W, 3), and the size (width, height) before
+    scaling. Raises ValueError if the bytes cannot be read.
     """
     with opened(content) as image:
         size = image.size
-        image.draft(None, [2 * max(scaled_down(size))] * 2)  # decodes no more of a JPEG than needed
+        # A JPEG is decoded faster at a lower resolution.
+        image.draft(None, [2 * max(scaled_down(size))] * 2)
         photo = flattened(image)
         if _orientation(image) in (5, 6, 7, 8):
             size = size[::-1]
@@ -97,9 +101,10 @@ def read_photo(content):
 
 
 def read_square(content, image_size):
-    """The largest square in the middle of a picture, scaled: a PIL image in mode L or RGB.
+    """Read the largest square in the middle of a picture, and scale it to `image_size` pixels.
 
-    `content` is the bytes of the file. Raises ValueError if they cannot be read.
+    `content` is the bytes of the file. Returns a PIL image in mode L or RGB. Raises ValueError if
+    the bytes cannot be read.
     """
     with opened(content) as image:
         image.draft(None, (4 * image_size, 4 * image_size))
@@ -114,21 +119,24 @@ def square(image, image_size, resampling=RESAMPLING):
 
 
 def scaled_down(size):
-    """The size of a photo, (width, height), whose sides are to be no longer than need be."""
+    """The size (width, height) to which a photo is scaled down; the same size if it is small.
+
+    Then the long side has at most 1024 pixels, or the short side at most 512.
+    """
     scale = max(LONG_SIDE / max(size), SHORT_SIDE / min(size))
     return size if scale >= 1 else tuple(max(1, round(side * scale)) for side in size)
 
 
 def upright(image):
-    """A PIL image, decoded and turned as its EXIF data says."""
+    """Decode a PIL image, and turn it as its EXIF data says."""
     turn = _TURNS.get(_orientation(image))
     return image if turn is None else image.transpose(turn)
 
 
 def flattened(image):
-    """A PIL image upright, on white where it is transparent, in eight bits: in mode L or RGB.
+    """Convert a PIL image to mode L or RGB, upright, with white where it is transparent.
 
-    Raises ValueError if it cannot be decoded, or if its numbers are no shades.
+    Raises ValueError if it cannot be decoded, or if its numbers are in an unknown range.
     """
     image = upright(image)
     if image.has_transparency_data:
@@ -136,7 +144,7 @@ def flattened(image):
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image)
         return paper
-    if image.mode == "F" or image.mode.startswith("I"):  # PIL's own conversion clips
+    if image.mode == "F" or image.mode.startswith("I"):  # PIL would clip at 255
         shades, _ = to_bytes(np.asarray(image))
         return Image.fromarray(shades)
     if image.mode in ("L", "RGB"):
@@ -145,7 +153,7 @@ def flattened(image):
 
 
 def _orientation(image):
-    """What the EXIF data of a picture says, if it can be read."""
-    image.load()  # PIL turns a TIFF itself when it decodes it
+    """The number for the orientation in the EXIF data of a picture; None if there is none."""
+    image.load()  # PIL itself turns a TIFF upright when it is decoded
     with contextlib.suppress(Exception):
         return image.getexif().get(0x0112)

@@ -1,17 +1,17 @@
-"""Pixels of any type and range, grey or in colour, as bytes."""
+"""Converting pixels of any number type and range to uint8, and between grey and colour."""
 
 import numpy as np
 
-_CHUNK = 1 << 22  # numbers that are converted at a time
-_GREY = 4  # the channels of a grey pixel in a JPEG may differ by so much
-_LUMINANCE = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R 601, as PIL has it
+_CHUNK = 1 << 22  # numbers to convert at a time, to save memory
+_GREY = 4  # in a JPEG the channels of a grey pixel can differ by as much as this
+_LUMINANCE = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R 601, as in PIL
 
 
 def to_bytes(pixels):
-    """Pixels of any type and one of the usual ranges, as uint8 0 to 255 of the same shape.
+    """Convert pixels of any number type in one of the usual ranges to uint8, 0 to 255.
 
-    Also returns what they were taken for, or "" where there was no doubt. Raises ValueError for
-    other ranges.
+    The ranges are 0 or 1, [0, 1], [-1, 1], 0 to 255, and 0 to 65535. Also returns a remark on the
+    range that was assumed, or "" if there was no doubt. Raises ValueError for other ranges.
     """
     kind = pixels.dtype.kind
     if kind not in "buif" or not pixels.size:
@@ -45,7 +45,7 @@ def _scaled(pixels, factor, shift=0):
 
 
 def with_channels(images, channels):
-    """Images uint8 (N, H, W, C) with 1 or 3 channels, or None for as many as they have."""
+    """Convert images uint8 (N, H, W, C) to 1 or 3 `channels`; None keeps the channels."""
     if channels in (None, images.shape[3]):
         return np.ascontiguousarray(images)
     if channels == 3:
@@ -57,5 +57,5 @@ def with_channels(images, channels):
 
 
 def is_coloured(images):
-    """Whether any pixel of images uint8 (..., C) has a colour that can be seen."""
+    """Whether any pixel of images uint8 (..., C) is visibly not grey."""
     return any(np.ptp(image, axis=-1).max() > _GREY for image in images)

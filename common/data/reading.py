@@ -1,7 +1,7 @@
-"""What all readers of files share: paths, problems in one line, folders and zip files alike.
+"""Functions for all readers of files: paths, error messages, files in folders and in zip files.
 
-Nothing in a file is trusted. A zip file is read in memory and never unpacked, and everything that
-could grow has a bound that is checked before it does.
+No file is trusted. A zip file is never unpacked onto the disk, and sizes are checked before memory
+is allocated.
 """
 
 import contextlib
@@ -17,21 +17,21 @@ from typing import NamedTuple
 
 from common import UserError
 
-MAX_FILE_BYTES = 1 << 26  # of a picture
-MAX_DIRECTORY_BYTES = 1 << 22  # the list of members in a zip file; the CMP's has 50,000
+MAX_FILE_BYTES = 1 << 26  # of a picture or label map
+MAX_DIRECTORY_BYTES = 1 << 22  # of the list of members in a zip file (CMP set: 50,000)
 
-# What systems and programs leave in folders, besides names that begin with a dot.
-_LEFT_BEHIND = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
+# Files that operating systems create in folders, besides those whose names begin with a dot.
+_SYSTEM_FILES = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
 
 
 class MissingPart(ValueError):
-    """A file holds nothing of a part of a data set, such as the test part."""
+    """A file does not hold the part of a data set that was asked for, such as the test part."""
 
 
 class Files(NamedTuple):
-    """The files in a folder or zip file: their names, as `folder/name`, and a function for each.
+    """The files in a folder or zip file.
 
-    `read(name)` returns the bytes of one.
+    `names` are their names, such as `folder/name`; `read(name)` returns the bytes of a file.
     """
 
     names: list
@@ -39,7 +39,7 @@ class Files(NamedTuple):
 
 
 def expand(path):
-    """A path whose `~` or `~user` is the home folder. Raises UserError for an unknown user."""
+    """Replace `~` or `~user` by the home folder. Raises UserError if the user is unknown."""
     try:
         return Path(path).expanduser()
     except RuntimeError as problem:
@@ -48,7 +48,7 @@ def expand(path):
 
 @contextlib.contextmanager
 def reporting(path):
-    """Whatever goes wrong while `path` is read becomes a UserError that names it."""
+    """Turn any exception while `path` is read into a UserError whose text names the path."""
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise ValueError("it is neither a file nor a folder")
@@ -57,13 +57,13 @@ def reporting(path):
         raise UserError(f"cannot read {path}: no such file") from None
     except OSError as problem:
         raise UserError(f"cannot read {path}: {problem.strerror or one_line(problem)}") from None
-    except Exception as problem:  # zipfile, zlib, struct, tokenize and PIL each have their own
+    except Exception as problem:  # zipfile, zlib, struct, tokenize and PIL raise many types
         raise UserError(f"cannot read {path}: {one_line(problem)}") from None
 
 
 @contextlib.contextmanager
 def naming(file):
-    """Whatever goes wrong with one file of many becomes a ValueError that names it."""
+    """Turn any exception into a ValueError whose text names the file, one of many."""
     try:
         yield
     except Exception as problem:
@@ -75,26 +75,26 @@ def one_line(problem):
     return " ".join(str(problem).split())[:300] or type(problem).__name__
 
 
-def listed(values, most=12):
-    """Values with commas between them, the first of them if there are many."""
-    shown = ", ".join(map(str, values[:most]))
-    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+def listed(values, max_shown=12):
+    """A text of the values, separated by commas. It ends in "and 5 more" if there are many."""
+    shown = ", ".join(map(str, values[:max_shown]))
+    return shown if len(values) <= max_shown else f"{shown} and {len(values) - max_shown} more"
 
 
-def natural(name):
-    """A key to sort by in which 2 comes before 10."""
+def natural_key(name):
+    """A key for sorting names so that `2` comes before `10`."""
     parts = re.split(r"(\d+)", unicodedata.normalize("NFC", name).casefold())
     return [int(part) if part.isdecimal() else part for part in parts], name
 
 
-def is_left_behind(name):
-    """Whether a file is hidden or in a hidden folder, or one that a system leaves in folders."""
+def is_hidden(name):
+    """Whether a file or one of its folders is hidden, or created by the operating system."""
     parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part.casefold() in _LEFT_BEHIND for part in parts)
+    return any(part.startswith(".") or part.casefold() in _SYSTEM_FILES for part in parts)
 
 
 def with_progress(items, what):
-    """Yield the items; where that takes longer than two seconds, say now and then how many."""
+    """Yield the items. Print the number of items so far after 2 seconds, 4 more, 8 more, ..."""
     pause, last = 2, time.monotonic()
     for number, item in enumerate(items):
         now = time.monotonic()
@@ -105,7 +105,7 @@ def with_progress(items, what):
 
 
 def read_bytes(path):
-    """The content of a file. Raises ValueError for one of more than MAX_FILE_BYTES."""
+    """The content of a file. Raises ValueError if it has more than MAX_FILE_BYTES."""
     if path.is_dir():
         raise ValueError("it is a folder")
     with open(path, "rb") as file:
@@ -117,14 +117,14 @@ def read_bytes(path):
 
 @contextlib.contextmanager
 def open_files(path):
-    """Yield the `Files` of a folder and the folders in it, or of a zip file, but hidden ones."""
+    """Yield the `Files` in a folder and its subfolders, or in a zip file, without hidden ones."""
     if path.is_dir():
         yield Files(_names_in(path), lambda name: read_bytes(path / name))
         return
     check_directory_size(path)
     with zipfile.ZipFile(path) as archive:
         members = _checked_members(archive.infolist())
-        names = [name for name in members if not is_left_behind(name)]
+        names = [name for name in members if not is_hidden(name)]
         yield Files(names, lambda name: archive.read(members[name]))
 
 
@@ -135,24 +135,27 @@ def _names_in(folder):
     names, seen = [], set()
     for place, folders, files in os.walk(folder, onerror=fail, followlinks=True):
         identity = os.stat(place)
-        if (identity.st_dev, identity.st_ino) in seen:  # a link leads back here
+        if (identity.st_dev, identity.st_ino) in seen:  # reached again through a symbolic link
             folders.clear()
             continue
         seen.add((identity.st_dev, identity.st_ino))
-        folders[:] = [name for name in folders if not is_left_behind(name)]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         inside = Path(place).relative_to(folder)
         names += [
             (inside / name).as_posix()
             for name in files
-            if not is_left_behind(name) and (folder / inside / name).is_file()
+            if not is_hidden(name) and (folder / inside / name).is_file()
         ]
     return names
 
 
 def check_directory_size(path):
-    """Look at a zip file's list of members before `zipfile` reads all of it into memory."""
+    """Raise ValueError if a zip file has a very long list of members.
+
+    `zipfile` would read all of the list into memory.
+    """
     with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - (1 << 16) - 22))  # a comment may follow it
+        file.seek(max(0, path.stat().st_size - (1 << 16) - 22))  # its end record and a comment
         tail = file.read()
     end = tail.rfind(b"PK\x05\x06")
     size = int.from_bytes(tail[end + 12 : end + 16], "little")
@@ -161,17 +164,17 @@ def check_directory_size(path):
 
 
 def _checked_members(members):
-    """The files in a zip file by their names; some programs write those with backslashes."""
+    """A dict of the files in a zip file by name, after checks that they are safe to read."""
     found = {}
     for member in members:
-        name = member.filename.replace("\\", "/")
+        name = member.filename.replace("\\", "/")  # some programs write backslashes
         if name.startswith("/") or ":" in name or ".." in PurePosixPath(name).parts:
             raise ValueError(f"its member {name} is outside the folder")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(f"its member {name} is a symbolic link")
         if member.file_size > MAX_FILE_BYTES:
             raise ValueError(f"its member {name} has more than {MAX_FILE_BYTES} bytes")
-        # The others that zipfile knows are decompressed without regard to that size.
+        # For other compression methods, zipfile does not limit the output to that size.
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ValueError(f"its member {name} is neither stored nor deflated")
         if name in found:

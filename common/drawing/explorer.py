@@ -1,7 +1,7 @@
-"""A window in which one plays with a generator: sliders for the latent and for the classes.
+"""A window for exploring a generator, with sliders for the latent and for the classes.
 
-It is made of matplotlib's own widgets, so it works with every window toolkit that matplotlib knows,
-and in a notebook with an interactive backend.
+It consists of matplotlib's own widgets, so it works with every window toolkit that matplotlib
+supports, and in a notebook with an interactive backend.
 """
 
 import importlib.util
@@ -26,7 +26,7 @@ MAX_SLIDERS = 60
 
 
 def check_window():
-    """Raise UserError where matplotlib cannot open a window, with what helps."""
+    """Raise UserError if matplotlib cannot open a window. Its text says what to do."""
     name, reason = os.environ.get("MPLBACKEND", ""), ""
     try:
         name = pyplot.get_backend().lower()
@@ -34,7 +34,7 @@ def check_window():
         if name.rpartition("backend_")[2] not in without_window:
             pyplot.switch_backend(name)
             return
-    except Exception as problem:  # its toolkit is not installed, or finds no display
+    except Exception as problem:  # the toolkit is not installed, or there is no display
         reason = f" ({' '.join(str(problem).split())})"
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if "ipykernel" in sys.modules:
@@ -51,79 +51,79 @@ def check_window():
 
 
 class Explorer:
-    """One image and the sliders of its latent: all there is for a generator without labels.
+    """A window for a generator without labels: an image and two sliders that change its latent.
 
-    The latent is cos b (cos a z + sin a u) + sin b v, with z, u and v drawn from N(0, 1) and the
-    sliders' angles a and b. As the squares of the factors sum up to 1, it is from N(0, 1), too,
-    wherever the sliders are, and the generator has learned to make images of such.
+    The latent is cos b (cos a z + sin a u) + sin b v. Here z, u and v are drawn from N(0, 1), and a
+    and b are the angles that the sliders show. The squares of the factors of z, u and v sum up to
+    1, so the latent, too, is distributed as N(0, 1), like those that the generator was trained on.
 
     Attributes:
         figure: the matplotlib figure.
-        latent: float32 (1, *latent_shape), as the sliders are now.
+        latent: float32 (1, *latent_shape), at the present position of the sliders.
         image: float32 (H, W, C) in [0, 1], drawn from it.
     """
 
     hint = "Drag a slider."
     size = 7.2, 5.6  # of the figure, inches
-    image_place = 0.04, 0.16, 0.5, 0.8  # left, bottom, width, height; shares of the figure's
+    image_place = 0.04, 0.16, 0.5, 0.8  # left, bottom, width, height; shares of the figure
     sliders_place = 0.7, 0.78, 0.22, 0.14
     buttons_place = 0.58, 0.18, 0.38, 0.08
 
     def __init__(self, generator, seed=0):
         self.generator = generator
         self._rng = np.random.default_rng(seed)
-        self._three = generator.random_latents(3, self._rng)
+        self._latents = generator.random_latents(3, self._rng)
         with pyplot.rc_context({"toolbar": "None"}):
             self.figure = pyplot.figure(figsize=self.size)
         manager = self.figure.canvas.manager
         manager.set_window_title(generator.name)
-        # The keys of plots, such as l for a logarithmic axis, would only do harm here.
+        # Disable matplotlib's keys for plots, such as l for a logarithmic axis.
         self.figure.canvas.mpl_disconnect(manager.key_press_handler_id)
-        self.figure.explorer = self  # widgets die with the last who knows them
+        self.figure.explorer = self  # without a reference the widgets would be deleted
         self._status = self.figure.text(0.03, 0.02, self.hint, color=FAINT, fontsize=9)
         self._status.set_parse_math(False)
         self._add_controls()
         self.image = self._draw()
         axes = self._add_axes(self.image_place)
-        # Grey as plotting.save_grid has it, dark on white.
+        # Grey images are shown inverted, dark on white, as in `plotting.save_grid`.
         self._shown = axes.imshow(
             self.image, cmap="gray_r", vmin=0, vmax=1, interpolation="bilinear"
         )
 
     @property
     def latent(self):
-        z, u, v = self._three
+        z, u, v = self._latents
         a, b = (np.radians(slider.val) for slider in self.directions)
         mixed = np.cos(b) * (np.cos(a) * z + np.sin(a) * u) + np.sin(b) * v
         return mixed[np.newaxis].astype("float32")
 
     @property
     def label(self):
-        """What the generator takes besides the latent, for one image; None if nothing."""
+        """The second input of the generator, for one image; None if it takes only the latent."""
         return None
 
     def redraw(self, _value=None):
-        """Draw the image anew."""
+        """Draw the image again, after a change of the latent or label."""
         self.image = self._draw()
-        show_at_once(self._shown, self.image)
+        update_image(self._shown, self.image)
 
     def draw_another_latent(self, _event=None):
-        """Draw other random latents, and put the sliders of the directions back to 0."""
-        self._three = self.generator.random_latents(3, self._rng)
+        """Draw new random latents z, u and v, and move the two sliders back to 0."""
+        self._latents = self.generator.random_latents(3, self._rng)
         for slider in self.directions:
-            set_quietly(slider, 0)
+            set_without_callbacks(slider, 0)
         self.redraw()
 
     def save(self, _event=None):
-        """Write the image and what it was drawn from, and say how to draw it again."""
-        path = free_path(f"{self.generator.name}_explored", ".png")
+        """Save the image and its inputs, and print the command that draws it again."""
+        path = unused_path(f"{self.generator.name}_explored", ".png")
         try:
             self._write(path)
         except OSError as problem:
             return self.say(f"cannot write {problem.filename}: {problem.strerror}")
         command = ["python", "generate.py", "--model", str(self.generator.path)]
         print(shlex.join([*command, "--latent", str(path.with_suffix(".npz"))]), flush=True)
-        self.say(f"Saved {path}; the line in the terminal draws it again.")
+        self.say(f"Saved {path}; the command in the terminal draws it again.")
 
     def _write(self, path):
         plotting.save_grid(self.image[np.newaxis], path, columns=1)
@@ -160,13 +160,13 @@ class Explorer:
             axes = self._add_axes((left, bottom + height - (row + 1) * step, width, step))
             name = name if len(name) <= 14 else f"{name[:13]}…"
             slider = Slider(axes, name, low, high, valinit=0, valfmt=text, color=ACCENT)
-            slider.vline.set_visible(False)  # a mark of the first value
+            slider.vline.set_visible(False)  # it would mark the initial value
             slider.poly.set_visible(low == 0)
-            # A margin on both sides, so that the whole handle can be caught at either end.
+            # A margin on both sides, so that the handle is not cut off at either end.
             margin = 0.04 * (high - low)
             axes.set_xlim(low - margin, high + margin)
             slider.track.set(x=0.04 / 1.08, width=1 / 1.08)
-            thickness = 0.045 / (step * self.size[1])  # of 0.045 inches
+            thickness = 0.045 / (step * self.size[1])  # 0.045 inches
             for bar in (slider.track, slider.poly):
                 bar.set(y=(1 - thickness) / 2, height=thickness)
             for label, x in ((slider.label, -0.02), (slider.valtext, 1.02)):
@@ -190,22 +190,22 @@ class Explorer:
 
 
 class ClassExplorer(Explorer):
-    """Sliders for the share of each class besides.
+    """A window for a generator with class labels, which has a slider for the share of each class.
 
-    The shares sum up to 1: who drags one class up takes from all others in proportion.
+    The shares sum up to 1. When one of them is changed, all others are scaled to fit.
 
     Attributes:
-        shares: of the classes, float64 (classes,).
+        shares: the share of each class, float64 (classes,).
     """
 
-    hint = "Drag a class up: what it gains, the others lose."
+    hint = "Drag the slider of a class: the shares of all classes sum up to 1."
 
     def __init__(self, generator, seed=0):
         shown = generator.class_names[:MAX_SLIDERS]
         self._columns = [
             shown[start : start + MAX_IN_COLUMN] for start in range(0, len(shown), MAX_IN_COLUMN)
         ]
-        self._column = 4.4 if len(self._columns) == 1 else 3.4  # its width, inches
+        self._column = 4.4 if len(self._columns) == 1 else 3.4  # width of a column, inches
         width = 5.4 + len(self._columns) * self._column
         self.size = width, 6
         self.image_place = 0.3 / width, 0.12, 4.8 / width, 0.84
@@ -228,7 +228,7 @@ class ClassExplorer(Explorer):
             slider.on_changed(lambda share, number=number: self._set_share(number, share))
         self._show_shares()
         if len(self.shares) > MAX_SLIDERS:
-            self.say(f"Of the {len(self.shares)} classes the first {MAX_SLIDERS} have sliders.")
+            self.say(f"Only the first {MAX_SLIDERS} of {len(self.shares)} classes have sliders.")
 
     @property
     def label(self):
@@ -241,13 +241,13 @@ class ClassExplorer(Explorer):
 
     def _show_shares(self):
         for slider, share in zip(self.class_sliders, self.shares, strict=False):
-            set_quietly(slider, share)
+            set_without_callbacks(slider, share)
 
 
 def with_share(shares, number, share):
-    """Shares that sum up to 1, with one of them changed, and all others in proportion.
+    """Change one of the shares, and scale all others so that the sum is 1 again.
 
-    Where the others are all 0, each of them takes as much.
+    If all others are 0, they get equal shares.
     """
     others = np.delete(shares, number)
     if not len(others):
@@ -256,8 +256,8 @@ def with_share(shares, number, share):
     return np.insert(others * (1 - share), number, share)
 
 
-def show_at_once(shown, pixels):
-    """Change an image that fills its axes, and draw nothing else of the figure if possible."""
+def update_image(shown, pixels):
+    """Replace the pixels of an image in the figure. If possible, only this image is redrawn."""
     canvas = shown.figure.canvas
     shown.set_data(pixels)
     if canvas.supports_blit:
@@ -267,15 +267,15 @@ def show_at_once(shown, pixels):
         canvas.draw_idle()
 
 
-def set_quietly(slider, value):
-    """Move a slider without a word to those who listen to it."""
+def set_without_callbacks(slider, value):
+    """Move a slider without calling its callbacks."""
     slider.eventson = slider.drawon = False
     slider.set_val(value)
     slider.eventson = slider.drawon = True
 
 
-def free_path(name, suffix):
-    """A path in generated/ with the first number that is not taken."""
+def unused_path(name, suffix):
+    """A path in generated/ that does not exist yet, with the first free number."""
     for number in itertools.count(1):
         path = default_path(f"{name}_{number}{suffix}")
         if not path.exists():

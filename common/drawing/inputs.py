@@ -1,6 +1,7 @@
-"""What images were drawn from, in an .npz file: `explore.py` writes it, `generate.py` draws it.
+"""The inputs of a generator in an .npz file, from which the same images can be drawn again.
 
-It holds `latent` and, where the generator takes labels, `label`: what `Generator.draw` takes.
+The file holds an array `latent` and, if the generator takes labels, an array `label`, in the form
+that `Generator.draw` takes.
 """
 
 import zipfile
@@ -12,22 +13,22 @@ from common.files import replacing
 import numpy as np
 
 MAX_IMAGES = 1000
-MAX_BYTES = 1 << 26  # of an array
+MAX_BYTES = 1 << 26  # in an array
 
 
 def save(path, latents, labels=None):
-    """Write latents, and labels unless they are None. Raises OSError if that cannot be done."""
+    """Save latents, and labels if there are any. Raises OSError if writing fails."""
     arrays = {"latent": latents} if labels is None else {"latent": latents, "label": labels}
-    with replacing(path) as beside, open(beside, "wb") as file:
+    with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
 
 
 def load(path, generator):
-    """Read what a `Generator` is to draw.
+    """Load inputs for a `Generator`.
 
-    Returns latents, float32 (n, *latent_shape), and labels: shares of the classes, float32
-    (n, classes), or label maps, integers (n, H, W), or None. Raises UserError if the file is
-    damaged, or is not for this generator.
+    Returns latents, float32 (n, *latent_shape), and labels. These are shares of the classes,
+    float32 (n, classes), or label maps, integers (n, H, W), or None, as the generator requires.
+    Raises UserError if the file is damaged, or if it was saved for another generator.
     """
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
@@ -37,7 +38,7 @@ def load(path, generator):
         raise UserError(f"cannot read {path}: no such file") from None
     except OSError as problem:
         raise UserError(f"cannot read {path}: {problem.strerror}") from None
-    except Exception as problem:  # zipfile, zlib and numpy each have their own
+    except Exception as problem:  # zipfile, zlib and numpy raise many types
         raise UserError(f"cannot read {path}: {' '.join(str(problem).split())}") from None
     _check(path, "latent", latents, generator.latent_shape, "f")
     if len(latents) > MAX_IMAGES:

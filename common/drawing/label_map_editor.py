@@ -1,10 +1,10 @@
-"""A window in which one paints a label map with the mouse and sees what a GauGAN makes of it."""
+"""A window for painting a label map with the mouse; it shows the image that a GauGAN draws."""
 
 from pathlib import Path
 
 from common import UserError
 from common.data import drawn_facades, facades
-from common.drawing.explorer import ACCENT, INK, Explorer, show_at_once
+from common.drawing.explorer import ACCENT, INK, Explorer, update_image
 from common.drawing.label_maps import middle_square
 from common.files import replacing
 
@@ -14,18 +14,18 @@ from matplotlib.patches import Rectangle
 from matplotlib.widgets import TextBox
 from PIL import Image
 
-# Radii, as shares of the label map's side; the least is a single pixel at any size.
+# Radii of the brushes, as shares of the side of the label map. Radius 0 paints single pixels.
 BRUSHES = {"Fine": 0.0, "Medium": 0.03, "Broad": 0.08}
 MAX_UNDO = 100
 
 
 class LabelMapEditor(Explorer):
-    """A label map to paint on, and beside it the image that the generator draws of it.
+    """A window with a label map to paint on, and the image that the generator draws from it.
 
     Attributes:
-        layout: the label map, uint8 (H, W), numbers of classes.
-        chosen: the number of the class that is painted.
-        brush: a name in `BRUSHES`.
+        layout: the label map, uint8 (H, W), of class numbers.
+        chosen: the number of the class to paint with.
+        brush: the brush to paint with, a name in `BRUSHES`.
     """
 
     hint = "Choose a class, and paint on the label map with the mouse."
@@ -40,14 +40,14 @@ class LabelMapEditor(Explorer):
     buttons_place = 0.59, 0.07, 0.39, 0.055
 
     def __init__(self, generator, seed=0, layout=None):
-        """`layout` is a label map to begin with, integers (H, W); None for a drawn facade."""
+        """`layout` is the first label map, integers (H, W); None for that of a drawn facade."""
         self._shape = generator.image_shape[:2]
-        layout = example(self._shape[0], seed) if layout is None else self._fitted(layout)
+        layout = example_layout(self._shape[0], seed) if layout is None else self._fitted(layout)
         n_classes = len(generator.class_names)
-        if layout.max() >= n_classes:  # another generator than one of facades
+        if layout.max() >= n_classes:  # the generator has other classes than facades have
             layout = np.zeros(self._shape, "uint8")
         self.layout = layout.copy()
-        self.colours = find_colours(generator)
+        self.colours = class_colours(generator)
         self.chosen, self.brush = min(2, n_classes - 1), "Medium"
         self._undo, self._last_point = [], None
         super().__init__(generator, seed)
@@ -63,18 +63,19 @@ class LabelMapEditor(Explorer):
         return self.layout[np.newaxis]
 
     def undo(self, _event=None):
-        """Take the last stroke back, or what was loaded."""
+        """Undo the last stroke, or the loading of a file."""
         if self._undo:
             self.layout = self._undo.pop()
             self._show_map()
             self.redraw()
 
     def load(self, _event=None):
-        """Read the label map that the field at the bottom names."""
+        """Load the label map whose path is in the text field."""
         try:
             layout = self._fitted(facades.read_layout(Path(self.file.text.strip()).expanduser()))
-            if layout.max() >= len(self.generator.class_names):
-                raise UserError(f"it has classes up to {layout.max()}")
+            last = len(self.generator.class_names) - 1
+            if layout.max() > last:
+                raise UserError(f"class {layout.max()} in it is not between 0 and {last}")
         except UserError as problem:
             return self.say(str(problem))
         self._remember()
@@ -101,11 +102,11 @@ class LabelMapEditor(Explorer):
     def _write(self, path):
         super()._write(path)
         map_path = path.with_name(f"{path.stem}_map.png")
-        # From 1 on, as in the CMP set: a map that holds no 0 is read so.
+        # Classes are numbered from 1, as in the CMP set. A map without any 0 is read in this way.
         image = Image.fromarray(self.layout + 1)
         image.putpalette(np.concatenate([[(0, 0, 0)], self.colours]).astype("uint8").tobytes())
-        with replacing(map_path) as beside:
-            image.save(beside)
+        with replacing(map_path) as temporary:
+            image.save(temporary)
         self.file.set_val(str(map_path))
 
     def _add_controls(self):
@@ -126,7 +127,7 @@ class LabelMapEditor(Explorer):
         self.buttons += [*buttons, *self._add_buttons(self.load_place, {"Load": self.load})]
 
     def _add_palette(self):
-        """A row for each class, which is chosen by a click."""
+        """Add a list of the classes, in which a click chooses one."""
         names = self.generator.class_names
         axes = self._palette = self._add_axes(self.palette_place)
         axes.set(xlim=(0, 4), ylim=(len(names), 0))
@@ -169,33 +170,38 @@ class LabelMapEditor(Explorer):
         self._undo = [*self._undo[1 - MAX_UNDO :], self.layout.copy()]
 
     def _show_map(self):
-        show_at_once(self._map_shown, self.colours[self.layout])
+        update_image(self._map_shown, self.colours[self.layout])
 
     def _fitted(self, layout):
         return middle_square(layout, self._shape[0], Image.Resampling.NEAREST)
 
 
 def paint_line(layout, start, end, radius, number):
-    """Give the pixels of a label map that are near a line a class.
+    """Paint a line on a label map, with round ends.
 
     Args:
         layout: (H, W), changed in place.
-        start, end: (x, y) in pixels, the middle of the first one being (0, 0).
-        radius: pixels from the line are painted up to that distance, and those that it crosses.
-        number: of the class.
+        start, end: (x, y) in pixels; (0, 0) is the centre of the top left pixel.
+        radius: all pixels up to this distance from the line are painted, in pixels. Those that the
+            line crosses are painted in any case.
+        number: the number of the class to paint.
     """
     (x, y), (to_x, to_y) = start, end
     rows, columns = np.ogrid[: layout.shape[0], : layout.shape[1]]
     along_x, along_y = to_x - x, to_y - y
-    # The nearest point of the line is this share of it from the start.
+    # For each pixel, the position of the nearest point of the line: 0 is the start, 1 the end.
     share = (columns - x) * along_x + (rows - y) * along_y
     share = np.clip(share / max(along_x**2 + along_y**2, 1e-9), 0, 1)
     distance = np.hypot(columns - x - share * along_x, rows - y - share * along_y)
     layout[distance <= max(radius, 0.5**0.5)] = number
 
 
-def find_colours(generator):
-    """A colour for each class, uint8 (classes, 3): the generator's, the CMP's, or any."""
+def class_colours(generator):
+    """A colour for each class, uint8 (classes, 3).
+
+    They are the generator's own colours if it has any, those of the CMP set if there are as many
+    classes, or else different hues.
+    """
     n_classes = len(generator.class_names)
     if len(generator.colours) == n_classes:
         return np.array(generator.colours, "uint8")
@@ -205,9 +211,9 @@ def find_colours(generator):
     return (255 * shades[:, :3]).astype("uint8")
 
 
-def example(size, seed):
-    """The label map of a drawn facade, uint8 (size, size), cut out as in training."""
+def example_layout(size, seed):
+    """The label map of a drawn facade, uint8 (size, size), cropped as in training."""
     style = drawn_facades.STYLES[seed % len(drawn_facades.STYLES)]
     photo, layout = drawn_facades.draw(np.random.default_rng(seed), style)
-    one = facades.Facades([photo], [layout], ("",), "drawn")
-    return facades.centre_crops(facades.fit(one, size), size)[1][0]
+    facade = facades.Facades([photo], [layout], ("",), "drawn")
+    return facades.centre_crops(facades.fit(facade, size), size)[1][0]

@@ -1,4 +1,4 @@
-"""An animation of how a generator has learned: the sample pictures of its run, epoch by epoch."""
+"""An animation of the sample pictures of a run, which shows how the generator has learned."""
 
 from common import UserError, plotting
 from common.files import find_samples, replacing, sample_path
@@ -6,49 +6,50 @@ from common.files import find_samples, replacing, sample_path
 import numpy as np
 from PIL import Image
 
-MOST_FRAMES = 60
-LARGEST = (600, 800)  # width and height of a frame without its heading, pixels
-LAST_FRAME = 3000  # is held so long, milliseconds
+MAX_FRAMES = 60
+MAX_SIZE = (600, 800)  # width and height of a picture without its heading, pixels
+LAST_FRAME_MILLISECONDS = 3000  # how long the last frame is shown
 
 
 def draw(folder, path, frames_per_second):
-    """Write a GIF of the pictures in a run folder, each with the number of its epoch.
+    """Write a GIF of the sample pictures in a run folder, each with the number of its epoch.
 
-    Of more than 60 pictures it shows 60, and of those more from the beginning, where the most
-    happens. The last is held for three seconds.
+    If there are more than 60 pictures, 60 are shown. Most of these are from the first epochs, when
+    the images change most. The last one is shown for three seconds.
 
-    Raises UserError if there are no pictures, or if one cannot be read.
+    Raises UserError if there are no pictures, or if one of them cannot be read.
     """
     epochs = find_samples(folder)
     if not epochs:
-        raise UserError(f"there are no pictures of a training in {folder / 'samples'}")
-    chosen = [epochs[index] for index in spread(len(epochs), MOST_FRAMES)]
+        raise UserError(f"there are no sample pictures of a training run in {folder / 'samples'}")
+    chosen = [epochs[index] for index in log_spaced(len(epochs), MAX_FRAMES)]
     first, *others = (_frame(sample_path(folder, epoch), epoch) for epoch in chosen)
-    durations = [1000 // frames_per_second] * len(others) + [LAST_FRAME]
-    with replacing(path) as beside:
-        first.save(beside, save_all=True, append_images=others, duration=durations, loop=0)
+    durations = [1000 // frames_per_second] * len(others) + [LAST_FRAME_MILLISECONDS]
+    with replacing(path) as temporary:
+        first.save(temporary, save_all=True, append_images=others, duration=durations, loop=0)
 
 
-def spread(count, most):
-    """At most so many of the numbers 0 to count - 1: the first, the last, evenly on a log scale.
+def log_spaced(count, max_chosen):
+    """Choose at most `max_chosen` of the numbers 0 to count - 1, evenly spaced on a log scale.
 
-    Where that is less than one apart, at the beginning, it takes one after the other.
+    The first and the last are among them. At the beginning, where the spacing would be less than 1,
+    every number is chosen.
     """
     chosen = [1]
-    while len(chosen) < min(count, most):
-        ratio = (count / chosen[-1]) ** (1 / (most - len(chosen)))
+    while len(chosen) < min(count, max_chosen):
+        ratio = (count / chosen[-1]) ** (1 / (max_chosen - len(chosen)))
         chosen.append(max(chosen[-1] + 1, round(chosen[-1] * ratio)))
     return [number - 1 for number in chosen]
 
 
 def _frame(path, epoch):
-    """A picture with its heading, in the few colours that a GIF has."""
+    """Read a sample picture, add a heading, and reduce its colours to those of a GIF palette."""
     try:
         with Image.open(path) as image:
             image = image.convert("RGB")
     except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
         raise UserError(f"cannot read {path}: {problem}") from None
-    image.thumbnail(LARGEST, Image.Resampling.LANCZOS)
+    image.thumbnail(MAX_SIZE, Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
     is_grey = np.all(pixels == pixels[..., :1])
     heading = plotting.draw_header(image.width, heading=f"epoch {epoch}")

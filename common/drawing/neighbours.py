@@ -1,36 +1,37 @@
-"""Generated images beside the training images nearest to them: does the generator only copy?"""
+"""Comparing generated images with the nearest training images, to see whether they are copies."""
 
 import numpy as np
 
-NEAREST = 3
-SIDE_BY_SIDE = 2  # generated images in a row of the picture
-AT_A_TIME = 2000  # training images in memory as floats
+N_NEAREST = 3  # training images to show beside a generated one
+GROUPS_PER_ROW = 2  # in the picture; a group is a generated image and its nearest ones
+CHUNK = 2000  # training images to convert to floats at a time, to save memory
 
 
-def find_nearest(images, training_images, count=NEAREST):
-    """The training images nearest to each image, by the Euclidean distance of all pixels.
+def find_nearest(images, training_images, count=N_NEAREST):
+    """Find the training images nearest to each image, by the Euclidean distance of all pixels.
 
-    In the features of a classifier any two dresses may be near; a copy is near in its pixels.
+    Distances between features of a classifier would not do: they are small between any two dresses,
+    but only a copy has nearly the same pixels.
 
     Args:
         images: uint8 (n, H, W, C).
         training_images: uint8 (N, H, W, C).
-        count: so many for each.
+        count: the number of training images to find for each image.
 
-    Returns their numbers, int64 (n, count), the nearest first.
+    Returns their indices, int64 (n, count), the nearest first.
     """
     flat = images.reshape(len(images), -1).astype("float32")
     distances = np.empty((len(flat), len(training_images)), "float32")
-    for start in range(0, len(training_images), AT_A_TIME):
-        part = training_images[start : start + AT_A_TIME]
+    for start in range(0, len(training_images), CHUNK):
+        part = training_images[start : start + CHUNK]
         part = part.reshape(len(part), -1).astype("float32")
-        # |a - b|² without |a|², which is the same for all of them.
+        # |a - b|² without |a|², which does not change the order.
         distances[:, start : start + len(part)] = (part**2).sum(axis=1) - 2 * flat @ part.T
     return distances.argsort(axis=1, kind="stable")[:, :count]
 
 
 def draw_nearest(images, training_images, path):
-    """Write a picture of images, uint8, each with those of the training nearest to it."""
+    """Save a picture of the images, uint8, each beside the training images nearest to it."""
     from common import plotting
 
     nearest = find_nearest(images, training_images)
@@ -39,6 +40,6 @@ def draw_nearest(images, training_images, path):
     plotting.save_grid(
         rows.reshape(-1, *images.shape[1:]).astype("float32") / 255,
         path,
-        columns=SIDE_BY_SIDE * len(titles),
-        titles=titles * SIDE_BY_SIDE,
+        columns=GROUPS_PER_ROW * len(titles),
+        titles=titles * GROUPS_PER_ROW,
     )

@@ -1,4 +1,4 @@
-"""The real images that a generator has learnt from, and others to compare them with."""
+"""The images that a generator was trained on, and other real images."""
 
 import contextlib
 import json
@@ -8,19 +8,19 @@ from common import UserError
 from common.data import datasets, facades
 from common.models import saved_models
 
-FEWEST = 100  # so that something can be said of a fifth of a fifth of them
+MIN_IMAGES = 100  # a fifth is held out, and the spread is computed from fifths of that
 
 
 class Real(NamedTuple):
-    """Two parts of a data set, `Dataset`s or `Facades`."""
+    """Real images in two parts, each a `Dataset` or `Facades`."""
 
     training: tuple
-    unseen: tuple  # the judge has not learnt from it
-    kept_back: bool  # whether the generator has learnt from `unseen`, too
+    held_out: tuple  # not used in the training of the judge
+    seen_by_generator: bool  # whether the generator was trained on `held_out`
 
 
 class _Record(NamedTuple):
-    """What run.json says of the images of a run."""
+    """What run.json says about the training images of a run."""
 
     source: str = "auto"
     sha256: str | None = None
@@ -30,16 +30,16 @@ class _Record(NamedTuple):
 
 
 def load_dataset(generator, source=None):
-    """The training images of a generator of images, and its data set's test part.
+    """Load the training images of a generator, and the test part of the same data set.
 
-    Where a data set has no test part, a fifth of the training images takes its place.
+    If the data set has no test part, a fifth of the training images is held out in its place.
 
     Args:
         generator: a `Generator`.
-        source: a source of `datasets`; None for what the run beside the generator says.
+        source: a source of `datasets`; None for the one in the run.json beside the generator.
 
-    Returns a `Real`. Raises UserError if the images are not to be had, are not those of the run,
-    or are none such as the generator makes.
+    Returns a `Real`. Raises UserError if the images cannot be loaded, if they have changed since
+    the run, or if they have another shape or other classes than those of the generator.
     """
     record = _read_record(generator)
     names = saved_models.read(generator.path)[1].get("class_names")
@@ -57,32 +57,34 @@ def load_dataset(generator, source=None):
     if made != found:
         raise UserError(
             f"{generator.path} makes images of {_size(made)}, and those from {dataset.source} are "
-            f"{_size(found)}: give its own images with --data"
+            f"{_size(found)}: give the images that it was "
+            "trained on with --data"
         )
     if generator.label_kind and len(generator.class_names) != len(dataset.class_names):
         raise UserError(
             f"{generator.path} has {len(generator.class_names)} classes, and the images from "
-            f"{dataset.source} have {len(dataset.class_names)}: give its own images with --data"
+            f"{dataset.source} have {len(dataset.class_names)}: give the images that it was "
+            "trained on with --data"
         )
-    if len(dataset.images) < FEWEST:
+    if len(dataset.images) < MIN_IMAGES:
         raise UserError(
             f"{len(dataset.images)} images from {dataset.source} are too few to compare with: "
-            f"at least {FEWEST} are needed"
+            f"at least {MIN_IMAGES} are needed"
         )
     if load is datasets.load_fashion_mnist and dataset.source != "sample":
         with contextlib.suppress(UserError):
-            unseen = load(dataset.source, "test", **options)
-            # A folder that is not divided into parts is read whole, whichever is asked for.
-            is_other = unseen.sha256() != everything.sha256()
-            if is_other and unseen.class_names == dataset.class_names:
-                return Real(dataset, unseen, kept_back=False)
-    return Real(*dataset.split(), kept_back=True)
+            held_out = load(dataset.source, "test", **options)
+            # If a source is not divided into parts, loading a part loads all of it.
+            is_other = held_out.sha256() != everything.sha256()
+            if is_other and held_out.class_names == dataset.class_names:
+                return Real(dataset, held_out, seen_by_generator=False)
+    return Real(*dataset.split(), seen_by_generator=True)
 
 
 def load_facades(generator, source=None):
-    """The training and the validation facades of a generator that takes label maps.
+    """Load the training and validation facades of a generator that takes label maps.
 
-    The arguments are those of `load_dataset`. Returns a `Real`. Raises UserError as that does.
+    Arguments, result and errors are those of `load_dataset`.
     """
     record = _read_record(generator)
     dataset = facades.load_facades(source or record.source, record.layout_from)
@@ -91,14 +93,15 @@ def load_facades(generator, source=None):
     if len(generator.class_names) != len(dataset.class_names):
         raise UserError(
             f"{generator.path} has {len(generator.class_names)} classes, and the label maps from "
-            f"{dataset.source} have {len(dataset.class_names)}: give its own with --data"
+            f"{dataset.source} have {len(dataset.class_names)}: give the facades that it was "
+            "trained on with --data"
         )
-    if len(dataset.images) < FEWEST // 2:
+    if len(dataset.images) < MIN_IMAGES // 2:
         raise UserError(
             f"{len(dataset.images)} facades from {dataset.source} are too few to compare with: "
-            f"at least {FEWEST // 2} are needed"
+            f"at least {MIN_IMAGES // 2} are needed"
         )
-    return Real(*facades.split(dataset, record.seed), kept_back=False)
+    return Real(*facades.split(dataset, record.seed), seen_by_generator=False)
 
 
 def _read_record(generator):
@@ -120,7 +123,7 @@ def _read_record(generator):
 
 
 def _check(dataset, record):
-    """The data set, if it is that of the run."""
+    """Return the data set. Raises UserError if it is not the one that the run was trained on."""
     if record.sha256 not in (None, dataset.sha256()):
         raise UserError(
             f"the images from {dataset.source} are not those of the run any more: "

@@ -1,17 +1,19 @@
-"""Many images from a generator, and many through a judge."""
+"""Drawing any number of images with a generator, and calling models on batches that fit memory."""
 
 import numpy as np
 
-MAX_PIXELS = 400_000  # of a batch: 500 images of 28 pixels a side
+MAX_PIXELS = 400_000  # in a batch: 510 images of 28 x 28 pixels
 
 
 class Sampler:
-    """Draws images in [0, 1] with a model, of integer labels, whatever the model takes and makes.
+    """Draws images in [0, 1] with a generator.
+
+    The labels are integers, even if the generator takes one-hot labels.
 
     Args:
-        model: its inputs are `latent` and perhaps one more: labels, integers (n, 1) or one-hot
-            (n, classes), or label maps, one-hot (n, H, W, classes). Its output is images.
-        pixel_range: the least and the greatest value of a pixel in these.
+        model: a generator. One input is `latent`. It may have a second one: labels, integers (n, 1)
+            or one-hot (n, classes), or one-hot label maps (n, H, W, classes).
+        pixel_range: the lowest and the highest pixel value of the images that the model makes.
     """
 
     def __init__(self, model, pixel_range):
@@ -23,20 +25,21 @@ class Sampler:
 
     @property
     def takes_labels(self):
-        """Whether there are labels to ask for."""
+        """Whether the model takes labels or label maps."""
         return self._label is not None
 
     def random_latents(self, count, rng):
-        """Draw latents from N(0, 1), float32 (count, *shape), with a numpy Generator."""
+        """Draw latents from N(0, 1) with a numpy Generator: float32 (count, *shape)."""
         return rng.standard_normal((count, *self._latent.shape[1:]), dtype="float32")
 
     def draw(self, latents, labels=None):
         """Draw images, float32 (n, H, W, C) in [0, 1].
 
         Args:
-            latents: (n, *shape).
-            labels: integers (n,), or for a model of label maps (n, H, W); or what the model itself
-                takes, floats (n, classes); None where it takes none.
+            latents: (n, *shape), where `shape` is that of the model's latent.
+            labels: class numbers (n,); or label maps (n, H, W) of class numbers, if the model takes
+                label maps; or floats (n, classes), which are given to the model unchanged. None if
+                the model takes no labels.
         """
         shape = tuple(self._model.output_shape[1:])
         images = np.empty((len(latents), *shape), "float32")
@@ -57,21 +60,22 @@ class Sampler:
 
 
 def in_batches(model, arrays, image_shape, prepare):
-    """Yield what a model makes of arrays of equal length, batch by batch.
+    """Call a model on arrays of equal length, batch by batch.
 
     Args:
-        model: a Keras model, one that `quicken` has seen if it is to be quick.
-        arrays: each (n, …).
-        image_shape: (H, W, C) of the images that go in or come out, by which memory goes.
-        prepare: makes the model's inputs of a batch of the arrays.
+        model: a Keras model. It is faster after a call of `steps.quicken`.
+        arrays: a list of arrays (n, …).
+        image_shape: the shape (H, W, C) of the images that the model takes or makes. The size of a
+            batch depends on it, so that the batch fits into memory.
+        prepare: a function that converts a batch of the arrays to inputs of the model.
 
-    Yields a slice, and the model's outputs for that part of the arrays.
+    Yields a slice of the arrays, and the model's outputs for it.
     """
     size = min(len(arrays[0]), max(1, MAX_PIXELS // (image_shape[0] * image_shape[1])))
     for start in range(0, len(arrays[0]), size):
         batch = [array[start : start + size] for array in arrays]
         count = len(batch[0])
-        # The last batch is filled up: the model would have to be traced anew for another size.
+        # Fill up the last batch: for another size the model would be traced again, which is slow.
         batch = [np.resize(array, (size, *array.shape[1:])) for array in batch]
         outputs = model.predict_on_batch(prepare(*batch))
         if isinstance(outputs, list):

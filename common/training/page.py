@@ -1,8 +1,8 @@
-"""The page of a run, index.html: its pictures, curves and settings, to be opened in a browser.
+"""Writing index.html, a page with the pictures, curves and settings of a run, for a browser.
 
-It is one file that needs no server and asks nothing of the network. Beside it lie the pictures,
-which it names by relative paths, so that the folder may be moved. What it looks like and what it
-does in the browser is in page.html, a template with {{names}} that are filled in here.
+The page needs no server and no network. It refers to the pictures in the run folder by relative
+paths, so that the folder can be moved. The layout and the JavaScript of the page are in page.html,
+a template with {{names}} that are filled in here.
 """
 
 import contextlib
@@ -21,9 +21,9 @@ from common.training.progress import in_words
 
 from PIL import Image
 
-# Read once, so that a training goes on with the page that it began with.
+# Read only once, so that a change of the template does not affect a run that is in progress.
 TEMPLATE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-MOST_POINTS = 1000  # of a curve
+MAX_POINTS = 1000  # in a curve
 STATES = {
     "running": "running",
     "finished": "finished",
@@ -33,13 +33,13 @@ STATES = {
 
 
 def write(folder, record, progress, state="running", message=""):
-    """Write the index.html of a run folder, replaced in one step.
+    """Write the index.html of a run folder, which is replaced in one step.
 
     Args:
         folder: the run folder.
-        record: what run.json says, a dict with script, versions, arguments and data.
+        record: the content of run.json, a dict with script, versions, arguments and data.
         progress: the `Progress` of the run.
-        state: one of `STATES`; a page that says "running" goes on loading itself anew.
+        state: a key of `STATES`. In the state "running" the page keeps reloading itself.
         message: a sentence about that state, such as the error that ended the run.
 
     Raises OSError if the file cannot be written.
@@ -64,9 +64,10 @@ def write(folder, record, progress, state="running", message=""):
         "facts": _facts(folder, record),
         "json": _numbers(record, progress, pictures, state),
     }
-    # All in one pass, so that a value which looks like a name in the template stays as it is.
+    # All names are replaced in one pass, so that a {{name}} inside a value is not replaced.
     page = re.sub(r"\{\{(\w+)\}\}", lambda name: str(values[name[1]]), TEMPLATE)
-    # A folder's name may hold bytes that are no text, and then surrogates, which no file takes.
+    # If the name of a folder is not valid UTF-8, Python represents it by surrogates, which cannot
+    # be written to a file.
     write_text(folder / "index.html", page.encode("utf-8", "replace").decode("utf-8"))
 
 
@@ -91,7 +92,7 @@ def _samples(folder, pictures, state):
     last, newest = len(pictures) - 1, pictures[-1]
     path, size = sample_path(folder, newest), ""
     with contextlib.suppress(OSError), Image.open(path) as image:
-        # So that the page has its full height before the picture is there.
+        # With its size given, the page does not jump when the picture is loaded.
         size = ' width="{}" height="{}"'.format(*image.size)
     return f"""<img id="picture" src="samples/{path.name}" alt="Samples after epoch {newest}"{size}>
     <div class="controls">
@@ -105,13 +106,13 @@ def _samples(folder, pictures, state):
 
 
 def _commands(folder, script, progress, state):
-    """What to do next: what for, and the command line."""
+    """Yield pairs of a purpose and the command for it."""
     if state == "finished":
         more = resuming.command(script, folder, "--epochs", str(2 * progress.epochs))
         yield "Train for longer", more
     else:
         yield (
-            "Go on, should it stop" if state == "running" else "Go on",
+            "Resume it, should it stop" if state == "running" else "Resume it",
             resuming.command(script, folder),
         )
     if progress.epochs:
@@ -150,9 +151,9 @@ def _in_words(value):
 
 
 def _numbers(record, progress, pictures, state):
-    """What the script of the page needs, as JSON that can stand in HTML."""
+    """The data for the JavaScript of the page, as JSON that is safe inside HTML."""
     curves = progress.history | progress.quality
-    every = max(1, math.ceil(progress.epochs / MOST_POINTS))
+    every = max(1, math.ceil(progress.epochs / MAX_POINTS))
     shown = range(progress.epochs, 0, -every)[::-1] if curves else []
     panels = [
         {
@@ -161,7 +162,8 @@ def _numbers(record, progress, pictures, state):
         }
         for panel in (*_panels(progress.history), *([name] for name in progress.quality))
     ]
-    # Something is written after each epoch, and at each checkpoint within one.
+    # The page is written after each epoch, and at each checkpoint within an epoch. These are the
+    # seconds until the page reloads itself, and until it says that there is no news.
     wait = 60 * record["arguments"]["checkpoint-minutes"]
     reload_after = 5
     if progress.epochs:
@@ -173,20 +175,20 @@ def _numbers(record, progress, pictures, state):
         "pictures": pictures,
         "running": state == "running",
         "written": round(time.time(), 1),
-        "reload_after": reload_after,  # seconds, both
+        "reload_after": reload_after,
         "silent_after": 3 * wait + 120,
     }
     return json.dumps(numbers, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _panels(history):
-    """The names of the losses that share a plot, and apart from them those of accuracies."""
+    """Yield the names of the curves in each plot. Losses and accuracies are in separate plots."""
     for names in plotting.panels(history):
         accuracies = [name for name in names if "accuracy" in name]
         yield from filter(None, ([name for name in names if name not in accuracies], accuracies))
 
 
 def _newest(values):
-    """The last of some values, rounded, or None if none of them was measured."""
+    """The last value that was measured, rounded; None if none was."""
     measured = [value for value in values if value is not None and math.isfinite(value)]
     return float(f"{measured[-1]:.5g}") if measured else None

@@ -1,4 +1,7 @@
-"""How good the generator is while it learns. Its losses do not tell: they are those of a game."""
+"""Measuring the quality of the generated images during training.
+
+The losses do not show it: each depends on how good the other network is at the same time.
+"""
 
 import math
 import random
@@ -10,30 +13,30 @@ from common.models.sampling import Sampler
 
 import numpy as np
 
-SAMPLES = 2000
-REAL = 10_000  # training images to compare them with: seconds, once in a run
-# Drawing and judging a sample takes 0.4 to 0.6 of the time of a training step for each of its
-# images, measured with clothes and digits. Going by this figure and not by the clock, a command
-# measures the same epochs on every machine, and whether it was stopped and resumed or not.
-COST_OF_A_SAMPLE = 0.6
-MOST_COST = 0.03  # of an epoch, unless --evaluate-every says otherwise
+N_SAMPLES = 2000  # generated images in a measurement
+N_REAL = 10_000  # training images that they are compared with
+# Drawing and judging one sample takes 0.4 to 0.6 times as long as training on one image (measured
+# with clothes and digits). How often to measure is computed from this constant and not from the
+# clock, so that it is the same on every machine, and in a run that was stopped and resumed.
+COST_PER_SAMPLE = 0.6
+MAX_COST = 0.03  # share of the training time, without --evaluate-every
 
 
 class Quality:
-    """Figures of samples after an epoch.
+    """Measures figures of generated images after an epoch.
 
-    It has random numbers of its own and touches nothing that is trained. Each time the latents
-    and labels are the same, so that what differs from epoch to epoch is the generator.
+    It uses its own random numbers, so the training is the same with and without it. The latents and
+    labels are the same each time, so only the generator differs from one epoch to the next.
 
     Args:
-        dataset: what the run is trained on, a `Dataset` or `Facades`.
-        pixel_range: the least and the greatest value of a pixel that the generator makes.
-        seed: that of the run.
-        every: epochs from one measurement to the next; 0 for never; None for as many as keep its
-            cost below 3 % of the training, and for never where no judge for the images comes with
-            this code.
+        dataset: the training data, a `Dataset` or `Facades`.
+        pixel_range: the lowest and the highest pixel value of the images that the generator makes.
+        seed: the seed of the run.
+        every: number of epochs from one measurement to the next; 0 to measure nothing. With None,
+            measuring takes about 3 % of the training time; nothing is measured if no judge for
+            these images comes with this code.
 
-    Raises UserError if it is to measure, and there is no judge for the images.
+    Raises UserError if `every` is 1 or more, but no judge for these images comes with this code.
     """
 
     def __init__(self, dataset, pixel_range, seed, every):
@@ -41,24 +44,24 @@ class Quality:
         if every is None:
             every = 0
             if kind.has_judge(dataset):
-                cost = kind.samples(dataset) * COST_OF_A_SAMPLE / len(dataset.images)
-                every = math.ceil(cost / MOST_COST)
+                cost = kind.samples(dataset) * COST_PER_SAMPLE / len(dataset.images)
+                every = math.ceil(cost / MAX_COST)
         elif every and not kind.has_judge(dataset):
             raise UserError(
                 f"--evaluate-every {every}: no judge for images such as those from "
-                f"{dataset.source} comes with this code; leave it out, and when the training is "
-                "done, evaluate.py trains one"
+                f"{dataset.source} comes with this code; leave the option out. After the training, "
+                "evaluate.py trains a judge"
             )
         self._every, self._kind, self._figures_of = every, kind, None
         self._dataset, self._pixel_range, self._seed = dataset, pixel_range, seed
 
     def after(self, epoch, g_model):
-        """The figures of a generator after an epoch, a dict, empty where none are due."""
+        """A dict of the figures after an epoch. It is empty if this epoch is not to be measured."""
         if not self._every or epoch % self._every:
             return {}
         if self._figures_of is None:
-            # Keras draws the seeds of initial values from Python's random numbers, even where
-            # weights are loaded.
+            # When Keras builds the judge, it draws seeds for initial weights from Python's random
+            # numbers, although the weights are loaded. Restore them for the training.
             state = random.getstate()
             self._figures_of = self._kind(self._dataset, self._seed, g_model.output_shape[1])
             random.setstate(state)
@@ -67,13 +70,13 @@ class Quality:
 
 
 class _OfClasses:
-    """Label accuracy, if there are labels, and Fréchet distance."""
+    """The figures for images of classes: Fréchet distance, and label accuracy, if labels exist."""
 
     def __init__(self, dataset, seed, _size):
         judge = classifier.load_judge(dataset.class_names, dataset.images.shape[1:])
-        chosen = np.random.default_rng(seed).permutation(len(dataset.images))[:REAL]
+        chosen = np.random.default_rng(seed).permutation(len(dataset.images))[:N_REAL]
         self._reference = scores.Reference(judge, dataset.images[chosen], dataset.class_names)
-        self._labels = scores.in_proportion(dataset.labels, SAMPLES)
+        self._labels = scores.proportional_labels(dataset.labels, N_SAMPLES)
 
     @staticmethod
     def has_judge(dataset):
@@ -82,17 +85,17 @@ class _OfClasses:
 
     @staticmethod
     def samples(_dataset):
-        return SAMPLES
+        return N_SAMPLES
 
     def __call__(self, sampler, rng):
         labels = self._labels if sampler.takes_labels else None
         return self._reference.quick_figures(
-            sampler.draw(sampler.random_latents(SAMPLES, rng), labels), labels
+            sampler.draw(sampler.random_latents(N_SAMPLES, rng), labels), labels
         )
 
 
 class _OfLabelMaps:
-    """Pixel accuracy and mean IoU of one sample of each validation label map."""
+    """The figures for label maps: pixel accuracy and mean IoU, on one sample for each label map."""
 
     def __init__(self, dataset, seed, size):
         self._judge = segmenter.load_judge(dataset.source)
@@ -109,7 +112,7 @@ class _OfLabelMaps:
 
     def __call__(self, sampler, rng):
         latents = sampler.random_latents(len(self._layouts), rng)
-        found = self._judge.look(sampler.draw(latents, self._layouts))
+        found = self._judge.segment(sampler.draw(latents, self._layouts))
         expected = self._judge.scaled(self._layouts)
         counts = metrics.confusion(found, expected, self._judge.n_classes)
         return {

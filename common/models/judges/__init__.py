@@ -1,5 +1,5 @@
-"""Judges say how good generated images are: small networks that have learnt from real images.
+"""Judges: small networks, trained on real images, that measure how good generated images are.
 
-`classifier` is for images with a class, `segmenter` for pictures of label maps; `metrics` makes
-figures of what they see. A reader of the training scripts needs nothing of it.
+`classifier` judges images of classes, `segmenter` judges images drawn from label maps; `metrics`
+computes figures from their outputs. You can read the training scripts without knowing any of it.
 """

@@ -1,8 +1,8 @@
-"""Trains the judges that come with this code.
+"""Train the judges that come with this code: networks that measure how good images are.
 
-python -m common.models.judges clothes                  # five minutes on two cores
-python -m common.models.judges digits --data sample     # one
-python -m common.models.judges facades --data drawn     # two
+python -m common.models.judges clothes                  # 5 minutes on two cores
+python -m common.models.judges digits --data sample     # 1 minute
+python -m common.models.judges facades --data drawn     # 2 minutes
 """
 
 import sys
@@ -15,7 +15,7 @@ from common.models import saved_models
 
 
 def define_parser():
-    """The command line: a judge, and options of its own."""
+    """The command line: the name of a judge, and the options of that judge."""
     parser = ArgumentParser(prog="python -m common.models.judges", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, train, text, sources in (
@@ -25,19 +25,19 @@ def define_parser():
     ):
         command = commands.add_parser(name, help=text, description=text)
         add_data_option(command, *sources)
-        command.add_integer("--seed", 0, 2**32 - 1, 0, "another seed, another judge")
+        command.add_integer("--seed", 0, 2**32 - 1, 0, "seed of all random numbers in the training")
         command.add_argument(
             "--out",
             type=path_of,
             metavar="FILE.keras",
-            help="where it is written (default: the place where evaluate.py looks for it)",
+            help="the file to write (default: the file that evaluate.py reads)",
         )
         command.set_defaults(train=train)
     return parser
 
 
 def train_clothes(source, seed):
-    """Train on the training part; test on the test part, or on a fifth if there is none."""
+    """Train on the training part and test on the test part. The sample is split into two parts."""
     training = datasets.load_fashion_mnist(source)
     if training.source == "sample":
         return train_classifier(*training.split(), seed)
@@ -45,43 +45,43 @@ def train_clothes(source, seed):
 
 
 def train_digits(source, seed):
-    """Train on four fifths, test on the rest: the GAN learns from both parts of MNIST."""
+    """Train on four fifths and test on the rest, since GANs here train on all of MNIST."""
     return train_classifier(*datasets.load_mnist(source).split(), seed)
 
 
-def train_classifier(training, unseen, seed):
-    """Returns a classifier, what its file says of it, and a sentence on how good it is."""
+def train_classifier(training, held_out, seed):
+    """Train a classifier. Returns it, a dict to save with it, and a sentence on its accuracy."""
     from common.models.judges import classifier
 
     model = classifier.train(
         training.images, training.labels, len(training.class_names), seed, report=report
     )
-    accuracy = classifier.Judge(model).accuracy(unseen.images, unseen.labels)
-    sentence = f"right in {accuracy:.4f} of {len(unseen.images):,} images that it has not seen"
+    accuracy = classifier.Judge(model).accuracy(held_out.images, held_out.labels)
+    sentence = f"accuracy {accuracy:.4f} on {len(held_out.images):,} images not used in training"
     shape = training.images.shape[1:]
     return model, {"class_names": training.class_names, "image_shape": shape}, sentence
 
 
 def train_facades(source, seed):
-    """Train on the part of the facades that GauGAN is trained on; test on the validation part."""
+    """Train on the facades that GauGAN is trained on, and test on the validation facades."""
     from common.models.judges import metrics, segmenter
 
     dataset = facades.load_facades(source)
     training, validation = (facades.fit(part, segmenter.SIZE) for part in facades.split(dataset, 0))
     model = segmenter.train(training, len(facades.CLASS_NAMES), seed, report=report)
     photos, layouts = facades.centre_crops(validation, segmenter.SIZE)
-    found = segmenter.Judge(model).look(photos)
+    found = segmenter.Judge(model).segment(photos)
     counts = metrics.confusion(found, layouts, len(facades.CLASS_NAMES))
     accuracy, iou = metrics.pixel_accuracy(counts), metrics.mean_iou(counts)
     sentence = (
-        f"right in {accuracy:.4f} of the pixels of {len(photos):,} photos that it has not seen; "
-        f"mean IoU {iou:.4f}"
+        f"pixel accuracy {accuracy:.4f}, mean IoU {iou:.4f} on {len(photos):,} photos "
+        "not used in training"
     )
     return model, {"class_names": facades.CLASS_NAMES, "facades": dataset.source}, sentence
 
 
 def report(line):
-    """Show how training goes on."""
+    """Print the progress of the training at once, even into a file."""
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A classifier of real images: what class does it see in a generated one, and which features?"""
+"""A classifier, trained on real images, that finds the classes and features of generated ones."""
 
 import math
 from pathlib import Path
@@ -15,18 +15,18 @@ BATCH = 128
 
 
 class Judge:
-    """A trained classifier, and what it sees in images.
+    """A trained classifier.
 
     Args:
-        classifier: a model such as `define_classifier` makes.
+        classifier: a model with the outputs of `define_classifier`.
     """
 
     def __init__(self, classifier):
         self._classifier = classifier
         quicken(classifier)
 
-    def look(self, images):
-        """Features, float32 (n, d), and the classes found, int64 (n,).
+    def classify(self, images):
+        """Find the features, float32 (n, d), and the classes, int64 (n,), of images.
 
         `images` are (n, H, W, C), either float32 in [0, 1] or uint8.
         """
@@ -37,28 +37,28 @@ class Judge:
         return features, found
 
     def accuracy(self, images, labels):
-        """Share of images in which it finds the label."""
-        return float(np.mean(self.look(images)[1] == labels))
+        """The share of images whose label is the class that the classifier finds."""
+        return float(np.mean(self.classify(images)[1] == labels))
 
 
 def load_judge(class_names, image_shape):
-    """The judge that comes with this code for such images, or None if there is none.
+    """Load the judge that comes with this code for certain images; None if there is none.
 
     Args:
-        class_names: a sequence of strings.
-        image_shape: (H, W, C).
+        class_names: the names of the classes of the images.
+        image_shape: their shape, (H, W, C).
     """
     path = judge_path(class_names, image_shape)
     return path and Judge(keras.saving.load_model(path, compile=False))
 
 
 def judge_path(class_names, image_shape):
-    """Where that judge is, or None."""
+    """The path of the judge that `load_judge` loads, or None."""
     return shipped_path(class_names=list(class_names), image_shape=list(image_shape))
 
 
 def shipped_path(**wanted):
-    """Where a trained judge is whose file says of it all that is wanted, or None if nowhere."""
+    """The path of a judge in this folder whose `about` has all these values, or None."""
     for path in sorted(Path(__file__).parent.glob("*.keras")):
         _config, about = saved_models.read(path)
         if about.items() >= wanted.items():
@@ -67,16 +67,19 @@ def shipped_path(**wanted):
 
 
 def to_unit(images):
-    """Pixels of 8 bits as float32 in [0, 1]; others as they are."""
+    """Scale uint8 images to float32 in [0, 1]; return others unchanged."""
     return images.astype("float32") / 255 if images.dtype == np.uint8 else images
 
 
 def define_classifier(image_shape, n_classes):
-    """A convolution, then halvings with two convolutions each until a side has at most 8 pixels.
+    """A small convolutional network.
+
+    After a first convolution, blocks of a pooling layer and two convolutions halve the image until
+    its shorter side has at most 8 pixels.
 
     Input: `image` (n, H, W, C) in [0, 1]. Outputs: the probability of each class (n, n_classes),
-    and the features that it is computed from, (n, 96): means over the last maps. For ten classes
-    of grey images of 28 pixels it has 157,954 parameters.
+    and the features from which they are computed, at most 96: the means of the last feature maps.
+    For ten classes of grey images of 28 x 28 pixels it has 157,954 parameters.
     """
     image = keras.Input(image_shape, name="image")
     filters = 24
@@ -91,21 +94,21 @@ def define_classifier(image_shape, n_classes):
 
 
 def convolution(x, filters):
-    """Convolution, batch normalisation, ReLU."""
+    """A block of convolution, batch normalisation and ReLU."""
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
 def train(images, labels, n_classes, seed=0, epochs=None, report=None):
-    """Train a new classifier. The same seed gives the same one.
+    """Train a new classifier. The same seed gives the same classifier.
 
     Args:
         images: (N, H, W, C), float32 in [0, 1] or uint8.
         labels: integers (N,), 0 to n_classes - 1.
-        n_classes: how many there are.
-        seed: of the weights it starts from, the order of the images, and the shifts.
-        epochs: passes through the images, each shifted at random by up to a 28th of its sides. By
-            default 8, or as many as it takes to pass 160,000 images.
+        n_classes: the number of classes.
+        seed: seed of the initial weights, the order of the images, and the random shifts.
+        epochs: passes through the images. By default 8, or as many as 160,000 images take, if
+            that is more. Each time an image is shifted at random by up to a 28th of its sides.
         report: called with a line of text after each epoch, or None.
     """
     epochs = epochs or max(8, math.ceil(160_000 / len(images)))
@@ -129,11 +132,14 @@ def train(images, labels, n_classes, seed=0, epochs=None, report=None):
 
 
 def shift(images, rng):
-    """Move each of (n, H, W, C) by up to a 28th of its sides; what comes in repeats the edge."""
+    """Shift each of the images (n, H, W, C) at random by up to a 28th of its height and width.
+
+    The pixels at the edge are repeated to fill the gap.
+    """
     count, height, width, _ = images.shape
-    most = (height // 28, width // 28)
-    padded = np.pad(images, ((0, 0), (most[0],) * 2, (most[1],) * 2, (0, 0)), mode="edge")
-    tops, lefts = (rng.integers(0, 2 * one + 1, count) for one in most)
+    max_y, max_x = height // 28, width // 28
+    padded = np.pad(images, ((0, 0), (max_y, max_y), (max_x, max_x), (0, 0)), mode="edge")
+    tops, lefts = (rng.integers(0, 2 * largest + 1, count) for largest in (max_y, max_x))
     return np.stack(
         [
             image[top : top + height, left : left + width]

@@ -1,6 +1,7 @@
-"""The figures that say how good generated images are. All of them are formulas on numpy arrays.
+"""Figures that say how good generated images are, computed from numpy arrays.
 
-Features are what a judge sees in images, (n, d) floats; labels and label maps are integers from 0.
+Features are the outputs of the last hidden layer of a judge, floats (n, d). Labels and label maps
+are integers from 0.
 """
 
 import numpy as np
@@ -19,11 +20,13 @@ def frechet_distance(first, second):
 
         |m₁ - m₂|² + trace(C₁ + C₂ - 2 (C₁ C₂)^½)
 
-    Heusel et al. 2017, arXiv 1706.08500, equation 6. It is 0 where mean and covariance of the
-    features are the same, and grows as images are missing, odd, or too much alike. The fewer
-    images, the larger it is: compare distances of equally many.
+    Heusel et al. 2017, arXiv 1706.08500, equation 6. It is 0 if the features have the same mean
+    and the same covariance. It is larger if some kinds of images are missing, or look odd, or are
+    too similar. It also depends on the number of images: the fewer there are, the larger it is. So
+    compare only distances that were computed from equal numbers of images.
 
-    C₁ C₂ is not symmetric, but has the eigenvalues of S C₂ S, where S S = C₁, which is.
+    C₁ C₂ is not symmetric, but it has the same eigenvalues as S C₂ S, where S S = C₁, and that
+    matrix is symmetric.
     """
     (mean_1, covariance_1), (mean_2, covariance_2) = first, second
     root = square_root(covariance_1)
@@ -31,7 +34,7 @@ def frechet_distance(first, second):
     trace_of_root = np.sqrt(eigenvalues.clip(0)).sum()
     distance = ((mean_1 - mean_2) ** 2).sum()
     distance += np.trace(covariance_1) + np.trace(covariance_2) - 2 * trace_of_root
-    return float(max(distance, 0.0))  # rounding can take it below
+    return float(max(distance, 0.0))  # rounding errors can make it negative
 
 
 def square_root(matrix):
@@ -41,27 +44,30 @@ def square_root(matrix):
 
 
 def label_accuracy(found, asked):
-    """Share of images in which the judge finds the class that was asked for; both (n,)."""
+    """The share of images in which the judge finds the class that was asked for.
+
+    Both `found` and `asked` are integers (n,).
+    """
     return float(np.mean(found == asked))
 
 
 def class_accuracies(found, asked, n_classes):
-    """The same for each class: (n_classes,), NaN for one that was not asked for."""
+    """The label accuracy of each class: (n_classes,). NaN for classes that were not asked for."""
     right = np.bincount(asked[found == asked], minlength=n_classes)
     with np.errstate(invalid="ignore"):
         return right / np.bincount(asked, minlength=n_classes)
 
 
 def class_shares(found, n_classes):
-    """Share of each class among labels (n,): (n_classes,)."""
+    """The share of each class among the labels found, (n,): (n_classes,)."""
     return np.bincount(found, minlength=n_classes) / len(found)
 
 
 def spreads(features, found, n_classes):
-    """How far apart two images of a class are, in the features: (n_classes,).
+    """For each class, how far apart the features of two images of that class are: (n_classes,).
 
-    It is the root mean square of the distance between two that are drawn at random, which is the
-    square root of twice the variance. 0 for a class with fewer than two images.
+    This is the root mean square of the distance between two random images of the class, which is
+    the square root of twice the variance. It is 0 for a class with fewer than two images.
     """
     result = np.zeros(n_classes)
     for label in range(n_classes):
@@ -72,10 +78,12 @@ def spreads(features, found, n_classes):
 
 
 def variety(features, found, real_spreads):
-    """Variety within a class, where real images have 1: the mean of the ratios of `spreads`.
+    """How varied the images of a class are, compared with real images, which have about 1.
 
-    A generator that draws one image of each class, however good, or leaves out every class but
-    one of many, comes near 0. Classes that have no spread among the real images do not count.
+    It is the mean over the classes of the ratio between the `spreads` of generated and of real
+    images. It is near 0 for a generator that always draws the same image of a class (mode
+    collapse), or draws only one of many classes. Classes without spread in the real images are
+    left out.
     """
     real = real_spreads > 0
     ratios = spreads(features, found, len(real_spreads))[real] / real_spreads[real]
@@ -83,22 +91,23 @@ def variety(features, found, real_spreads):
 
 
 def confusion(found, maps, n_classes):
-    """How many pixels of each class in `maps` are found to be of each: (n_classes, n_classes)."""
+    """The confusion matrix of pixels: row is the class in `maps`, column the class found."""
     pairs = maps.astype("int64").ravel() * n_classes + found.ravel()
     return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
 def pixel_accuracy(counts):
-    """Share of pixels found to be what the label map says. `counts` is what `confusion` returns."""
+    """The share of pixels whose class is found. `counts` is what `confusion` returns."""
     return float(np.trace(counts) / counts.sum())
 
 
 def mean_iou(counts):
-    """Mean over the classes of intersection over union, of the classes that occur in either.
+    """The mean over the classes of intersection over union (IoU).
 
-    The intersection is the pixels that are of a class and found to be; the union is those that
-    are of it or found to be (Long et al. 2015, arXiv 1411.4038, section 5; for generated images
-    Park et al. 2019, arXiv 1903.07291, section 4).
+    For one class, the intersection is the number of pixels that belong to the class and are found
+    to belong to it; the union is the number of pixels for which one or both is true. Classes
+    without any such pixel are left out. (Long et al. 2015, arXiv 1411.4038, section 5; for
+    generated images Park et al. 2019, arXiv 1903.07291, section 4.)
     """
     intersection = np.diag(counts)
     union = counts.sum(axis=0) + counts.sum(axis=1) - intersection
@@ -106,16 +115,18 @@ def mean_iou(counts):
 
 
 def colour_variation(images, n_maps=1):
-    """How much the mean colour varies over images of one label map.
+    """How much the mean colour varies between images of the same label map.
 
-    The mean red, green and blue of each image on the scale of [-1, 1]; of these the standard
-    deviation over the images of a label map; the mean of those over the three colours and the
-    label maps. For images that differ in their latent only, it says how much that changes.
+    First the mean red, green and blue of each image are computed, in [-1, 1]; then the standard
+    deviation of each over the images of a label map. The result is the mean of these standard
+    deviations over the three colours and the label maps. It shows how much the latent changes the
+    image.
 
     Args:
-        images: (n, H, W, 3), float in [0, 1] or uint8.
-        n_maps: so many label maps, for each of which equally many images follow each other.
+        images: (n, H, W, 3), float in [0, 1] or uint8: first all images of the first label map,
+            then equally many of the second, and so on.
+        n_maps: the number of label maps.
     """
-    most = 255 if images.dtype == np.uint8 else 1
-    colours = 2 * images.mean(axis=(1, 2), dtype="float64") / most
+    white = 255 if images.dtype == np.uint8 else 1
+    colours = 2 * images.mean(axis=(1, 2), dtype="float64") / white
     return float(colours.reshape(n_maps, -1, 3).std(axis=1, ddof=1).mean())

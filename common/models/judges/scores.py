@@ -1,6 +1,6 @@
-"""Figures of many images at once, each with its spread over five disjoint parts of them.
+"""Computing all figures of a set of images, and how much they vary between parts of the set.
 
-Figures are dicts by name: `label_accuracy`, `label_accuracy/dress` for one class, and so on.
+The figures are in a dict by name: `label_accuracy`, `label_accuracy/dress` for one class, etc.
 """
 
 import warnings
@@ -10,25 +10,26 @@ from common.models.judges import classifier, metrics
 
 import numpy as np
 
-DRAWS = 5
+N_PARTS = 5  # disjoint parts of the images, to estimate the standard deviation of a figure
 CAS_EPOCHS = 10
 
 
 class Figure(NamedTuple):
-    """A figure of all images, and the standard deviation over the figures of the five parts."""
+    """A figure of all images, and the standard deviation of the same figure of the five parts."""
 
     value: float
     spread: float
 
 
 def with_spread(figures_of, count):
-    """Figures of `count` images, and their spread over five parts: every fifth, from each of five.
+    """Compute the figures of `count` images, and their spread over five parts of the images.
 
-    `figures_of` makes a dict of numbers of a slice. Returns a dict of `Figure`s.
+    `figures_of` is called with a slice of the images, and returns a dict of numbers. A part takes
+    every fifth image. Returns a dict of `Figure`s.
     """
-    parts = [figures_of(slice(start, None, DRAWS)) for start in range(DRAWS)]
+    parts = [figures_of(slice(start, None, N_PARTS)) for start in range(N_PARTS)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a class that is in no part
+        warnings.simplefilter("ignore", RuntimeWarning)  # numpy warns if a class is in no part
         return {
             name: Figure(value, float(np.nanstd([part[name] for part in parts], ddof=1)))
             for name, value in figures_of(slice(None)).items()
@@ -36,39 +37,40 @@ def with_spread(figures_of, count):
 
 
 class Reference:
-    """What a judge sees in real images: what other images are compared with.
+    """Statistics of real images, with which generated images are compared.
 
     Args:
         judge: a `classifier.Judge`.
         images: (N, H, W, C), float32 in [0, 1] or uint8.
-        class_names: of the judge.
+        class_names: the names of the classes of the judge.
     """
 
     def __init__(self, judge, images, class_names):
         self._judge, self._class_names = judge, class_names
-        features, found = judge.look(images)
+        features, found = judge.classify(images)
         self._moments = metrics.moments(features)
         self._spreads = metrics.spreads(features, found, len(class_names))
 
     def quick_figures(self, images, labels=None):
-        """The figures that are shown while a generator learns: a dict of plain numbers.
+        """The figures that are recorded during training: a dict of floats.
 
         Args:
             images: (n, H, W, C), float32 in [0, 1] or uint8.
-            labels: integers (n,), the classes that were asked for; None where there are none.
+            labels: integers (n,), the classes that were asked for; None if there are no classes.
         """
-        features, found = self._judge.look(images)
+        features, found = self._judge.classify(images)
         figures = {}
         if labels is not None:
             figures["label_accuracy"] = metrics.label_accuracy(found, labels)
         return figures | {"frechet_distance": self._distance(features)}
 
     def figures(self, images, labels=None):
-        """All figures of images, a dict of `Figure`s; the arguments are those of `quick_figures`.
+        """All figures: a dict of `Figure`s. The arguments are those of `quick_figures`.
 
-        Where there are labels, the accuracy of each class, else the share of each among the images.
+        With labels, they include the label accuracy of each class; without labels, the share of the
+        images in which each class is found.
         """
-        features, found = self._judge.look(images)
+        features, found = self._judge.classify(images)
 
         def figures_of(part):
             figures = {}
@@ -93,50 +95,49 @@ class Reference:
         return metrics.frechet_distance(metrics.moments(features), self._moments)
 
 
-def in_proportion(labels, count):
-    """So many labels, sorted, each class as often as among real ones: integers (count,)."""
+def proportional_labels(labels, count):
+    """Choose `count` labels, sorted, with the same share of each class as in `labels`."""
     positions = (np.arange(count) + 0.5) * len(labels) / count
     return np.sort(labels)[positions.astype(int)]
 
 
-def classification_accuracy_score(images, labels, unseen, seed):
-    """How well real images are classified by one who has seen nothing but the images given.
+def classification_accuracy_score(images, labels, held_out, seed):
+    """The classification accuracy score of images (Ravuri and Vinyals 2019, arXiv 1905.10887).
 
-    A classifier is trained on them alone and tested on real ones. Where the images lack what
-    real ones have, or have what those lack, it shows here (Ravuri and Vinyals 2019, arXiv
-    1905.10887).
+    A classifier is trained on these images alone, and tested on real images. Its accuracy is low if
+    the images lack some of the variety of real images, or show what real images do not.
 
     Args:
         images: (n, H, W, C), float32 in [0, 1] or uint8.
         labels: integers (n,).
-        unseen: a `Dataset` of real images.
-        seed: of the classifier's training.
+        held_out: a `Dataset` of real images for the test.
+        seed: seed of the training of the classifier.
 
-    Returns a dict of one `Figure`, the share of real images whose class is found.
+    Returns a dict of one `Figure`, the accuracy on the real images.
     """
 
     def figures_of(part):
         model = classifier.train(
-            images[part], labels[part], len(unseen.class_names), seed, CAS_EPOCHS
+            images[part], labels[part], len(held_out.class_names), seed, CAS_EPOCHS
         )
         judge = classifier.Judge(model)
-        return {"cas": judge.accuracy(unseen.images, unseen.labels)}
+        return {"cas": judge.accuracy(held_out.images, held_out.labels)}
 
     return with_spread(figures_of, len(images))
 
 
 def label_map_figures(judge, images, layouts, n_maps):
-    """What a segmenter sees in images, against their label maps: a dict of `Figure`s.
+    """Compare what a segmenter finds in images with their label maps: a dict of `Figure`s.
 
     Args:
         judge: a `segmenter.Judge`.
         images: (n, H, W, 3), float32 in [0, 1] or uint8.
         layouts: integers (n, H, W).
-        n_maps: so many different label maps, for each of which equally many images follow each
-            other: a multiple of five, at least ten. Photos, each of another label map, are 1: how
-            much their colour varies is not asked for each map then, but for all of them together.
+        n_maps: the number of different label maps. There must be equally many images of each, a
+            multiple of five and at least ten, one label map after the other. For photos, which all
+            have different label maps, give 1: then `colour_variation` is that of all photos.
     """
-    found, expected = judge.look(images), judge.scaled(layouts)
+    found, expected = judge.segment(images), judge.scaled(layouts)
 
     def figures_of(part):
         counts = metrics.confusion(found[part], expected[part], judge.n_classes)

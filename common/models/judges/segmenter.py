@@ -1,4 +1,4 @@
-"""A segmentation network: which class does it see in each pixel of a picture?"""
+"""A segmentation network, trained on real photos, that finds the class of each pixel."""
 
 from common.backend import keras
 from common.data import facades
@@ -9,48 +9,47 @@ from common.models.steps import quicken
 import numpy as np
 from keras import layers
 
-SIZE = 64  # pixels a side of what it looks at; larger pictures are made smaller
+SIZE = 64  # height and width of its input in pixels; other images are scaled
 BATCH, STEPS = 16, 1500
 
 
 class Judge:
-    """A trained segmenter, and what it sees in pictures of label maps."""
+    """A trained segmenter."""
 
     def __init__(self, segmenter):
         self._segmenter = segmenter
         self.n_classes = segmenter.output_shape[-1]
         quicken(segmenter)
 
-    def look(self, images):
-        """The class found in each pixel, uint8 (n, 64, 64).
+    def segment(self, images):
+        """Find the class of each pixel: uint8 (n, 64, 64).
 
-        `images` are (n, H, W, 3), either float32 in [0, 1] or uint8; sizes other than 64 pixels
-        are scaled.
+        `images` are (n, H, W, 3), either float32 in [0, 1] or uint8. They are scaled to 64 x 64.
         """
         found = np.empty((len(images), SIZE, SIZE), "uint8")
-        for part, probabilities in in_batches(self._segmenter, [images], (SIZE, SIZE), fitting):
+        for part, probabilities in in_batches(self._segmenter, [images], (SIZE, SIZE), prepare):
             found[part] = probabilities.argmax(axis=-1)
         return found
 
     def scaled(self, layouts):
-        """Label maps (n, H, W) as it finds them: (n, 64, 64)."""
+        """Scale label maps (n, H, W) to the size of those that `segment` returns: (n, 64, 64)."""
         pixels = ((np.arange(SIZE) + 0.5) * layouts.shape[1] / SIZE).astype(int)
         return layouts[:, pixels[:, np.newaxis], pixels]
 
 
 def load_judge(source):
-    """The judge that comes with this code for facades from a source, or None if there is none."""
+    """Load the judge that comes with this code for a source of facades; None if there is none."""
     path = judge_path(source)
     return path and Judge(keras.saving.load_model(path, compile=False))
 
 
 def judge_path(source):
-    """Where that judge is, or None."""
+    """The path of the judge that `load_judge` loads, or None."""
     return shipped_path(facades=source)
 
 
-def fitting(images):
-    """Images as the network takes them: (n, 64, 64, 3) in [0, 1]."""
+def prepare(images):
+    """Convert images to inputs of the network: (n, 64, 64, 3) in [0, 1]."""
     images = to_unit(images)
     if images.shape[1] == SIZE:
         return images
@@ -78,20 +77,20 @@ def define_segmenter(n_classes):
 
 
 def train(training_set, n_classes, seed=0, steps=STEPS, report=None):
-    """Train a new segmenter on random crops. The same seed gives the same one.
+    """Train a new segmenter on random crops. The same seed gives the same segmenter.
 
     Args:
-        training_set: `Facades` that fit crops of 64 pixels.
-        n_classes: how many classes their layouts have.
-        seed: of the weights it starts from and of the crops.
-        steps: how many batches of 16 crops.
-        report: called with a line of text from time to time, or None.
+        training_set: `Facades` that `facades.fit` has scaled for crops of 64 pixels.
+        n_classes: the number of classes in their layouts.
+        seed: seed of the initial weights and of the crops.
+        steps: the number of training steps, each with a batch of 16 crops.
+        report: called with a line of text every 100 steps, or None.
     """
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     segmenter = define_segmenter(n_classes)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    # Another model of the same layers, so that no optimizer is saved with the segmenter.
+    # The optimizer belongs to a second model of the same layers, so it is not saved with the first.
     learner = keras.Model(segmenter.input, segmenter.output)
     learner.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
     quicken(learner)
