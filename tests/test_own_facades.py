@@ -324,7 +324,7 @@ def test_grey_colours_of_ones_own(tmp_path):
         (b"sky 1 2", "colours.txt: the line 'sky 1 2' does not have the form: name red green blue"),
         (b"sky 1 2 256", "the line 'sky 1 2 256' does not have"),
         (b"sky 1 2 3\ntree 1 2 3", "sky and tree have the same colour"),
-        (b"\n", "it has 0 lines"),
+        (b"\n", "it lists 0 classes"),
         (b"\xff\xfe", "colours.txt: .*decode"),
         (b"sky 10 200 30", "0.png: it is in colours, such as 0 0 0, which is none of the 1 known"),
     ],
@@ -343,7 +343,10 @@ def test_files_of_colours_that_are_wrong(tmp_path, content, message):
             lambda layout, _: OWN[layout],
             "such as 0 0 0; if classes of your own have colours, write",
         ),
-        (lambda layout, seed: reordered(layout, OWN, seed), "its palette is not that of 0.png"),
+        (
+            lambda layout, seed: reordered(layout, OWN, seed),
+            "its palette differs from that",
+        ),
         (
             lambda layout, _: np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), "uint8"),
             "it has more than 256 colours: it is a photo, or",

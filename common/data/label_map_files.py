@@ -136,16 +136,17 @@ def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
     """
     are_given = colours is not None
     if not are_given and (names is None or len(names) == len(cmp_classes.CLASS_NAMES)):
-        coloured = [one for one in label_maps.values() if one.is_coloured()]
-        if 2 * sum(looks_like(one, cmp_classes.COLOURS) for one in coloured) > len(coloured):
+        coloured = [label_map for label_map in label_maps.values() if label_map.is_coloured()]
+        n_alike = sum(looks_like(label_map, cmp_classes.COLOURS) for label_map in coloured)
+        if 2 * n_alike > len(coloured):
             names, colours = names or cmp_classes.CLASS_NAMES, cmp_classes.COLOURS
             strict = first is None
     tables = _tables(label_maps, colours)
-    numbered = {file: one for file, one in label_maps.items() if file not in tables}
-    for file, one in numbered.items():
-        if one.is_coloured() and (strict or not one.is_numbered):
+    numbered = {file: label_map for file, label_map in label_maps.items() if file not in tables}
+    for file, label_map in numbered.items():
+        if label_map.is_coloured() and (strict or not label_map.is_numbered):
             hint = "" if are_given else f"; {_HINT}"
-            raise ValueError(f"{file}: {_unknown_colour(one, colours)}{hint}")
+            raise ValueError(f"{file}: {_unknown_colour(label_map, colours)}{hint}")
     assumed = []
     if numbered:
         if first is None:
@@ -154,7 +155,8 @@ def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
     table = (np.arange(256) - (first or 0)) % 256
     table[NO_CLASS] = names.index("none") if "none" in names else table[NO_CLASS]
     layouts = [
-        tables.get(file, table).astype("uint8")[one.values] for file, one in label_maps.items()
+        tables.get(file, table).astype("uint8")[label_map.values]
+        for file, label_map in label_maps.items()
     ]
     if colours is None:
         colours = _palette(names, numbered.values(), first)
@@ -188,11 +190,13 @@ def _tables(label_maps, colours):
     if colours is None:
         return {}
     tables = {
-        file: _rows(one.colours, colours, MAX_COLOUR_DISTANCE if one.is_coloured() else 0)
-        for file, one in label_maps.items()
+        file: _rows(
+            label_map.colours, colours, MAX_COLOUR_DISTANCE if label_map.is_coloured() else 0
+        )
+        for file, label_map in label_maps.items()
     }
     known = {file for file, table in tables.items() if (table[label_maps[file].found()] >= 0).all()}
-    greys = {file for file, one in label_maps.items() if not one.is_coloured()}
+    greys = {file for file, label_map in label_maps.items() if not label_map.is_coloured()}
     if not greys <= known:
         known -= greys
     return {file: tables[file] for file in known}
@@ -211,10 +215,10 @@ def _check_palettes(label_maps):
     Then the palettes were renumbered, and the numbers are not those of classes.
     """
     seen = {}  # a colour and the file that it is from, by number
-    for file, one in label_maps.items():
-        for value in one.found().tolist() if one.colours is not _GREYS else ():
-            colour, other = seen.setdefault(value, (one.colours[value], file))
-            if np.abs(colour.astype(int) - one.colours[value]).max() > MAX_COLOUR_DISTANCE:
+    for file, label_map in label_maps.items():
+        for value in label_map.found().tolist() if label_map.colours is not _GREYS else ():
+            colour, other = seen.setdefault(value, (label_map.colours[value], file))
+            if np.abs(colour.astype(int) - label_map.colours[value]).max() > MAX_COLOUR_DISTANCE:
                 raise ValueError(
                     f"{file}: its palette differs from that of {other}. If the numbers are right "
                     f"nevertheless, give --layout-from 0 or 1; {_HINT}"
@@ -226,7 +230,7 @@ def _number(label_maps, names, first, assumed):
 
     Appends to `assumed` what had to be guessed. `label_maps` are those that are read by numbers.
     """
-    found = sorted(set().union(*(one.found().tolist() for one in label_maps.values())))
+    found = sorted(set().union(*(label_map.found().tolist() for label_map in label_maps.values())))
     numbers = [number for number in found if number != NO_CLASS]
     if not numbers:
         raise ValueError(f"{next(iter(label_maps))}: it holds no class, only {NO_CLASS}")
@@ -248,13 +252,13 @@ def _number(label_maps, names, first, assumed):
         if count == len(cmp_classes.CLASS_NAMES):
             names = cmp_classes.CLASS_NAMES
             assumed.append("twelve classes are taken to be the CMP's (classes.txt says otherwise)")
-    for file, one in label_maps.items():
+    for file, label_map in label_maps.items():
         last = first + len(names) - 1
-        for value in one.found().tolist():
+        for value in label_map.found().tolist():
             if not first <= value <= last and value != NO_CLASS:
                 raise ValueError(
                     f"{file}: label {value} is not between {first} and {last}; "
-                    f"its values are {listed(one.found().tolist())}"
+                    f"its values are {listed(label_map.found().tolist())}"
                 )
     if NO_CLASS in found and "none" not in names:
         names = (*names, "none")
@@ -266,9 +270,9 @@ def _palette(names, label_maps, first):
     """Colours in which to show the first classes: the CMP's, those of a palette, or ()."""
     if names[:12] == cmp_classes.CLASS_NAMES:
         return cmp_classes.COLOURS
-    for one in label_maps:
-        if one.is_coloured():
-            colours = one.colours[first : first + len(names) - ("none" in names)]
+    for label_map in label_maps:
+        if label_map.is_coloured():
+            colours = label_map.colours[first : first + len(names) - ("none" in names)]
             if (_rows(colours, colours) == range(len(colours))).all():  # all are different
                 return colours
     return ()
