@@ -140,16 +140,16 @@ def main(argv=None):
         else:
             evaluate = evaluation.evaluate_images
         found = evaluate(generator, arguments)
+        shown = (np.arange(N_SHOWN) + 0.5) * len(found.samples) / N_SHOWN
+        neighbours.draw_nearest(found.samples[shown.astype(int)], found.training_images, out)
+        if arguments.json:
+            write_text(arguments.json, json.dumps(record(generator, found, arguments), indent=2))
+        # All is written before anything is printed, which may fail where standard output is closed.
         print(f"{generator.name} from {generator.path}, seed {arguments.seed}")
         print(found.remark)
         for line in table(found):
             print(line)
-        shown = (np.arange(N_SHOWN) + 0.5) * len(found.samples) / N_SHOWN
-        neighbours.draw_nearest(found.samples[shown.astype(int)], found.training_images, out)
-        print(out)
-        if arguments.json:
-            write_text(arguments.json, json.dumps(record(generator, found, arguments), indent=2))
-            print(arguments.json)
+        print(out, *filter(None, [arguments.json]), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,14 @@ import sys
 # Importing matplotlib and TensorFlow takes seconds. Modules that need them are imported inside
 # functions, so that --help and error messages come at once.
 from common import UserError
-from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
-from common.data import facades
-from common.drawing import generators
+from common.arguments import (
+    ArgumentParser,
+    add_generator_options,
+    add_label_map_option,
+    path_of,
+    problems_in_one_line,
+)
+from common.drawing import generators, label_maps
 
 
 def define_parser():
@@ -28,6 +33,7 @@ def define_parser():
         metavar="FILE.png",
         help="GauGAN: the label map to begin with (default: a drawn facade)",
     )
+    add_label_map_option(parser)
     return parser
 
 
@@ -50,7 +56,7 @@ def main(argv=None):
         if arguments.layout:
             if generator.label_kind != "label map":
                 raise UserError(f"{generator.name} takes no label maps: leave out --layout")
-            layout = facades.read_layout(arguments.layout)
+            layout = label_maps.read_layout(generator, arguments.layout, arguments.layout_from)
 
         from common.drawing import explorer
 

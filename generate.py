@@ -284,7 +284,7 @@ def main(argv=None):
         subject = label_maps.find_subject(generator, arguments) if takes_label_maps else None
         encoder = None
         if arguments.style:
-            encoder = generators.load_encoder(label_maps.encoder_path(generator), generator)
+            encoder = label_maps.load_encoder(label_maps.encoder_path(generator), generator)
         generator.load()
         if not arguments.out:
             arguments.out = default_out(generator, classes, arguments, count)

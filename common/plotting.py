@@ -2,6 +2,7 @@
 
 import math
 import sys
+import warnings
 
 from common import MATPLOTLIB_BACKEND
 from common.files import replacing
@@ -54,11 +55,19 @@ def draw_header(width, titles=(), heading=""):
     dots = (width + 0.5, height + 0.5)  # matplotlib rounds them down
     figure = Figure([side / DOTS_PER_INCH for side in dots], DOTS_PER_INCH)
     for column, title in enumerate(titles):
-        figure.text((column + 0.5) / len(titles), 8 / height, title, fontsize=8, ha="center")
+        figure.text(
+            (column + 0.5) / len(titles),
+            8 / height,
+            title,
+            fontsize=8,
+            ha="center",
+            parse_math=False,
+        )
     if heading:
-        figure.text(0.5, 1 - 20 / height, heading, fontsize=10, ha="center")
+        figure.text(0.5, 1 - 20 / height, heading, fontsize=10, ha="center", parse_math=False)
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with warnings.catch_warnings(action="ignore"):  # the font may lack letters of a class name
+        canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 

@@ -45,24 +45,30 @@ def define_parser():
 
 
 def show_images(arguments):
-    """Print the classes and their counts, and draw 100 images. Returns the path of the picture."""
+    """Draw 100 images, print the classes and their counts. Returns the path of the picture."""
     dataset = arguments.load(
         arguments.data, image_size=arguments.image_size, channels=arguments.channels
     )
+    out = arguments.out or default_path(f"{arguments.name}_100.png")
+    shown = dataset.limited(100, seed=0)  # random ones: a file may be sorted by class
+    plotting.save_grid(shown.images.astype("float32") / 255, out)
+
     count, height, width, channels = dataset.images.shape
     kind = "" if channels == 1 else " in colour"
     print(f"{count:,} images of {height} x {width}{kind} from {dataset.source}")
     for label, name in enumerate(dataset.class_names):
         print(f"{label}  {name:12}{np.count_nonzero(dataset.labels == label):7,}")
-    out = arguments.out or default_path(f"{arguments.name}_100.png")
-    shown = dataset.limited(100, seed=0)  # random ones: a file may be sorted by class
-    plotting.save_grid(shown.images.astype("float32") / 255, out)
     return out
 
 
 def show_facades(arguments):
-    """Print sizes and classes, and draw the first facades. Returns the path of the picture."""
+    """Draw the first facades, print sizes and classes. Returns the path of the picture."""
     dataset = facades.load_facades(arguments.data, arguments.layout_from)
+    shown = dataset.first(arguments.count)
+    out = arguments.out or default_path(f"facades_first_{len(shown.images)}.png")
+    with replacing(out) as temporary:
+        Image.fromarray(facades.side_by_side(shown)).save(temporary)
+
     heights, widths = zip(*(layout.shape for layout in dataset.layouts), strict=True)
     print(
         f"{len(dataset.images):,} facades, {min(heights)} to {max(heights)} high and "
@@ -72,11 +78,6 @@ def show_facades(arguments):
     pixels = sum(np.bincount(layout.ravel(), minlength=n_classes) for layout in dataset.layouts)
     for label, name in enumerate(dataset.class_names):
         print(f"{label:2}  {name:12}{pixels[label]:12,}{pixels[label] / pixels.sum():8.1%}")
-
-    shown = dataset.first(arguments.count)
-    out = arguments.out or default_path(f"facades_first_{len(shown.images)}.png")
-    with replacing(out) as temporary:
-        Image.fromarray(facades.side_by_side(shown)).save(temporary)
     return out
 
 

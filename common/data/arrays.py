@@ -81,7 +81,8 @@ def to_classes(labels, count, known_names=()):
         raise ValueError(f"the shape of the labels is {labels.shape}, but there are {count} images")
     labels = labels.ravel().tolist()
     if kind == "f" and not all(map(float.is_integer, labels)):
-        raise ValueError(f"labels are fractions, such as {labels[0]:g}: give integers or names")
+        fraction = next(label for label in labels if not label.is_integer())
+        raise ValueError(f"labels are fractions, such as {fraction:g}: give integers or names")
     if kind in "buif":
         labels = list(map(int, labels))
     elif kind in "US":

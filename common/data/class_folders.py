@@ -1,5 +1,6 @@
 """Reading images from a folder, or from a zip file, that holds a folder for each class."""
 
+import os
 import re
 import unicodedata
 from pathlib import PurePosixPath
@@ -46,7 +47,7 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
         }
         inside = _within(inside, parts)
         classes = {
-            name: unicodedata.normalize("NFC", place[0]) if len(place) > 1 else None
+            name: _class_name(place[0]) if len(place) > 1 else None
             for name, place in inside.items()
         }
         loose = [name for name in classes if classes[name] is None]
@@ -66,6 +67,11 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
         left_out = sorted(set(files.names) - set(classes), key=natural_key)
     done = [f"passed over: {listed(left_out, max_shown=3)}"] if left_out else []
     return images, None if loose else np.array([classes[name] for name in ordered]), done
+
+
+def _class_name(folder):
+    """The name of a folder as text that can be printed, even if its bytes are not UTF-8."""
+    return unicodedata.normalize("NFC", os.fsencode(folder).decode("utf-8", "replace"))
 
 
 def _within(inside, parts):

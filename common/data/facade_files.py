@@ -115,10 +115,11 @@ def _pair(files):
         photos, maps = _find(files, naming_of_photos), _find(files, naming_of_maps)
         if photos and maps:
             break
-    if not photos and not maps:
+    if not photos or not maps:
         raise ValueError(
-            "it holds no photos with label maps: NAME.jpg with NAME.png, N_images.jpg with "
-            "N_segmentation_labels.bmp, or train_img/NAME.jpg with train_label/NAME.png"
+            f"it holds no photos with label maps ({len(photos)} photos and {len(maps)} maps): "
+            "NAME.jpg with NAME.png or .bmp, N_images.jpg with N_segmentation_labels.bmp, or "
+            "train_img/NAME.jpg with train_label/NAME.png"
         )
     if training := [key for key in photos if _is_training(key)]:
         photos = {key: photos[key] for key in training}

@@ -28,7 +28,14 @@ _DARK = 64  # if no pixel of any image is brighter, of 255, a warning is printed
 
 
 def read(
-    source, parts, standard_names, image_size=None, channels=None, labels_needed=True, n_batch=None
+    source,
+    parts,
+    standard_names,
+    image_size=None,
+    channels=None,
+    labels_needed=True,
+    n_batch=None,
+    from_user=False,
 ):
     """Read images, report how they were converted, and warn of what looks like a mistake.
 
@@ -38,6 +45,7 @@ def read(
         standard_names: the names of classes 0, 1, ... for grey images of 28 x 28 pixels with
             numbers as labels and no names of their own.
         image_size, channels, labels_needed, n_batch: see `datasets.load_mnist`.
+        from_user: whether to report also that the standard names were given to the classes.
 
     Returns images uint8 (N, H, H, C), labels int32 (N,), and the class names. Raises UserError if
     the images or labels cannot be read or converted.
@@ -69,6 +77,8 @@ def read(
                 )
     if len(images) < (n_batch or 0):  # the caller will report this error, and that is enough
         return images, labels, class_names
+    if from_user and class_names and known_names == standard_names:
+        done.append("the labels have no names, and are taken for those of the standard data set")
     if done or class_names != standard_names:
         print(f"{source}: {_description(images, class_names, done)}", file=sys.stderr)
     for warning in _warnings_about(images, labels, class_names, n_batch or 0):

@@ -59,6 +59,10 @@ def opened(content, known_formats=None):
     with warnings.catch_warnings(action="ignore"):  # the size is checked below
         try:
             image = Image.open(io.BytesIO(content), formats=known_formats)
+        except Image.DecompressionBombError:
+            raise ValueError(
+                f"it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels: scale it down"
+            ) from None
         except Image.UnidentifiedImageError:
             some = "JPEG, PNG, BMP, GIF, WebP, TIFF and others"
             some = some if len(known_formats) > 3 else " and ".join(known_formats)
@@ -139,14 +143,14 @@ def flattened(image):
     Raises ValueError if it cannot be decoded, or if its numbers are in an unknown range.
     """
     image = upright(image)
+    if image.mode == "F" or image.mode.startswith("I"):  # PIL would clip at 255
+        shades, _ = to_bytes(np.asarray(image))
+        return Image.fromarray(shades)
     if image.has_transparency_data:
         image = image.convert("RGBA") if image.mode != "RGBA" else image
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image)
         return paper
-    if image.mode == "F" or image.mode.startswith("I"):  # PIL would clip at 255
-        shades, _ = to_bytes(np.asarray(image))
-        return Image.fromarray(shades)
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")

@@ -39,7 +39,12 @@ class Files(NamedTuple):
 
 
 def expand(path):
-    """Replace `~` or `~user` by the home folder. Raises UserError if the user is unknown."""
+    """Replace `~` or `~user` by the home folder. Raises UserError if the user is unknown.
+
+    Raises UserError also for an empty path, which would mean the current folder.
+    """
+    if not str(path):
+        raise UserError("the path is empty")
     try:
         return Path(path).expanduser()
     except RuntimeError as problem:

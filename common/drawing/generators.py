@@ -10,6 +10,8 @@ from common import UserError
 from common.data.reading import expand
 from common.models import saved_models
 
+import numpy as np
+
 FOLDERS = (Path("runs"), Path(__file__).parents[2] / "trained")
 
 
@@ -129,10 +131,20 @@ class Generator:
             raise UserError(f"{self.path} takes integer labels of shape {shape}, not one per image")
         if names := about.get("class_names"):
             return "integer", len(names)
-        embeddings = [layer for layer in _layers(config) if layer["class_name"] == "Embedding"]
-        if not embeddings:
-            raise UserError(f"{self.path} does not say how many classes it has")
-        return "integer", min(layer["config"]["input_dim"] for layer in embeddings)
+        # In layers and in models within the model.
+        counts = {
+            value[key]
+            for value in saved_models.nested_values(config)
+            if isinstance(value, dict)
+            for key in ("input_dim", "num_tokens", "num_classes")  # Embedding, CategoryEncoding, …
+            if isinstance(value.get(key), int)
+        }
+        if not counts:
+            raise UserError(
+                f"{self.path} does not say how many classes it has: save it with "
+                'common.models.saved_models.save(model, path, {"class_names": [...]})'
+            )
+        return "integer", min(counts)
 
     @functools.cached_property
     def model(self):
@@ -155,7 +167,21 @@ class Generator:
                 f"{' x '.join(map(str, self._label_shape()[:2]))}: the sizes must be equal"
             )
         quicken(model)
+        if self.label_kind == "integer":
+            self._check_last_class(model)
         return model
+
+    def _check_last_class(self, model):
+        """Raise UserError if the model refuses the label that should be its last class."""
+        inputs = {"latent": np.zeros((1, *self.latent_shape), "float32")}
+        label = np.full((1, *self._label_shape()), self._n_classes - 1, "int32")
+        try:
+            model.predict_on_batch([inputs.get(tensor.name, label) for tensor in model.inputs])
+        except Exception as problem:  # TensorFlow raises one of its own
+            raise UserError(
+                f"{self.path} does not take label {self._n_classes - 1}, though it seems to have "
+                f"{self._n_classes} classes: {saved_models.one_line(problem)}"
+            ) from None
 
     def load(self):
         """Load the model now, and not only when it is first used."""
@@ -176,6 +202,7 @@ class Generator:
         wanted = _folded(text)
         names = [_folded(name) for name in self.class_names]
         for found in (
+            [number for number, name in enumerate(self.class_names) if name == text],
             [number for number, name in enumerate(names) if name == wanted],
             [number for number in range(len(names)) if str(number) == wanted],
             [number for number, name in enumerate(names) if wanted and wanted in name],
@@ -207,6 +234,8 @@ class Generator:
                 f"its classes are 0 to {self._n_classes - 1}"
             )
         mixed = self.label_kind == "integer" and labels.ndim == 2
+        if mixed and (labels.max(axis=1) == 1).all():  # each of one class, which needs no mixing
+            mixed, labels = False, labels.argmax(axis=1)
         return (self._mixing_sampler if mixed else self._sampler).draw(latents, labels)
 
     @property
@@ -230,23 +259,6 @@ class Generator:
     def _label_shape(self):
         (shape,) = [value["shape"] for name, value in self._inputs.items() if name != "latent"]
         return shape
-
-
-def load_encoder(path, generator):
-    """Load the encoder of a generator. It maps an image to mean and log-variance of a latent.
-
-    Raises UserError if the file is not a model, or is for other images or latents.
-    """
-    encoder = saved_models.load(path)
-    image, latent = (None, *generator.image_shape), (None, *generator.latent_shape)
-    inputs = [tuple(tensor.shape) for tensor in encoder.inputs]
-    outputs = [tuple(tensor.shape) for tensor in encoder.outputs]
-    if inputs != [image] or outputs != [latent, latent]:
-        raise UserError(
-            f"{path} is not an encoder for this generator: it maps {inputs} to {outputs}, "
-            f"but must map {[image]} to {[latent, latent]}"
-        )
-    return encoder
 
 
 def _layers(config):

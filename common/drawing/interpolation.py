@@ -44,12 +44,23 @@ def accept_mixed_labels(model, n_classes):
     embeddings = [layer for layer in model.layers if isinstance(layer, keras.layers.Embedding)]
     if not embeddings:
         raise UserError(f"{model.name} has no embedding of its labels, so they cannot be mixed")
-    behind_embeddings = keras.Model([latent, *[e.output for e in embeddings]], model.output)
+    # A layer has a node for each of its calls; what it is called with may not be the label itself.
+    nodes = [node for embedding in embeddings for node in embedding._inbound_nodes]
+    embedded = [tensor for node in nodes for tensor in node.output_tensors]
+    try:
+        behind_embeddings = keras.Model([latent, *embedded], model.output)
+    except ValueError:
+        raise UserError(
+            f"{model.name} uses its labels outside their embedding as well, so they cannot be mixed"
+        ) from None
+    all_labels = np.arange(n_classes, dtype="int32").reshape(n_classes, *label.shape[1:])
+    vectors = keras.tree.flatten(keras.Model(label, embedded)(all_labels))
 
     shares = keras.Input((n_classes,), name=label.name)
     mixed = []
-    for embedding in embeddings:
-        mix = keras.layers.Dense(embedding.output_dim, use_bias=False)
-        mixed.append(keras.layers.Reshape(embedding.output.shape[1:])(mix(shares)))
-        mix.kernel.assign(embedding.embeddings[:n_classes])
+    for tensor, rows in zip(embedded, vectors, strict=True):
+        kernel = np.reshape(rows, (n_classes, -1))
+        mix = keras.layers.Dense(kernel.shape[1], use_bias=False)
+        mixed.append(keras.layers.Reshape(tensor.shape[1:])(mix(shares)))
+        mix.kernel.assign(kernel)
     return keras.Model([latent, shares], behind_embeddings([latent, *mixed]), name=model.name)

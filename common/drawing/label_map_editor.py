@@ -1,11 +1,9 @@
 """A window for painting a label map with the mouse; it shows the image that a GauGAN draws."""
 
-from pathlib import Path
-
 from common import UserError
 from common.data import drawn_facades, facades
+from common.drawing import label_maps
 from common.drawing.explorer import ACCENT, INK, Explorer, update_image
-from common.drawing.label_maps import middle_square
 from common.files import replacing
 
 import numpy as np
@@ -72,7 +70,7 @@ class LabelMapEditor(Explorer):
     def load(self, _event=None):
         """Load the label map whose path is in the text field."""
         try:
-            layout = self._fitted(facades.read_layout(Path(self.file.text.strip()).expanduser()))
+            layout = self._fitted(label_maps.read_layout(self.generator, self.file.text.strip()))
             last = len(self.generator.class_names) - 1
             if layout.max() > last:
                 raise UserError(f"class {layout.max()} in it is not between 0 and {last}")
@@ -173,7 +171,7 @@ class LabelMapEditor(Explorer):
         update_image(self._map_shown, self.colours[self.layout])
 
     def _fitted(self, layout):
-        return middle_square(layout, self._shape[0], Image.Resampling.NEAREST)
+        return label_maps.middle_square(layout, self._shape[0], Image.Resampling.NEAREST)
 
 
 def paint_line(layout, start, end, radius, number):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from common import UserError
 from common.arguments import add_label_map_option, path_of
 from common.data import facades
+from common.models import saved_models
 
 import numpy as np
 from PIL import Image
@@ -77,13 +78,7 @@ def find_subject(generator, arguments):
             f"--style needs the encoder of the run, and there is no {encoder_path(generator)}"
         )
     if arguments.layout:
-        first = arguments.layout_from
-        layout = facades.read_layout(
-            arguments.layout,
-            generator.class_names,
-            generator.numbered_from if first is None else first,
-            np.array(generator.colours, "uint8") if generator.colours else None,
-        )
+        layout = read_layout(generator, arguments.layout, arguments.layout_from)
         dataset = facades.Facades([], [layout], (arguments.layout.stem,), str(arguments.layout))
         return Subject(dataset, True, style)
 
@@ -100,9 +95,39 @@ def find_subject(generator, arguments):
     return Subject(validation.first(n_layouts), False, style)
 
 
+def read_layout(generator, path, first=None):
+    """Read a label map of the classes of a generator: uint8 (H, W). Raises UserError.
+
+    `first` is the number of the first class in it; None for that of the generator's training.
+    """
+    return facades.read_layout(
+        path,
+        generator.class_names,
+        generator.numbered_from if first is None else first,
+        np.array(generator.colours, "uint8") if generator.colours else None,
+    )
+
+
 def encoder_path(generator):
     """The path of the encoder that was trained together with a generator."""
     return generator.path.with_name("encoder.keras")
+
+
+def load_encoder(path, generator):
+    """Load the encoder of a generator. It maps an image to mean and log-variance of a latent.
+
+    Raises UserError if the file is not a model, or is for other images or latents.
+    """
+    encoder = saved_models.load(path)
+    image, latent = (None, *generator.image_shape), (None, *generator.latent_shape)
+    inputs = [tuple(tensor.shape) for tensor in encoder.inputs]
+    outputs = [tuple(tensor.shape) for tensor in encoder.outputs]
+    if inputs != [image] or outputs != [latent, latent]:
+        raise UserError(
+            f"{path} is not an encoder for this generator: it maps {inputs} to {outputs}, "
+            f"but must map {[image]} to {[latent, latent]}"
+        )
+    return encoder
 
 
 def _images_per_layout(arguments):

@@ -53,6 +53,7 @@ def read(path):
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path.stat().st_size)
             config = json.loads(archive.read("config.json"))
+            config.pop("compile_config", None)  # what it was trained with is not loaded
             about = json.loads(archive.read(ABOUT)) if ABOUT in archive.namelist() else {}
         if not isinstance(about, dict):
             raise ValueError(f"its {ABOUT} is not a JSON object")
@@ -82,7 +83,7 @@ def load(path):
             made_by = str(json.loads(archive.read("metadata.json")).get("keras_version"))
             _check_weights(archive.read("model.weights.h5"))
         _check_size(config, path.stat().st_size)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = _plain(keras.saving.load_model(path, compile=False, safe_mode=True))
         _check_output(model)
     except Exception as problem:  # a damaged file may cause anything
         reason = one_line(problem)
@@ -91,6 +92,13 @@ def load(path):
             with_version = f"it was saved by Keras {made_by}, and this is {keras.__version__}: "
         raise UserError(f"cannot load {path}: {with_version}{reason}") from None
     return model
+
+
+def _plain(model):
+    """The same functional model with lists of inputs and outputs, whatever structure they had."""
+    from common.backend import keras
+
+    return keras.Model(model.inputs, model.outputs, name=model.name)
 
 
 def in_float32(model):
@@ -138,7 +146,7 @@ def _check_members(archive, size):
 
 def _check_classes(config):
     """Raise UserError if a model's config names anything that is not part of Keras."""
-    for part in _nested_values(config):
+    for part in nested_values(config):
         if not isinstance(part, dict) or "class_name" not in part:
             continue
         name, module = str(part["class_name"]), part.get("module")
@@ -155,12 +163,12 @@ def _check_classes(config):
             )
 
 
-def _nested_values(value):
+def nested_values(value):
     """Yield a JSON value and all values in it, at any depth."""
     yield value
     if isinstance(value, dict | list):
         for inner in value.values() if isinstance(value, dict) else value:
-            yield from _nested_values(inner)
+            yield from nested_values(inner)
 
 
 def _check_types(config):
@@ -174,9 +182,10 @@ def _check_types(config):
 
     kinds = (
         *(keras.Layer, keras.Operation, keras.initializers.Initializer, keras.DTypePolicy),
+        *(keras.Optimizer, keras.Loss, keras.Metric),  # of a model within the model
         *(keras.regularizers.Regularizer, keras.constraints.Constraint),
     )
-    for part in _nested_values(config):
+    for part in nested_values(config):
         if isinstance(part, dict) and part.get("module"):
             found = getattr(importlib.import_module(part["module"]), part["class_name"], None)
             if not isinstance(found, type) or not issubclass(found, kinds):
@@ -190,7 +199,7 @@ def _check_size(config, size):
     _check_types(config)
     try:
         with keras.StatelessScope(initialize_variables=False):
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            model = _plain(keras.saving.deserialize_keras_object(config, safe_mode=True))
         n_bytes = sum(math.prod(weight.shape) * 4 for weight in model.weights)
         if n_bytes > size:
             raise ValueError(f"its weights would take {n_bytes} bytes, and the file has {size}")

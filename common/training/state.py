@@ -138,7 +138,7 @@ class RunState:
 
     def resume_hint(self):
         """What is saved, and the command that resumes the run."""
-        if not self.models:
+        if not self.models or not (self.folder / "run.json").exists():
             return "before the training began"
         command = resuming.command(self.name, self.folder)
         return f"with {self.saved} saved in {self.folder}; go on with: {command}"
