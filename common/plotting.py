@@ -55,14 +55,8 @@ def draw_header(width, titles=(), heading=""):
     dots = (width + 0.5, height + 0.5)  # matplotlib rounds them down
     figure = Figure([side / DOTS_PER_INCH for side in dots], DOTS_PER_INCH)
     for column, title in enumerate(titles):
-        figure.text(
-            (column + 0.5) / len(titles),
-            8 / height,
-            title,
-            fontsize=8,
-            ha="center",
-            parse_math=False,
-        )
+        x, y = (column + 0.5) / len(titles), 8 / height
+        figure.text(x, y, title, fontsize=8, ha="center", parse_math=False)
     if heading:
         figure.text(0.5, 1 - 20 / height, heading, fontsize=10, ha="center", parse_math=False)
     canvas = FigureCanvasAgg(figure)

@@ -105,3 +105,14 @@ def test_the_memory_of_a_step_by_hand(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
     memory.warn_if_too_small({"generator": model}, 1000)
     assert "give a smaller --batch-size, --image-size or --width" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_the_folder_is_made_says_so(tmp_path, monkeypatch, capsys):
+    def interrupt(*_models, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("common.training.run.quicken", interrupt)
+    assert exit_status(cgan_fashion.main, [*TINY, "--out", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err == "cgan_fashion.py: stopped before the training began\n"
+    monkeypatch.setattr("keras.utils.set_random_seed", interrupt)
+    assert exit_status(cgan_fashion.main, [*TINY, "--out", str(tmp_path / "run")]) == 130

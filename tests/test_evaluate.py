@@ -1,6 +1,8 @@
 """evaluate.py: exact figures of generators whose figures are known, what is written and refused."""
 
 import json
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import evaluate
@@ -386,3 +388,18 @@ finally:
         done = run_script("-c", code, *arguments)
         assert done.returncode == status
         assert done.stderr.splitlines()[-1] == "False False"
+
+
+def test_all_is_written_before_anything_is_printed(copier, monkeypatch):
+    def no_space(_text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=no_space, flush=lambda: None))
+    arguments = ["--model", copier, "--data", "real.npz", "--count", "100", "--out", "a.png"]
+    assert exit_status(evaluate.main, [*arguments, "--json", "a.json"]) == 2
+    assert Path("a.png").stat().st_size > 0 and json.loads(Path("a.json").read_text())["samples"]
+
+
+def test_a_generator_of_unknown_images_needs_data(here, copier, error_of):
+    error = error_of(evaluate.main, "--model", copier)
+    assert "nothing says what images copier.keras was trained on: give them with --data" in error

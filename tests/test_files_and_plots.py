@@ -135,3 +135,11 @@ def test_what_is_out_of_range_is_drawn_as_the_nearest(tmp_path):
     plotting.save_grid(images, tmp_path / "a.png", columns=2)
     shown = imread(tmp_path / "a.png")[..., 0]
     assert np.all(shown[3:87, 3:87] == 1) and np.all(shown[3:87, 93:177] == 0)
+
+
+def test_names_that_look_like_mathematics_or_have_no_glyph(tmp_path):
+    """Class names are any text: matplotlib would parse dollars, and warn of missing letters."""
+    images = np.zeros((2, 28, 28, 1), "float32")
+    for number, names in enumerate((("b", "$x_{$"), ("$x$", "猫"))):
+        plotting.save_grid(images, tmp_path / f"{number}.png", columns=2, titles=names)
+    assert (tmp_path / "0.png").read_bytes() != (tmp_path / "1.png").read_bytes()

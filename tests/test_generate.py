@@ -362,3 +362,5 @@ def test_a_class_by_a_part_of_its_name():
         assert generator.find_class(name) == generator.find_class(str(number)) == number
     assert [generator.find_class(text) for text in ("BOOT", "t-shirt", "sneak")] == [9, 0, 7]
     assert generator.find_class("shirt") == 6  # the whole name of one, a part of another
+    generator.class_names = ("A", "a", "b")  # letters, each in a folder of its own
+    assert [generator.find_class(text) for text in ("A", "a", "B")] == [0, 1, 2]

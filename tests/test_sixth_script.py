@@ -1,9 +1,11 @@
 """Scripts and generators unknown to the project: what Keras can express, `common` carries."""
 
 import zipfile
+from pathlib import Path
 
 import generate
 from common.drawing.generators import Generator
+from common.models import saved_models
 
 import keras
 import numpy as np
@@ -129,3 +131,85 @@ def test_label_maps_need_classes_of_ones_own(here):
     assert generator.label_kind == "label map" and generator.class_names == ("0", "1", "2", "3")
     images = generator.draw(np.zeros((2, 3), "float32"), np.full((2, 8, 8), 3))
     assert images.shape == (2, 8, 8, 3) and 0 <= images.min() <= images.max() <= 1
+
+
+LATENT = keras.Input((5,), name="latent")
+LABEL = keras.Input((1,), dtype="int32", name="label")
+
+
+def image(x):
+    return layers.Reshape((4, 4, 3))(layers.Dense(48, activation="tanh")(x))
+
+
+def compiled():
+    model = keras.Model(LATENT, image(LATENT))
+    model.compile("adam", "mse")
+    return model
+
+
+@pytest.mark.parametrize(
+    "define",
+    [
+        compiled,
+        lambda: keras.Model(
+            {"latent": LATENT, "label": LABEL},
+            image(layers.Flatten()(layers.Embedding(3, 5)(LABEL)) * LATENT),
+        ),
+        lambda: keras.Model(LATENT, {"image": image(LATENT)}),
+        lambda: keras.Sequential([LATENT, layers.Dense(48), layers.Reshape((4, 4, 3))]),
+        lambda: keras.Model(
+            [LATENT, LABEL],
+            image(layers.Concatenate()([LATENT, layers.CategoryEncoding(3)(LABEL)])),
+        ),
+    ],
+    ids=["compiled", "dict of inputs", "dict of outputs", "sequential", "encoded labels"],
+)
+def test_models_as_students_save_them(define):
+    model = define()
+    model.save("mine.keras")
+    generator = Generator("mine.keras")
+    latents = np.ones((2, 5), "float32")
+    labels = np.array([2, 0]) if generator.label_kind else None
+    assert generator.class_names == (("0", "1", "2") if generator.label_kind else ())
+    named = {"latent": latents, "label": np.array([[2], [0]])}
+    inputs = [named[tensor.name] for tensor in model.inputs]
+    expected = keras.Model(model.inputs, model.outputs[0]).predict_on_batch(inputs)
+    drawn = generator.draw(latents, labels)
+    np.testing.assert_allclose(drawn, ((expected + 1) / 2).clip(0, 1), atol=1e-6)
+
+
+def save_labelled(x):
+    model = keras.Model([LATENT, LABEL], image(x))
+    saved_models.save(model, Path("labels.keras"), {"class_names": ["a", "b", "c"]})
+    return Generator("labels.keras")
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_mixtures_of_classes_whose_embedding_is_called_twice_or_with_other_numbers(shifted):
+    """Shares of one class draw that class; halves draw what half of each vector gives."""
+    embedding, label = layers.Embedding(4, 5), LABEL + 1 if shifted else LABEL
+    x = layers.Flatten()(embedding(label))
+    x = x * LATENT if shifted else x * LATENT + layers.Flatten()(embedding(label))
+    generator = save_labelled(x)
+    latents = np.random.default_rng(0).standard_normal((3, 5), dtype="float32")
+    mixed = generator._mixing_sampler.draw(latents, np.eye(3, dtype="float32"))
+    np.testing.assert_allclose(mixed, generator.draw(latents, np.arange(3)), atol=1e-6)
+    half = generator.draw(latents[:1], np.array([[0.5, 0.5, 0]], "float32"))
+    for label in (0, 1):
+        assert np.abs(half - generator.draw(latents[:1], np.array([label]))).max() > 1e-4
+
+
+def test_labels_that_cannot_be_mixed(error_of):
+    one_hot = layers.CategoryEncoding(3)(LABEL)
+    vector = layers.Flatten()(layers.Embedding(3, 5)(LABEL))
+    save_labelled(layers.Concatenate()([vector * LATENT, one_hot]))
+    assert arrays("--model", "labels.keras", "--class", "b", "--count", "2")["images"].any()
+    error = error_of(generate.main, "--model", "labels.keras", "--interpolate", "a", "c")
+    assert "uses its labels outside their embedding as well" in error
+
+
+def test_a_number_of_classes_that_is_guessed_wrongly_is_one_line(error_of):
+    x = layers.Flatten()(layers.Embedding(4, 5)(LABEL + 1)) * LATENT
+    keras.Model([LATENT, LABEL], image(x)).save("guess.keras")
+    error = error_of(generate.main, "--model", "guess.keras", "--out", "guess.png")
+    assert "does not take label 3, though it seems to have 4 classes" in error

@@ -142,7 +142,6 @@ def _load(name, files, source, class_names, parts, *, n_batch=None, **options):
     if used == "sample":
         found = read(_SAMPLES / f"{name}.npz")
     elif used != "full":
-        found = own_images.read(
-            source, parts, class_names, n_batch=n_batch, from_user=True, **options
-        )
+        options |= {"n_batch": n_batch, "from_user": True}
+        found = own_images.read(source, parts, class_names, **options)
     return Dataset(*found, used)

@@ -21,7 +21,7 @@ MAX_FILE_BYTES = 1 << 26  # of a picture or label map
 MAX_DIRECTORY_BYTES = 1 << 22  # of the list of members in a zip file (CMP set: 50,000)
 
 # Files that operating systems create in folders, besides those whose names begin with a dot.
-_SYSTEM_FILES = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r")
+_SYSTEM_FILES = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "@eadir")
 
 
 class MissingPart(ValueError):

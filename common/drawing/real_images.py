@@ -1,6 +1,7 @@
 """The images that a generator was trained on, and other real images."""
 
 import contextlib
+import io
 import json
 from typing import NamedTuple
 
@@ -81,7 +82,8 @@ def load_dataset(generator, source=None):
             f"at least {MIN_IMAGES} are needed"
         )
     if load is datasets.load_fashion_mnist and dataset.source != "sample":
-        with contextlib.suppress(UserError):
+        # What was read has been reported once already.
+        with contextlib.suppress(UserError), contextlib.redirect_stderr(io.StringIO()):
             held_out = load(dataset.source, "test", **options)
             # If a source is not divided into parts, loading a part loads all of it.
             is_other = held_out.sha256() != everything.sha256()

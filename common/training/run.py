@@ -72,6 +72,8 @@ class Run:
             parser.error(problem)
         except OSError as problem:
             parser.error(f"{problem.filename}: {problem.strerror}")
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
         keras.utils.set_random_seed(self.arguments.seed)
         if self.arguments.deterministic:
             tensorflow.config.experimental.enable_op_determinism()
