@@ -142,6 +142,6 @@ def _load(name, files, source, class_names, parts, *, n_batch=None, **options):
     if used == "sample":
         found = read(_SAMPLES / f"{name}.npz")
     elif used != "full":
-        options |= {"n_batch": n_batch, "from_user": True}
+        options = {"n_batch": n_batch, "from_user": True} | options
         found = own_images.read(source, parts, class_names, **options)
     return Dataset(*found, used)

@@ -55,6 +55,7 @@ def load_dataset(generator, source=None):
         "image_size": height,
         "channels": channels,
         "labels_needed": bool(generator.label_kind),
+        "from_user": False,
     }
     everything = dataset = load(source or record.source, **options)
     if source is None:
