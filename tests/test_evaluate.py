@@ -242,7 +242,7 @@ def test_classification_accuracy_score(copier, monkeypatch):
             ["--cas", "--count", "400"],
             "at least 500 samples and as many real images for 10 classes",
         ),
-        (["--cas"], "10,000 samples and 300 real images"),
+        (["--cas"], "there are 10,000 samples and 300"),
         (["--model", "none"], "there is no model 'none'"),
         (["--model", "none.keras"], "there is no file none.keras"),
         (["--model", "real.npz.keras"], "there is no file"),
