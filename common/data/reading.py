@@ -44,7 +44,7 @@ def expand(path):
     Raises UserError also for an empty path, which would mean the current folder.
     """
     if not str(path):
-        raise UserError("the path is empty")
+        raise UserError("cannot read '': the path is empty")
     try:
         return Path(path).expanduser()
     except RuntimeError as problem:
