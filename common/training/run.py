@@ -68,15 +68,15 @@ class Run:
             if self.arguments.out.exists():
                 with run_folder.locked(self.arguments.out):
                     pass  # an early error if another process trains there; `begin` locks it again
+            keras.utils.set_random_seed(self.arguments.seed)
+            if self.arguments.deterministic:
+                tensorflow.config.experimental.enable_op_determinism()
         except UserError as problem:
             parser.error(problem)
         except OSError as problem:
             parser.error(f"{problem.filename}: {problem.strerror}")
         except KeyboardInterrupt:
             raise SystemExit(130) from None
-        keras.utils.set_random_seed(self.arguments.seed)
-        if self.arguments.deterministic:
-            tensorflow.config.experimental.enable_op_determinism()
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
         self.average = self._dataset = None
