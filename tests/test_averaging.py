@@ -51,7 +51,7 @@ def test_without_decay_the_average_is_the_model():
     assert average.of(model) is model and average.variables == []
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", [*SCRIPTS[:-1], pytest.param(SCRIPTS[-1], marks=pytest.mark.slow)])
 def test_training_is_the_same_with_and_without(trained, tmp_path, name):
     """`trained` has the default decay. Losses and raw weights are equal to the bit."""
     arguments = [*TINY, "--epochs", "1", "--average-decay", "0", "--out", str(tmp_path)]

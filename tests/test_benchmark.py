@@ -44,6 +44,7 @@ def test_operations_of_a_quick_generator_are_those_of_its_layers(name):
     assert counts[0] == counts[1] > 0.01
 
 
+@pytest.mark.slow
 def test_the_fused_step_is_the_same_step():
     dataset = datasets.load_fashion_mnist("sample").limited(64, seed=0)
 

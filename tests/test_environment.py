@@ -28,7 +28,9 @@ generate.main(["--model", "runs/größe", "--count", "4", "--out", "größe.png"
 def test_settings_for_other_programs_do_no_harm(run_script, tmp_path):
     """Those of a notebook, of keras.json, of another backend, and a console in plain ASCII."""
     (tmp_path / "keras-home").mkdir()
-    (tmp_path / "keras-home/keras.json").write_text('{"floatx": "float16", "backend": "jax"}')
+    (tmp_path / "keras-home/keras.json").write_text(
+        '{"floatx": "float16", "backend": "jax", "image_data_format": "channels_first"}'
+    )
     environment = {
         **{"KERAS_HOME": str(tmp_path / "keras-home"), "PYTHONPATH": str(PROJECT)},
         **{"MPLBACKEND": "module://not_installed.backend_inline", "KERAS_FLOATX": "float64"},

@@ -354,6 +354,7 @@ def few_facades(monkeypatch):
     monkeypatch.setattr(segmenter.Judge, "segment", segment)
 
 
+@pytest.mark.slow
 def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypatch):
     save_painter(here / "painter.keras", 0.1)
     found = figures("--model", "painter.keras", "--data", "drawn")

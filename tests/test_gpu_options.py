@@ -44,7 +44,7 @@ def tiny_run(tmp_path, monkeypatch):
         pytest.param("gaugan_facades", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+@pytest.mark.parametrize("kind", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 def test_mixed_precision_saves_a_float32_generator(name, kind, tiny_run, monkeypatch):
     """bfloat16 here; float16, whose losses need scaling, on GPUs that are too old for it."""
     if kind == "float16":
@@ -82,6 +82,7 @@ def test_resume_is_exact_with_mixed_precision(tmp_path, monkeypatch):
     assert_same_run(tmp_path / "stopped", tmp_path / "in one go")
 
 
+@pytest.mark.slow
 def test_jit_gives_the_same_training(tiny_run, monkeypatch):
     # XLA draws other dropout masks.
     monkeypatch.setattr(keras.layers.Dropout, "call", lambda self, inputs, training=False: inputs)

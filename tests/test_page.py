@@ -204,6 +204,7 @@ def test_the_page_of_a_training(tmp_path, monkeypatch, capsys):
     assert state == "failed" and message.startswith("&lt;b&gt; &lt;/script&gt;&lt;img")
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written(tmp_path, monkeypatch, capsys):
     """It is the last file of an epoch, so that nothing else is lost by it."""
 

@@ -122,10 +122,3 @@ def test_one_dnn_is_on_unless_the_user_said_otherwise(run_script, monkeypatch):
 def test_common_is_imported_before_keras(name):
     modules = list(imports(PROJECT / f"{name}.py"))
     assert modules.index("common") < modules.index("keras")
-
-
-def test_a_keras_configuration_for_other_hardware_does_no_harm(run_script, tmp_path):
-    (tmp_path / "keras-home").mkdir()
-    (tmp_path / "keras-home/keras.json").write_text('{"image_data_format": "channels_first"}')
-    code = "import cgan_fashion; print(cgan_fashion.define_generator().output_shape)"
-    assert run_script("-c", code).stdout == "(None, 28, 28, 1)\n"

@@ -192,6 +192,7 @@ def test_a_quick_generator_is_saved_as_stock_layers(tmp_path):
     np.testing.assert_allclose(loaded.predict_on_batch(inputs), drawn, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_without_it_but_for_rounding(tmp_path, monkeypatch):
     def losses(name):
         arguments = ["--data", "sample", "--limit", "64", "--batch-size", "16", "--epochs", "1"]

@@ -196,6 +196,7 @@ def test_as_a_user_runs_it(run_script, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
 def test_a_terminal_gets_a_progress_bar(run_script, tmp_path):
     ours, theirs = os.openpty()

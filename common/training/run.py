@@ -22,6 +22,7 @@ RuntimeError is raised if `begin` is called before `load`, or if an epoch ends w
 """
 
 import contextlib
+import io
 import signal
 import sys
 import time
@@ -93,7 +94,10 @@ class Run:
         UserError if the images do not fill a batch, or if a resumed run had other images.
         """
         state = self._state
-        dataset = loader(self.arguments.data, **options)
+        # What a loader reports of the images was said when the run began.
+        quiet = io.StringIO() if self.arguments.resume else sys.stderr
+        with contextlib.redirect_stderr(quiet):
+            dataset = loader(self.arguments.data, **options)
         dataset = dataset.limited(self.arguments.limit, self.arguments.seed)
         if len(dataset.images) < self.arguments.batch_size:
             raise UserError(
