@@ -9,6 +9,9 @@ import evaluate
 import explore
 import generate
 from common.arguments import training_parser
+from common.data import datasets
+from common.drawing import generators
+from common.models.judges import classifier
 
 import pytest
 from conftest import ALL_SCRIPTS, PROJECT, exit_status
@@ -65,9 +68,23 @@ def test_the_readme_has_one_command_to_run_and_one_to_test():
     assert "\npython -m pytest >" in checks and "\npython -m pytest -m slow " in checks
 
 
-def test_what_the_readme_points_to_is_there():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (PROJECT / target).exists(), target
+def test_what_the_documents_point_to_is_there():
+    for path in [*PROJECT.glob("*.md"), *PROJECT.glob("*/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path}: {target}"
+
+
+def test_the_readme_is_read_in_three_screens():
+    assert len(README.split()) <= 900
+
+
+def test_the_trained_generator_is_a_good_one():
+    """What README and trained/README.md say of it, on fewer samples and beside embedded images."""
+    generator = generators.Generator(PROJECT / "trained/cgan_fashion/generator.keras")
+    assert (generator.name, generator.class_names) == ("cgan_fashion", datasets.CLOTHES)
+    judge = classifier.load_judge(generator.class_names, generator.image_shape)
+    images, labels = generate.generate_images(generator, None, 500, seed=1)
+    assert judge.accuracy(images, labels) > 0.86
 
 
 def test_imports_run_downhill():
