@@ -209,7 +209,7 @@ def shrunk_cgan():
 
     def define_discriminator():
         label, image = keras.Input((1,), dtype="int32"), keras.Input((4, 4, 1))
-        plane = layers.Reshape((4, 4, 1))(layers.Dense(4 * 4)(cgan_fashion.embed(label, 1)))
+        plane = layers.Reshape((4, 4, 1))(layers.Dense(4 * 4)(cgan_fashion.embed(label, 10, 1)))
         x = layers.Concatenate()([image, plane])
         for _ in range(2):
             x = layers.LeakyReLU(0.2)(layers.Conv2D(1, 3, strides=2, padding="same")(x))
@@ -222,7 +222,7 @@ def shrunk_cgan():
 
     def define_generator():
         label, latent = keras.Input((1,), dtype="int32"), keras.Input((cgan_fashion.LATENT_DIM,))
-        plane = layers.Reshape((1, 1, 1))(layers.Dense(1)(cgan_fashion.embed(label, 1)))
+        plane = layers.Reshape((1, 1, 1))(layers.Dense(1)(cgan_fashion.embed(label, 10, 1)))
         x = layers.LeakyReLU(0.2)(layers.Dense(1)(latent))
         x = layers.Concatenate()([layers.Reshape((1, 1, 1))(x), plane])
         for _ in range(2):

@@ -11,6 +11,7 @@ import fused_steps
 import keras
 import numpy as np
 import pytest
+import reference_recipes
 import tensorflow as tf
 from conftest import exit_status
 
@@ -93,3 +94,10 @@ def test_a_row_fits_its_columns():
     text = benchmark.line(row, matmul=200)
     assert len(text) == len(benchmark.in_columns(benchmark.HEADS)) == sum(benchmark.WIDTHS)
     assert text.split()[-2:] == ["0.65", "1500"]
+
+
+def test_the_shrunk_models_are_built():
+    recipe = reference_recipes.shrunk_cgan()
+    d_model, g_model = recipe.define_discriminator(), recipe.define_generator()
+    recipe.define_gan(g_model, d_model)
+    assert g_model.output_shape == (None, 4, 4, 1) and g_model.count_params() < 1000
