@@ -27,7 +27,7 @@ try:
 except ImportError:  # Windows
     resource = None
 
-SECONDS, BYTES = 10, 2 << 30
+SECONDS, BYTES = 20, 2 << 30
 ODD_VALUES = (0, -1, 1, 3, 10, 65_536, 10**9, 2**63, 0.5, float("nan"), None, "", "x", [], {}, True)
 ODD_CLASSES = (
     ("keras.layers", "Lambda"),

@@ -217,6 +217,7 @@ class Run:
 
     def sample_path(self):
         """The path for the sample picture of the epoch that has just been trained."""
+        self._check_still_there()  # writing the picture would make the folder anew
         return sample_path(self._state.folder, self._state.progress.epochs + 1)
 
     def save_epoch(self, **values):
