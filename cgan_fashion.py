@@ -86,9 +86,9 @@ def define_generator(
         x = layers.LeakyReLU(0.2)(x)
     # The tutorial has a Conv2D here. With stride 1 a Conv2DTranspose is the same function with the
     # kernel rotated by 180 degrees, and its gradient is faster on a CPU (common/models/steps.py).
-    image = layers.Conv2DTranspose(
-        image_shape[-1], 7, padding="same", activation="tanh", dtype="float32"
-    )(x)
+    x = layers.Conv2DTranspose(image_shape[-1], 7, padding="same")(x)
+    # Images are float32 even with --mixed-precision.
+    image = layers.Activation("tanh", dtype="float32")(x)
 
     return keras.Model([latent, label], image, name="cgan_fashion_generator")
 

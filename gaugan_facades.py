@@ -65,8 +65,9 @@ def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0, n_
         x = spade_residual_block(x, layout, filters, spade_channels)
         x = layers.UpSampling2D()(x)
     x = layers.LeakyReLU(0.2)(x)
-    # The last layer computes in float32 even with --mixed-precision, since the losses need it.
-    image = layers.Conv2D(3, 4, padding="same", activation="tanh", dtype="float32")(x)
+    x = layers.Conv2D(3, 4, padding="same")(x)
+    # Images are float32 even with --mixed-precision.
+    image = layers.Activation("tanh", dtype="float32")(x)
 
     return keras.Model([latent, layout], image, name="gaugan_facades_generator")
 

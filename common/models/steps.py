@@ -128,7 +128,7 @@ def _can_compute_in_blocks(layer):
         and (layer.filters, layer.strides, layer.padding) == (1, (1, 1), "same")
         and all(side % 2 == 1 for side in layer.kernel_size)
         and layer.use_bias
-        and layer.compute_dtype == "float32"
+        and layer.compute_dtype in ("float32", "bfloat16")
     )
 
 
