@@ -109,7 +109,9 @@ def define_encoder(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
     n_blocks = int(math.log2(image_size // 8))
     x = image
     for block, filters in enumerate(scaled(ENCODER_CHANNELS[:n_blocks], width)):  # size → … → 8
-        x = downsample(x, filters, kernel_size=3, normalise=block > 0)
+        # All channels are normalised together. The example normalises each by itself, which takes
+        # out of the features how bright and how red a photo is.
+        x = downsample(x, filters, kernel_size=3, groups=1, normalise=block > 0)
     x = layers.Flatten()(x)
     mean = layers.Dense(latent_dim, dtype="float32", name="mean")(x)
     log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(x)
@@ -141,12 +143,16 @@ def define_discriminator(image_size=IMAGE_SIZE, width=1.0):
     return model
 
 
-def downsample(x, filters, kernel_size, strides=2, normalise=True):
-    """Convolution, instance normalisation (a group for each channel), leaky ReLU."""
+def downsample(x, filters, kernel_size, strides=2, groups=-1, normalise=True):
+    """Convolution, group normalisation, leaky ReLU.
+
+    The mean and variance of each image are normalised by groups of channels. With -1 each channel
+    is a group, which is called instance normalisation.
+    """
     options = {"padding": "same", "use_bias": False, "kernel_initializer": "glorot_normal"}
     x = layers.Conv2D(filters, kernel_size, strides, **options)(x)
     if normalise:
-        x = layers.GroupNormalization(groups=-1)(x)
+        x = layers.GroupNormalization(groups=groups)(x)
     return layers.LeakyReLU(0.2)(x)
 
 
