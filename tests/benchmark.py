@@ -10,6 +10,7 @@ compared, so that what a noisy machine does to one of them it does to the others
 document   tests/reference_recipes.py; the ratio is its time by ours. Ours has half-batches where
            some documents have whole ones, so "per image" compares the time for each image that
            discriminator or critic learn from.
+mixed      ours with --mixed-precision: in bfloat16 where that is fast, in less time only there.
 fused      the same mathematics as ours in one tf.function, with inputs drawn once: the rest is what
            train_on_batch, predict_on_batch and drawing the inputs cost.
 GFLOP      of convolutions and matrix products in a step, and how fast they are done, as a share of
@@ -19,6 +20,7 @@ MB         the most memory of our process, with as many images as the full data 
 
 `wgan_gp_critic` is wgan_gp_fashion without the generator's updates. They are as large in both
 recipes, while our critic sees half as many images: here "per image" is the cost of its training.
+`gaugan_quarter` is gaugan_facades with `--width 0.25`, for CPUs.
 `explore` is explore.py: milliseconds from a moved slider to the new picture in the window.
 `recipe` is cgan_fashion with next to nothing in its layers, on two images of 4 x 4 pixels, and
 without oneDNN, which takes 0.1 ms for a convolution however small it is: what is left is the cost
@@ -47,13 +49,15 @@ QUICK_SCRIPTS = (
     "cgan_mnist",
     "wgan_gp_fashion",
     "gaugan_facades",
+    "gaugan_quarter",
     "recipe",
 )
 SCRIPTS = (*QUICK_SCRIPTS, "wgan_gp_critic")
 EXPLORE = "explore"  # has no document to be compared with, so it has a line of its own
 # Steps of a turn, where eight are too many or too few.
-STEPS = {"wgan_gp_fashion": 3, "wgan_gp_critic": 3, "gaugan_facades": 6, "recipe": 160}
-RECIPES = ("ours", "document", "fused")
+STEPS = {"wgan_gp_fashion": 3, "wgan_gp_critic": 3, "gaugan_facades": 6}
+STEPS |= {"gaugan_quarter": 24, "recipe": 160}
+RECIPES = ("ours", "mixed", "document", "fused")
 # What TensorFlow looks for before it turns oneDNN on by itself (tsl/util/onednn_env_vars.cc).
 ONEDNN_FLAGS = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"}
 
@@ -133,9 +137,9 @@ def compare(script, rounds, steps, quick, document_onednn):
     }
 
 
-HEADS = "ours : document : fused", "ms a step", "images/s", "document by ours", "per image"
+HEADS = "ours : mixed : document : fused", "ms a step", "images/s", "document by ours", "per image"
 HEADS += "fused", "GFLOP", "GFLOP/s", "share", "MB"
-WIDTHS = 24, 22, 18, 20, 10, 7, 7, 9, 7, 6
+WIDTHS = 32, 28, 24, 20, 10, 7, 7, 9, 7, 6
 
 
 def in_columns(cells):

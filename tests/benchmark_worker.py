@@ -1,6 +1,6 @@
 """A process of benchmark.py: times the steps of one recipe, as many as each line on stdin asks for.
 
-python tests/benchmark_worker.py SCRIPT ours|document|fused [quick]
+python tests/benchmark_worker.py SCRIPT ours|mixed|document|fused [quick]
 """
 
 import importlib
@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from common.backend import keras, mixed_precision
 from common.backend import tensorflow as tf
 from common.data import datasets, facades
 from common.drawing import generators
@@ -72,14 +73,15 @@ def setting(script, quick):
     if script.startswith("wgan_gp"):
         size = 64 if quick else 512
         return SimpleNamespace(batch_size=size, text=f"n={size}", seen=(3 * size, 6 * size))
+    width = 0.25 if script == "gaugan_quarter" else 1.0
     return SimpleNamespace(
-        batch_size=4, text="64 px", seen=(4, 8), sizes={"image_size": 64, "width": 1.0}
+        batch_size=4, text="64 px", seen=(4, 8), sizes={"image_size": 64, "width": width}
     )
 
 
 def load(script, size):
     """As much data as the full set has: the embedded sample again and again."""
-    if script == "gaugan_facades":
+    if script.startswith("gaugan"):
         return facades.fit(facades.load_facades("drawn"), size.sizes["image_size"])
     if script == "cgan_mnist":
         sample, count = datasets.load_mnist("sample"), 70_000
@@ -93,7 +95,7 @@ def load(script, size):
 
 def define_models(script, module, size):
     """All models of a script, in the order that its `train` takes them."""
-    if script == "gaugan_facades":
+    if script.startswith("gaugan"):
         encoder = module.define_encoder(**size.sizes)
         g_model, d_model = (
             module.define_generator(**size.sizes),
@@ -115,9 +117,9 @@ def train_ours(script, module, dataset, size, clock):
     """A script's own `train`."""
     models, n_batch = define_models(script, module, size), size.batch_size
     quicken(*models)
-    averaged = models[: 2 if script == "gaugan_facades" else 1]
+    averaged = models[: 2 if script.startswith("gaugan") else 1]
     clock.average = MovingAverage(*averaged, decay=0.999)
-    if script == "gaugan_facades":
+    if script.startswith("gaugan"):
         module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
     elif script.startswith("wgan_gp"):
         module.train(*models, dataset, module.LATENT_DIM, n_batch, module.CRITIC_STEPS, clock)
@@ -133,7 +135,7 @@ def train_document(script, module, dataset, size, clock):
     if script.startswith("wgan_gp"):
         whole = script == "wgan_gp_fashion"
         step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size, whole=whole)
-    elif script == "gaugan_facades":
+    elif script.startswith("gaugan"):
         step = reference_recipes.gaugan_train_step(dataset, size.batch_size, size.sizes)
     else:
         step = reference_recipes.machine_learning_mastery_loop(module, dataset, size.batch_size)
@@ -201,8 +203,11 @@ def main(script, recipe, quick=""):
     if script == "recipe":
         module = reference_recipes.shrunk_cgan()
     else:
-        module = importlib.import_module(script.replace("_critic", "_fashion"))
-    train = {"ours": train_ours, "document": train_document, "fused": train_fused}[recipe]
+        name = script.replace("_critic", "_fashion").replace("_quarter", "_facades")
+        module = importlib.import_module(name)
+    if recipe == "mixed":
+        keras.config.set_dtype_policy(mixed_precision())
+    train = {"document": train_document, "fused": train_fused}.get(recipe, train_ours)
     gigaflop = train(script, module, load(script, size), size, clock)
     facts = {"batch_size": size.batch_size, "setting": size.text, "gigaflop": gigaflop}
     facts["seen"] = size.seen[recipe == "document"]

@@ -15,7 +15,7 @@ import tensorflow as tf
 def define(script, module, models, dataset, n_batch):
     """A step and its inputs, drawn once."""
     rng, half_batch = np.random.default_rng(0), n_batch // 2
-    if script == "gaugan_facades":
+    if script.startswith("gaugan"):
         return _gaugan(module, *models, dataset, n_batch, rng)
     if script.startswith("wgan_gp"):
         return _wgan_gp(script, module, *models, dataset, n_batch, rng)
