@@ -1,5 +1,9 @@
 """common/models/steps.py: quicker, and the same."""
 
+import os
+import platform
+from pathlib import Path
+
 import cgan_fashion
 from common.models.steps import quicken
 
@@ -206,3 +210,21 @@ def test_a_run_is_the_same_without_it_but_for_rounding(tmp_path, monkeypatch):
     quick = losses("quick")
     monkeypatch.setattr("common.training.run.quicken", lambda *models: None)
     np.testing.assert_allclose(quick, losses("usual"), rtol=1e-3)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")
+def test_the_memory_of_a_step_is_kept_for_the_next():
+    quicken()
+
+    def resident_bytes():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    buffer = np.ones(200_000_000, np.uint8)
+    before = resident_bytes()
+    del buffer
+    assert resident_bytes() > before - 20_000_000
+
+
+def test_quicken_needs_no_mallopt(monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda _name: object())
+    quicken()
