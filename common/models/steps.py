@@ -10,6 +10,8 @@ from common.backend import keras
 from common.backend import tensorflow as tf
 
 BLOCK = 4  # height and width of a block of pixels; AVX-512 has 4 × 4 SIMD lanes
+SMALL_MAP = 4 * 4  # pixels of a feature map
+LARGE_KERNEL = 2**20  # weights; at 4 bytes each they do not fit in a core's cache
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt in glibc's malloc.h
 
 
@@ -20,7 +22,8 @@ def quicken(*models):
       is compiled again.
     - Adam updates each weight in one operation.
     - Without a GPU, a transposed convolution to one channel, such as the last layer of some
-      generators, computes 16 pixels at once.
+      generators, computes 16 pixels at once, and a convolution on a small feature map with many
+      channels is computed as a matrix product.
     - On Linux, the memory of a step is kept for the next.
     """
     _keep_freed_memory()
@@ -41,8 +44,11 @@ def quicken(*models):
         for layer in model.layers:
             # The composite model has the same layers as the generator, so a layer may come twice.
             already = "call" in vars(layer)
-            if on_cpu and not already and _can_compute_in_blocks(layer):
-                layer.call = _call_in_blocks(layer)
+            if on_cpu and not already:
+                if _can_compute_in_blocks(layer):
+                    layer.call = _call_in_blocks(layer)
+                elif _can_compute_as_product(layer):
+                    layer.call = _call_as_product(layer)
 
 
 def _keep_freed_memory():
@@ -191,5 +197,44 @@ def _call_in_blocks(layer):
             return keras_call(inputs)
         convolved = convolve(inputs, tf.convert_to_tensor(layer.kernel))
         return layer.activation(convolved + tf.convert_to_tensor(layer.bias))
+
+    return call
+
+
+def _can_compute_as_product(layer):
+    return (
+        type(layer) is keras.layers.Conv2D
+        and (layer.strides, layer.dilation_rate, layer.groups) == ((1, 1), (1, 1), 1)
+        and layer.padding == "same"
+        and all(side % 2 == 1 for side in layer.kernel_size)
+        and layer.kernel.shape.num_elements() >= LARGE_KERNEL
+    )
+
+
+def _call_as_product(layer):
+    """A `call` for a convolution that on a small feature map is one matrix product.
+
+    For its convolutions oneDNN first copies the kernel into another order, forwards and backwards.
+    Where the kernel is much larger than the feature map, that takes longer than the convolution. A
+    matrix product of the patches (im2col) and the kernel uses the kernel as it is. On larger maps
+    the gradient of the patches costs more than that saves.
+    """
+    keras_call = layer.call
+    kernel_height, kernel_width = layer.kernel_size
+    padding = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
+
+    def call(inputs):
+        height, width, channels = inputs.shape[1:]
+        if height * width > SMALL_MAP:
+            return keras_call(inputs)
+        padded = tf.pad(inputs, padding)
+        shifts = [(y, x) for y in range(kernel_height) for x in range(kernel_width)]
+        patches = tf.concat([padded[:, y : y + height, x : x + width] for y, x in shifts], axis=3)
+        rows = tf.reshape(patches, (-1, len(shifts) * channels))
+        kernel = tf.convert_to_tensor(layer.kernel)
+        outputs = tf.matmul(rows, tf.reshape(kernel, (-1, layer.filters)))
+        if layer.use_bias:
+            outputs += tf.convert_to_tensor(layer.bias)
+        return layer.activation(tf.reshape(outputs, (-1, height, width, layer.filters)))
 
     return call
