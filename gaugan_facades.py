@@ -1,7 +1,7 @@
 """GauGAN on building facades: a map of walls, windows and doors becomes an image of the house.
 
     python gaugan_facades.py                     # 256 pixels, 15 epochs: this wants a GPU
-    python gaugan_facades.py --image-size 64 --width 0.25 --epochs 250    # an hour on two cores
+    python gaugan_facades.py --image-size 64 --width 0.25 --latent-dim 16 --epochs 250    # a CPU
     python generate.py --model gaugan            # label maps that the training has not seen
 
 The generator makes an image from a latent, 256 random numbers, and a label map (`layout` in the
