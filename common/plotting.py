@@ -9,7 +9,6 @@ from common.files import replacing
 
 import matplotlib
 import numpy as np
-from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -35,9 +34,7 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
         titles: a name for each column, or none.
         heading: one line at the top, or none.
     """
-    canvas = np.rint(255 * tile(images, columns).clip(0, 1)).astype(np.uint8)
-    if canvas.shape[-1] == 1:
-        canvas = np.repeat(255 - canvas, 3, axis=2)
+    canvas = on_paper(tile(images, columns))
     # Enlarged by a whole number, so that no pixel becomes wider than its neighbour.
     enlarged = max(1, min(3, 256 // max(images.shape[1:3]), 4000 // max(canvas.shape[:2])))
     canvas = canvas.repeat(enlarged, axis=0).repeat(enlarged, axis=1)
@@ -45,6 +42,12 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
     picture = np.concatenate([draw_header(canvas.shape[1], titles, heading), canvas])
     with replacing(path) as temporary:
         Image.fromarray(picture).save(temporary, quality=95)  # PNG ignores the quality
+
+
+def on_paper(pixels):
+    """Convert (H, W, C) in [0, 1] to uint8 (H, W, 3), with grey reversed: dark on white."""
+    pixels = np.rint(255 * pixels.clip(0, 1)).astype(np.uint8)
+    return np.repeat(255 - pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
 def draw_header(width, titles=(), heading=""):
@@ -87,14 +90,9 @@ def save_curves(history, path):
     size = (4.5 * columns, 3.2 * rows) if len(groups) > 1 else (8, 5)
     figure = Figure(size, DOTS_PER_INCH, layout="constrained")
     for number, names in enumerate(groups, start=1):
-        axes = figure.add_subplot(rows, columns, number)
+        axes = add_epoch_axes(figure, rows, columns, number, max(map(len, history.values())))
         for name in names:
-            values = history[name]
-            axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
-        axes.set_xlabel("epoch")
-        axes.set_xlim(0.5, max(map(len, history.values())) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
+            axes.plot(range(1, len(history[name]) + 1), history[name], marker=".", label=name)
         axes.legend()
     save_figure(figure, path)
 
@@ -107,16 +105,20 @@ def save_quality(quality, path):
     """
     figure = Figure((4.5 * len(quality), 3.2), DOTS_PER_INCH, layout="constrained")
     for number, (name, values) in enumerate(quality.items(), start=1):
-        axes = figure.add_subplot(1, len(quality), number)
+        axes = add_epoch_axes(figure, 1, len(quality), number, len(values))
         measured = [(e, value) for e, value in enumerate(values, start=1) if value is not None]
         axes.plot(*zip(*measured, strict=True), marker=".")
         axes.set_title(QUALITY.get(name, name), fontsize=10)
-        axes.set_xlabel("epoch")
-        axes.set_xlim(0.5, len(values) + 0.5)
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
     save_figure(figure, path)
+
+
+def add_epoch_axes(figure, rows, columns, number, epochs):
+    """Add a panel to a figure, with the epochs from 1 to `epochs` on its horizontal axis."""
+    axes = figure.add_subplot(rows, columns, number, xlabel="epoch", xlim=(0.5, epochs + 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+    return axes
 
 
 def panels(names):
@@ -145,17 +147,20 @@ def save_animation(sequences, path, frame_size, frames_per_second):
         frame_size: width and height of one image, pixels.
         frames_per_second: a whole number.
     """
-    figure = Figure((len(sequences) * frame_size / 100, frame_size / 100), dpi=100)
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    frames = [np.concatenate(images, axis=1).squeeze() for images in sequences.swapaxes(0, 1)]
-    drawn = axes.imshow(frames[0], cmap="gray_r", vmin=0, vmax=1, interpolation="bilinear")
-    writer = PillowWriter(frames_per_second)
-    with replacing(path) as temporary, writer.saving(figure, temporary, dpi=100):
-        for frame in frames:
-            drawn.set_data(frame)
-            writer.grab_frame()
+    size = len(sequences) * frame_size, frame_size
+    frames = [on_paper(np.concatenate(images, axis=1)) for images in sequences.swapaxes(0, 1)]
+    frames = [Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR) for frame in frames]
+    save_gif(frames, path, 1000 // frames_per_second)
+
+
+def save_gif(frames, path, milliseconds):
+    """Write PIL images to a GIF that repeats for ever, replaced in one step.
+
+    `milliseconds` is how long a frame is shown: a number, or a list of one for each frame.
+    """
+    first, *others = frames
+    with replacing(path) as temporary:
+        first.save(temporary, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
 def show(path):

@@ -1,7 +1,7 @@
 """An animation of the sample pictures of a run, which shows how the generator has learned."""
 
 from common import UserError, plotting
-from common.files import find_samples, replacing, sample_path
+from common.files import find_samples, sample_path
 
 import numpy as np
 from PIL import Image
@@ -23,10 +23,9 @@ def draw(folder, path, frames_per_second):
     if not epochs:
         raise UserError(f"there are no sample pictures of a training run in {folder / 'samples'}")
     chosen = [epochs[index] for index in log_spaced(len(epochs), MAX_FRAMES)]
-    first, *others = (_frame(sample_path(folder, epoch), epoch) for epoch in chosen)
-    durations = [1000 // frames_per_second] * len(others) + [LAST_FRAME_MILLISECONDS]
-    with replacing(path) as temporary:
-        first.save(temporary, save_all=True, append_images=others, duration=durations, loop=0)
+    frames = [_frame(sample_path(folder, epoch), epoch) for epoch in chosen]
+    milliseconds = [1000 // frames_per_second] * (len(frames) - 1) + [LAST_FRAME_MILLISECONDS]
+    plotting.save_gif(frames, path, milliseconds)
 
 
 def log_spaced(count, max_chosen):
