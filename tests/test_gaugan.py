@@ -379,8 +379,8 @@ def test_vgg_features_and_loss(models, batch, weights_file):
 
 @pytest.fixture
 def no_network(monkeypatch):
-    def fetch(name, *_):
-        raise UserError(f"{name} is not in Keras's cache and cannot be downloaded")
+    def fetch(address, _folder):
+        raise UserError(f"{address} is not in Keras's cache and cannot be downloaded")
 
     monkeypatch.setattr(downloads, "fetch", fetch)
 

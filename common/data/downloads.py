@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from common import UserError
+from common.data.reading import one_line
 
 
 def read_cached(addresses, folder, read):
@@ -25,7 +26,7 @@ def read_cached(addresses, folder, read):
     Returns what `read` returns. Raises UserError if a file cannot be downloaded, or is damaged even
     after the second download.
     """
-    paths = [fetch(address.rpartition("/")[2], address, folder) for address in addresses]
+    paths = [fetch(address, folder) for address in addresses]
     try:
         return read(paths[-1])
     except UserError as problem:
@@ -44,16 +45,12 @@ def read_cached(addresses, folder, read):
     return read(paths[-1])
 
 
-def fetch(name, address, folder):
-    """The path of a file in Keras's cache. If the file is not there, it is downloaded.
+def fetch(address, folder):
+    """The path of a file in Keras's cache, which is downloaded if it is not there.
 
-    Args:
-        name: the name of the file.
-        address: its URL.
-        folder: the folder in the cache, such as "datasets".
-
-    Raises UserError if the file is not in the cache and cannot be downloaded.
+    Raises UserError if it is not there and cannot be downloaded.
     """
+    name = address.rpartition("/")[2]
     try:
         return _get(name, address, folder)
     except Exception as problem:  # get_file raises nothing more specific
@@ -79,4 +76,4 @@ def _get(name, address, folder):
 
 
 def _reason(problem):
-    return " ".join(str(problem).split()).split(" -- ")[-1]
+    return one_line(problem).split(" -- ")[-1]

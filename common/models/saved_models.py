@@ -5,12 +5,14 @@ only layers and operations of Keras itself are loaded, and of these none that ru
 or read other files. No memory is allocated for weights that the file does not contain.
 """
 
+import importlib
 import io
 import json
 import math
 import zipfile
 
 from common import UserError
+from common.data.reading import one_line
 from common.files import replacing
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
@@ -78,19 +80,21 @@ def load(path):
     from common.backend import keras
 
     config, _about = read(path)
+    made_by = ""
     try:
         with zipfile.ZipFile(path) as archive:
             made_by = str(json.loads(archive.read("metadata.json")).get("keras_version"))
             _check_weights(archive.read("model.weights.h5"))
         _check_size(config, path.stat().st_size)
         model = _plain(keras.saving.load_model(path, compile=False, safe_mode=True))
-        _check_output(model)
+        _check_finite(model.weights, "weights")
+        inputs = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+        _check_finite(model(inputs if len(inputs) > 1 else inputs[0]), "outputs")
     except Exception as problem:  # a damaged file may cause anything
         reason = one_line(problem)
-        with_version = ""
         if _version(made_by) > _version(keras.__version__):
-            with_version = f"it was saved by Keras {made_by}, and this is {keras.__version__}: "
-        raise UserError(f"cannot load {path}: {with_version}{reason}") from None
+            reason = f"it was saved by Keras {made_by}, and this is {keras.__version__}: {reason}"
+        raise UserError(f"cannot load {path}: {reason}") from None
     return model
 
 
@@ -116,11 +120,6 @@ def in_float32(model):
     copy = keras.models.model_from_json(description)
     copy.set_weights(model.get_weights())
     return copy
-
-
-def one_line(problem):
-    """The message of an exception, on one line and cut to 300 characters."""
-    return " ".join(str(problem).split())[:300]
 
 
 def _version(text):
@@ -158,8 +157,8 @@ def _check_classes(config):
         if not is_keras or is_custom or name in REFUSED_LAYERS:
             what = part.get("config") if name == "function" else f"{module}.{name}"
             raise UserError(
-                f"holds {what!r:.99}: only layers and operations of Keras itself "
-                "are loaded, and none that run code or read other files"
+                f"holds {what!r:.99}: only layers and operations of Keras itself are loaded, and "
+                "none that run code or read other files"
             )
 
 
@@ -176,8 +175,6 @@ def _check_types(config):
 
     Keras looks up any name in its modules, even that of a function like `keras.utils.get_file`.
     """
-    import importlib
-
     from common.backend import keras
 
     kinds = (
@@ -214,16 +211,12 @@ def _check_size(config, size):
         raise
 
 
-def _check_output(model):
-    """Call the model once. Raise ValueError if an output or a weight is NaN or infinite."""
+def _check_finite(tensors, what):
+    """Raise ValueError if one of the tensors is NaN or infinite."""
     from common.backend import keras
 
-    if not all(bool(keras.ops.all(keras.ops.isfinite(weight))) for weight in model.weights):
-        raise ValueError("some of its weights are NaN or infinite")
-    inputs = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
-    output = model(inputs if len(inputs) > 1 else inputs[0])
-    if not all(bool(keras.ops.all(keras.ops.isfinite(o))) for o in keras.tree.flatten(output)):
-        raise ValueError("some of its outputs are NaN or infinite")
+    if not all(bool(keras.ops.all(keras.ops.isfinite(t))) for t in keras.tree.flatten(tensors)):
+        raise ValueError(f"some of its {what} are NaN or infinite")
 
 
 def _check_weights(content):
