@@ -4,7 +4,6 @@ import dataclasses
 import shutil
 import sys
 
-from common import UserError
 from common.backend import keras
 
 
@@ -21,25 +20,22 @@ class Progress:
 
     @classmethod
     def from_json(cls, stored):
-        """The reverse of `vars(progress)`. Raises UserError if `stored` cannot be a progress."""
-        try:
-            progress = cls(
-                int(stored["epochs"]),
-                int(stored["steps"]),
-                {str(name): float(value) for name, value in stored["sums"].items()},
-                {str(name): list(map(float, row)) for name, row in stored["history"].items()},
-                {
-                    str(name): [None if value is None else float(value) for value in row]
-                    for name, row in stored.get("quality", {}).items()
-                },
-                float(stored["seconds"]),
-            )
-        except (LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise UserError(f"its progress: {problem}") from None
+        """The reverse of `vars(progress)`. Raises an exception if `stored` is not like that."""
+        progress = cls(
+            int(stored["epochs"]),
+            int(stored["steps"]),
+            {str(name): float(value) for name, value in stored["sums"].items()},
+            {str(name): list(map(float, row)) for name, row in stored["history"].items()},
+            {
+                str(name): [None if value is None else float(value) for value in row]
+                for name, row in stored.get("quality", {}).items()
+            },
+            float(stored["seconds"]),
+        )
         rows = [*progress.history.values(), *progress.quality.values()]
         complete = all(len(row) == progress.epochs for row in rows)
         if not complete or min(progress.epochs, progress.steps) < 0:
-            raise UserError("its progress: the numbers do not fit together")
+            raise ValueError("its progress: the numbers do not fit together")
         return progress
 
     def add(self, losses):
