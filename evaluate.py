@@ -34,7 +34,7 @@ import sys
 
 # Importing TensorFlow takes seconds. Modules that need it are imported inside functions, so that
 # --help and error messages come at once.
-from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
+from common.arguments import ArgumentParser, add_generator_options, problems_in_one_line
 from common.drawing import evaluation, generators, neighbours
 from common.files import PICTURES, check_writable, default_path, write_text
 
@@ -70,15 +70,8 @@ def define_parser():
         action="store_true",
         help="also the classification accuracy score, which takes minutes",
     )
-    parser.add_argument(
-        "--json", type=path_of, metavar="FILE.json", help="also write all figures to this file"
-    )
-    parser.add_argument(
-        "--out",
-        type=path_of,
-        metavar="FILE.png",
-        help="the picture (default: a file in generated/)",
-    )
+    parser.add_path("--json", "FILE.json", "also write all figures to this file")
+    parser.add_path("--out", "FILE.png", "the picture (default: a file in generated/)")
     return parser
 
 

@@ -17,7 +17,6 @@ from common.arguments import (
     ArgumentParser,
     add_generator_options,
     add_label_map_option,
-    path_of,
     problems_in_one_line,
 )
 from common.drawing import generators, label_maps
@@ -27,11 +26,8 @@ def define_parser():
     """The command line of this script."""
     parser = ArgumentParser(prog="explore.py", description=__doc__)
     add_generator_options(parser)
-    parser.add_argument(
-        "--layout",
-        type=path_of,
-        metavar="FILE.png",
-        help="GauGAN: the label map to begin with (default: a drawn facade)",
+    parser.add_path(
+        "--layout", "FILE.png", "GauGAN: the label map to begin with (default: a drawn facade)"
     )
     add_label_map_option(parser)
     return parser

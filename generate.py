@@ -21,7 +21,7 @@ import sys
 from common import UserError
 from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
 from common.drawing import generators, label_maps
-from common.files import PICTURES, check_writable, default_path, replacing
+from common.files import PICTURES, check_writable, default_path, write_arrays
 
 import numpy as np
 
@@ -41,29 +41,39 @@ def define_parser():
     parser.add_integer(
         "--count", 1, 1_000_000, None, "how many images (default: 100; of GauGAN, 24)"
     )
-    parser.add_argument(
+    parser.add_path(
         "--out",
-        type=path_of,
-        metavar="FILE.png",
-        help="the picture, or FILE.gif with --learning (default: named in generated/)",
+        "FILE.png",
+        "the picture, or FILE.gif with --learning (default: named in generated/)",
     )
-    parser.add_argument(
+    parser.add_path(
         "--save-arrays",
-        type=path_of,
-        metavar="FILE.npz",
-        help="also write `images`, float32 in [0, 1], (N, H, W, C), and `labels` if there are any",
+        "FILE.npz",
+        "also write `images`, float32 in [0, 1], (N, H, W, C), and `labels` if there are any",
     )
     parser.add_argument("--show", action="store_true", help="also open the picture in a window")
-    parser.add_argument(
+    drawn = parser.add_mutually_exclusive_group()
+    drawn.add_argument(
         "--interpolate",
         nargs=2,
         metavar=("A", "B"),
         help="walk from class A to class B: a strip FILE.png and an animation FILE.gif",
     )
-    parser.add_argument(
+    drawn.add_argument(
         "--interpolate-latent",
         action="store_true",
         help="walk from one latent point to another instead",
+    )
+    drawn.add_argument(
+        "--learning",
+        action="store_true",
+        help="animate the sample pictures of the training, from the run folder of the generator",
+    )
+    drawn.add_argument(
+        "--latent",
+        type=path_of,
+        metavar="FILE.npz",
+        help="draw the latents and labels in this file, which explore.py has saved",
     )
     parser.add_integer("--frames", 2, 1000, None, "images of a walk (default: 9)")
     parser.add_integer(
@@ -72,19 +82,13 @@ def define_parser():
     parser.add_integer(
         "--fps", 1, 50, None, "frames per second of the animation (default: 1; --learning: 6)"
     )
-    parser.add_argument(
-        "--learning",
-        action="store_true",
-        help="animate the sample pictures of the training, from the run folder of the generator",
-    )
-    parser.add_argument(
-        "--latent",
-        type=path_of,
-        metavar="FILE.npz",
-        help="draw the latents and labels in this file, which explore.py has saved",
-    )
     label_maps.add_options(parser)
     return parser
+
+
+def is_walk(arguments):
+    """Whether to draw the images between two classes or latents."""
+    return bool(arguments.interpolate) or arguments.interpolate_latent
 
 
 def check_options(arguments, generator):
@@ -96,16 +100,14 @@ def check_options(arguments, generator):
                 f"{generator.name} takes no label maps: "
                 f"--{option.replace('_', '-')} is for gaugan only"
             )
-    walks = bool(arguments.interpolate) + arguments.interpolate_latent
-    if walks == 2:
-        raise UserError("--interpolate and --interpolate-latent are two walks: give one of them")
+    walking = is_walk(arguments)
     if arguments.interpolate and arguments.class_name is not None:
         raise UserError("--interpolate names its two classes itself: leave out --class")
-    if walks and arguments.count is not None:
+    if walking and arguments.count is not None:
         raise UserError("a walk has --frames images: leave out --count")
     frame_size = 256 if takes_label_maps else 96
     for option, default in (("frames", 9), ("frame_size", frame_size), ("fps", 1)):
-        if not walks and getattr(arguments, option) is not None:
+        if not walking and getattr(arguments, option) is not None:
             raise UserError(f"--{option.replace('_', '-')} needs one of the --interpolate options")
         if getattr(arguments, option) is None:
             setattr(arguments, option, default)
@@ -152,20 +154,14 @@ def generate_walk(generator, classes, frames, seed):
     from common.drawing import interpolation
 
     first, last = generator.random_latents(2, np.random.default_rng(seed))
-    between_latents = interpolation.slerp(first, last, frames)
+    latents = interpolation.slerp(first, first if len(classes) == 2 else last, frames)
     if not generator.label_kind:
-        return generator.draw(between_latents)[np.newaxis], None
+        return generator.draw(latents)[np.newaxis], None
 
     n_classes = len(generator.class_names)
-    if len(classes) == 2:
-        latents = np.stack([first] * frames)
-        shares = [interpolation.mix_classes(*classes, frames, n_classes)]
-    else:
-        latents = between_latents
-        shares = [
-            interpolation.mix_classes(label, label, frames, n_classes)
-            for label in classes or range(n_classes)
-        ]
+    standing = [(label, label) for label in classes or range(n_classes)]
+    walks = [classes] if len(classes) == 2 else standing
+    shares = [interpolation.mix_classes(*ends, frames, n_classes) for ends in walks]
     return np.stack([generator.draw(latents, row) for row in shares]), np.stack(shares)
 
 
@@ -233,74 +229,60 @@ def draw_learning(generator, arguments):
     print(out)
 
 
-def default_out(generator, classes, arguments, count):
-    """A path that says what the picture shows; `count` is what the command line said, or None."""
+def default_out(generator, classes, arguments):
+    """A path that says what the picture shows. To be called before the defaults are filled in."""
     if arguments.latent:
         return default_path(f"{generator.name}_{arguments.latent.stem}.png")
     parts = [generator.name, *(generator.class_names[label] for label in classes)]
     parts += [path.stem for path in (arguments.layout, arguments.style) if path]
     parts += ["walk"] * arguments.interpolate_latent
-    parts += [str(count)] * (count not in (None, 100))
+    if arguments.count not in (None, 100):
+        parts.append(str(arguments.count))
     if arguments.latent_scale not in (None, 1):
         parts.append(f"scale{arguments.latent_scale:g}")
     return default_path("_".join([*parts, f"seed{arguments.seed}.png"]))
 
 
-def check_outputs(arguments, walking):
+def check_outputs(arguments):
     """Raise UserError for files that cannot be written, before slow work is done for them."""
-    if arguments.out:
-        if walking and arguments.out.suffix.lower() == ".gif":
+    if is_walk(arguments):
+        check_writable(arguments.out.with_suffix(".gif"), (".gif",))
+        if arguments.out.suffix.lower() == ".gif":
             arguments.out = arguments.out.with_suffix(".png")  # the strip goes beside it
-        check_writable(arguments.out, PICTURES)
-        if walking:
-            check_writable(arguments.out.with_suffix(".gif"), (".gif",))
+    check_writable(arguments.out, PICTURES)
     if arguments.save_arrays:
         check_writable(arguments.save_arrays, (".npz",))
-
-
-def save_arrays(path, images, labels):
-    """Write images, and labels unless they are None, to an .npz file."""
-    arrays = {"images": images} if labels is None else {"images": images, "labels": labels}
-    # An open file, since numpy would add .npz to a name that ends otherwise, as in .NPZ.
-    with replacing(path) as beside, open(beside, "wb") as file:
-        np.savez(file, **arrays)
 
 
 def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
-    count = arguments.count
     with problems_in_one_line(parser):
         generator = generators.Generator(generators.find(arguments.model))
         if arguments.learning:
             return draw_learning(generator, arguments)
         if arguments.latent:
             refuse_others(arguments, "latent", ("out", "save_arrays", "show"))
-        check_options(arguments, generator)
         classes = find_classes(arguments, generator)
-        walking = bool(arguments.interpolate) or arguments.interpolate_latent
-        check_outputs(arguments, walking)
+        if not arguments.out:
+            arguments.out = default_out(generator, classes, arguments)
+        check_options(arguments, generator)
+        check_outputs(arguments)
         takes_label_maps = generator.label_kind == "label map" and not arguments.latent
         subject = label_maps.find_subject(generator, arguments) if takes_label_maps else None
-        encoder = None
-        if arguments.style:
-            encoder = label_maps.load_encoder(label_maps.encoder_path(generator), generator)
         generator.load()
-        if not arguments.out:
-            arguments.out = default_out(generator, classes, arguments, count)
         if arguments.latent:
             images, labels = draw_latents(generator, arguments)
-        elif walking:
+        elif is_walk(arguments):
             images, labels = draw_walk(generator, classes, subject, arguments)
         elif takes_label_maps:
-            images = label_maps.draw_label_maps(generator, encoder, subject, arguments)
-            labels = None
+            images, labels = label_maps.draw_label_maps(generator, subject, arguments), None
         else:
             images, labels = draw_images(generator, classes, arguments)
         if arguments.save_arrays:
-            save_arrays(arguments.save_arrays, images, labels)
+            write_arrays(arguments.save_arrays, images=images, labels=labels)
         # All is written before anything is printed, which may fail where standard output is closed.
-        written = [arguments.out.with_suffix(".gif")] if walking else []
+        written = [arguments.out.with_suffix(".gif")] if is_walk(arguments) else []
         print(*written, arguments.out, *filter(None, [arguments.save_arrays]), sep="\n", flush=True)
         if arguments.show:
             from common import plotting

@@ -29,37 +29,25 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def add_integer(self, name, low, high, default, help):
         """Add an option that takes a whole number from `low` to `high`."""
-        if default is not None:
-            help = f"{help} (default: {default})"
-        self.add_argument(
-            name,
-            type=bounded(int, "whole number", low, high),
-            default=default,
-            metavar="N",
-            help=help,
-        )
-
-    def add_choice(self, name, numbers, default, help):
-        """Add an option that takes one of a few whole numbers."""
-        self.add_argument(
-            name,
-            type=int,
-            choices=numbers,
-            default=default,
-            help=f"{help} (default: {default})",
-        )
+        self._add(name, bounded(int, "whole number", low, high), "N", default, help)
 
     def add_number(self, name, low, high, default, help):
         """Add an option that takes any number from `low` to `high`."""
+        self._add(name, bounded(float, "number", low, high), "X", default, help)
+
+    def add_choice(self, name, numbers, default, help):
+        """Add an option that takes one of a few whole numbers."""
+        self._add(name, int, None, default, help, choices=numbers)
+
+    def add_path(self, name, metavar, help, default=None):
+        """Add an option that takes a path, in which `~` is the home folder."""
+        self._add(name, path_of, metavar, default, help)
+
+    def _add(self, name, type, metavar, default, help, **options):
         if default is not None:
-            help = f"{help} (default: {default:g})"
-        self.add_argument(
-            name,
-            type=bounded(float, "number", low, high),
-            default=default,
-            metavar="X",
-            help=help,
-        )
+            help = f"{help} (default: {default})"
+        options |= {"type": type, "metavar": metavar, "default": default, "help": help}
+        self.add_argument(name, **options)
 
 
 @contextlib.contextmanager
@@ -122,14 +110,14 @@ def add_image_options(parser):
         16,
         128,
         None,
-        "scale your own images to N x N pixels (default: arrays keep their size, images in folders "
-        "get 28 if all are grey, else 32)",
+        "scale your own images to N x N pixels (default: arrays keep their size, images in "
+        "folders get 28 if all are grey, else 32)",
     )
-    parser.add_argument(
+    parser.add_choice(
         "--channels",
-        type=int,
-        choices=(1, 3),
-        help="read your own images in grey (1) or in colour (3) (default: grey if all of them are)",
+        (1, 3),
+        None,
+        "read your own images in grey (1) or in colour (3) (default: grey if all of them are)",
     )
 
 
@@ -141,11 +129,11 @@ def image_options(arguments):
 
 def add_label_map_option(parser):
     """Add --layout-from, for label maps that contain numbers of classes."""
-    parser.add_argument(
+    parser.add_choice(
         "--layout-from",
-        type=int,
-        choices=(0, 1),
-        help="the number of the first class in your own label maps (default: detected from their "
+        (0, 1),
+        None,
+        "the number of the first class in your own label maps (default: detected from their "
         "numbers or colours)",
     )
 
@@ -160,16 +148,6 @@ def add_generator_options(parser):
         "in trained/; or a run folder or .keras file",
     )
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "of the random latents")
-
-
-def add_picture_option(parser, default):
-    """Add --out, the picture to write, for a package that is run with `python -m`."""
-    parser.add_argument(
-        "--out",
-        type=path_of,
-        metavar="FILE.png",
-        help=f"the picture to write (default: {default} in generated/)",
-    )
 
 
 def training_parser(name, description, epochs, batch_size, latent_dim, sources=DATASETS):
@@ -224,19 +202,9 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         "for such images)",
     )
     parser.add_number(
-        "--checkpoint-minutes",
-        0,
-        1e6,
-        10,
-        "minutes from one save to the next within an epoch; 0 to save after every step",
+        "--checkpoint-minutes", 0, 1e6, 10, "minutes between saves in an epoch; 0: after every step"
     )
-    parser.add_argument(
-        "--out",
-        type=path_of,
-        default=Path("runs", name),
-        metavar="DIR",
-        help=f"the run folder (default: {Path('runs', name)})",
-    )
+    parser.add_path("--out", "DIR", "the run folder", default=Path("runs", name))
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume", action="store_true", help="continue the run in the folder from its last save"

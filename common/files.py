@@ -7,6 +7,8 @@ from pathlib import Path
 
 from common import UserError
 
+import numpy as np
+
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # suffixes of the pictures that can be written
 
 
@@ -65,6 +67,14 @@ def write_text(path, text):
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
+def write_arrays(path, **arrays):
+    """Replace the .npz file at `path` in one step. Arrays that are None are left out."""
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    # An open file, since numpy would add .npz to a name that ends otherwise, such as in .NPZ.
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
 def sample_path(folder, epoch):
     """The path of an epoch's sample picture in a run folder."""
     return folder / "samples" / f"epoch_{epoch:04d}.png"
@@ -91,9 +101,14 @@ def check_writable(path, suffixes):
         raise UserError(f"{path} must end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder")
-    nearest = next(folder for folder in path.absolute().parents if folder.exists())
-    if not nearest.is_dir():
-        raise UserError(f"cannot write {path}: {nearest} is a file")
-    if not os.access(nearest, os.W_OK):
-        raise UserError(f"cannot write {path}: no permission in the folder {nearest}")
+    check_folder(path.parent)
     _temporary(path).exists()  # raises OSError if that name is too long
+
+
+def check_folder(folder):
+    """Raise UserError if files cannot be written in a folder, which need not exist yet."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{folder} cannot be a folder: {nearest} is a file")
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"cannot write into {folder}: no permission in {nearest}")

@@ -261,7 +261,7 @@ def test_a_model_that_is_no_generator(here, error_of):
     image = keras.Input((28, 28, 1), name="image")
     keras.Model(image, layers.Flatten()(image)).save("model.keras")
     error = error_of(evaluate.main, "--model", "model.keras", "--data", "real.npz")
-    assert "is not a generator" in error
+    assert "cannot be sampled: its inputs are image" in error
 
 
 def test_real_images_have_the_size_that_the_generator_makes(here, clothes, capsys, monkeypatch):
@@ -374,7 +374,7 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     few = facades.load_facades()._replace(class_names=("wall", "window"))
     monkeypatch.setattr(facades, "load_facades", lambda *_: few)
     error = error_of(evaluate.main, *arguments)
-    assert "has 12 classes, and the label maps from drawn have 2" in error
+    assert "has 12 classes, and the images from drawn have 2" in error
 
 
 def test_help_and_errors_come_without_importing_tensorflow(run_script):

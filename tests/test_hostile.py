@@ -260,7 +260,7 @@ def other_class(module, name):
         (other_class("keras.utils", "get_file"), "keras.utils.get_file is not a class for models"),
         (latent(10**8), "is not a generator: its outputs are (None, 100000000)"),
         (lambda config: config.update(name="x" * 10**5), "its name is too long"),
-        (lambda config: config.pop("layers"), "is not a generator"),
+        (lambda config: config.pop("layers"), "cannot be sampled"),
         (lambda config: config.update(output_layers=[]), "cannot load"),
         (lambda config: config.update(name=7), "is not a Keras model"),
     ],

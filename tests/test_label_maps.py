@@ -253,7 +253,7 @@ def test_validation_facades_that_are_not_to_be_had(own_run, error_of, monkeypatc
     gone = error_with(record["data"] | {"source": "gone.zip"})
     assert "the run's facades cannot be read again: cannot read gone.zip" in gone
     assert "are not those of the run" in error_with(record["data"] | {"sha256": "0"})
-    assert "run.json, which names the run's facades, is damaged" in error_with({})
+    assert "run.json, which names the run's images, is damaged" in error_with({})
     (own_run / "run.json").unlink()
     error = error_of(generate.main, "--model", "gaugan")
     assert "is missing" in error and "--layout FILE.png" in error

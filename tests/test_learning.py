@@ -78,7 +78,7 @@ def test_generate_writes_it(here, capsys):
     ("arguments", "words"),
     [
         (["--class", "3"], "--learning says itself what to draw: leave out --class"),
-        (["--interpolate-latent"], "leave out --interpolate-latent"),
+        (["--interpolate-latent"], "not allowed with argument --learning"),
         (["--out", "a.png"], "a.png must end in .gif"),
     ],
 )

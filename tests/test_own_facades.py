@@ -405,11 +405,9 @@ def test_the_cmps_colours_for_classes_without_names(tmp_path):
 def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
     layout = np.maximum(labels(), 1)
     Image.fromarray(layout).save(tmp_path / "layout.png")
-    options = {"layout": tmp_path / "layout.png", "style": None}
     for trained, asked, first in ((0, None, 0), (1, None, 1), (0, 1, 1), (None, None, 1)):
         generator = SimpleNamespace(class_names=tuple("abcdef"), colours=(), numbered_from=trained)
-        arguments = SimpleNamespace(layout_from=asked, **options)
-        found = label_maps.find_subject(generator, arguments).facades.layouts[0]
+        found = label_maps.read_layout(generator, tmp_path / "layout.png", asked)
         assert np.array_equal(found, layout - first)
 
 

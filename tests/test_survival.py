@@ -326,5 +326,5 @@ def test_overwrite_looks_before_it_deletes(trained, tmp_path, error_of):
     shutil.rmtree(run / "samples")
     (run / "samples").write_text("mine")
     main = importlib.import_module("gan_fashion").main
-    assert "samples is not a folder" in error_of(main, *TINY, "--overwrite", "--out", str(run))
+    assert "samples is a file" in error_of(main, *TINY, "--overwrite", "--out", str(run))
     assert (run / "generator.keras").exists()

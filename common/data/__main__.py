@@ -8,7 +8,6 @@ from common.arguments import (
     add_data_option,
     add_image_options,
     add_label_map_option,
-    add_picture_option,
     problems_in_one_line,
 )
 from common.data import datasets, facades
@@ -32,15 +31,15 @@ def define_parser():
         command = commands.add_parser(name, help=text, description=text)
         add_data_option(command)
         add_image_options(command)
+        command.add_path("--out", "FILE.png", "the picture", default_path(f"{name}_100.png"))
         command.set_defaults(show=show_images, load=load)
-        add_picture_option(command, f"{name}_100.png")
     text = "building facades, or other photos with their label maps"
     command = commands.add_parser("facades", help=text, description=text)
     add_data_option(command, facades.SOURCES)
     command.add_integer("--count", 1, 100, 6, "facades in the picture")
     add_label_map_option(command)
+    command.add_path("--out", "FILE.png", "the picture (default: generated/facades_first_6.png)")
     command.set_defaults(show=show_facades)
-    add_picture_option(command, "facades_first_6.png")
     return parser
 
 
@@ -49,16 +48,15 @@ def show_images(arguments):
     dataset = arguments.load(
         arguments.data, image_size=arguments.image_size, channels=arguments.channels
     )
-    out = arguments.out or default_path(f"{arguments.name}_100.png")
     shown = dataset.limited(100, seed=0)  # random ones: a file may be sorted by class
-    plotting.save_grid(shown.images.astype("float32") / 255, out)
+    plotting.save_grid(shown.images.astype("float32") / 255, arguments.out)
 
     count, height, width, channels = dataset.images.shape
     kind = "" if channels == 1 else " in colour"
     print(f"{count:,} images of {height} x {width}{kind} from {dataset.source}")
     for label, name in enumerate(dataset.class_names):
         print(f"{label}  {name:12}{np.count_nonzero(dataset.labels == label):7,}")
-    return out
+    return arguments.out
 
 
 def show_facades(arguments):

@@ -13,11 +13,13 @@ in each line. Other files are ignored.
 """
 
 import re
+import sys
 import unicodedata
 from pathlib import PurePosixPath
 
 from common import UserError
 from common.data import label_map_files, memory, pictures
+from common.data.cmp_classes import CLASS_NAMES as CMP_NAMES
 from common.data.cmp_classes import COLOURS as CMP_COLOURS
 from common.data.reading import (
     expand,
@@ -73,33 +75,39 @@ def read(source, first=None):
     return photos, layouts, tuple(name for name, _, _ in pairs), classes, assumed
 
 
-def read_layout(path, class_names, colours=None, first=None):
-    """Read one label map for a generator.
+def read_layout(path, class_names=CMP_NAMES, first=None, colours=None):
+    """Read one label map for a generator. What had to be guessed is printed on stderr.
 
     Args:
         path: the path of a PNG or BMP.
         class_names: the names of the K classes of the generator.
-        colours: the colours of these classes, (K, 3), or None.
         first: see `read`.
+        colours: the colours of the classes, uint8 (K, 3). None for the colours of the CMP set if
+            its classes are given, else for no known colours.
 
-    Returns uint8 (H, W), classes 0 to K - 1, and a list of the assumptions that were made. Raises
-    UserError if the file cannot be read, or has other classes.
+    Returns uint8 (H, W), classes 0 to K - 1. Raises UserError if the file cannot be read, or has
+    other classes.
     """
-    path = expand(path)
+    path, class_names = expand(path), tuple(class_names)
     with reporting(path):
         label_map, _ = label_map_files.decode(read_bytes(path))
-    if all(map(str.isdecimal, class_names)) and label_map_files.looks_like(label_map, CMP_COLOURS):
-        colours = CMP_COLOURS[: len(class_names)]  # they may be the CMP's first
+    may_be_cmp = all(map(str.isdecimal, class_names))  # these numbers may stand for its first ones
+    if may_be_cmp and label_map_files.looks_like(label_map, CMP_COLOURS):
+        colours = CMP_COLOURS[: len(class_names)]
+    if colours is None and class_names == CMP_NAMES:
+        colours = CMP_COLOURS
     is_near = colours is not None and label_map_files.looks_like(label_map, colours)
     try:
         (layout,), classes, assumed = label_map_files.to_classes(
-            {path: label_map}, tuple(class_names), colours, first, strict=is_near and first is None
+            {path: label_map}, class_names, colours, first, strict=is_near and first is None
         )
         if len(classes.names) > len(class_names):
             raise ValueError(f"{path}: label {label_map_files.NO_CLASS} is none of the classes")
     except ValueError as problem:
         raise UserError(f"cannot read {problem}") from None
-    return layout, assumed
+    if assumed:
+        print(f"{path}: {'; '.join(assumed)}", file=sys.stderr)
+    return layout
 
 
 def read_photo(path):
@@ -178,15 +186,13 @@ def _read_pairs(pairs, read_file):
 
 def _classes_in(files):
     """Read the names of the classes and their colours, (K, 3). Each is None if no file lists it."""
-    for name in sorted(files.names, key=lambda name: name.count("/")):
-        kind = PurePosixPath(name.casefold()).name
-        if kind in ("colours.txt", "colors.txt"):
-            with naming(name):
-                return _colours(_lines(files.read(name)))
-    for name in sorted(files.names, key=lambda name: name.count("/")):
-        if PurePosixPath(name.casefold()).name == "classes.txt":
-            with naming(name):
-                return tuple(_lines(files.read(name))), None
+    inner_first = sorted(files.names, key=lambda name: -name.count("/"))
+    paths = {PurePosixPath(name.casefold()).name: name for name in inner_first}
+    for file in ("colours.txt", "colors.txt", "classes.txt"):
+        if file in paths:
+            with naming(paths[file]):
+                lines = _lines(files.read(paths[file]))
+                return (tuple(lines), None) if file == "classes.txt" else _colours(lines)
     return None, None
 
 

@@ -20,8 +20,9 @@ import sys
 from typing import NamedTuple
 
 from common import UserError
-from common.data import cmp_classes, datasets, downloads, drawn_facades, facade_files, memory
+from common.data import datasets, downloads, drawn_facades, facade_files, memory
 from common.data.cmp_classes import CLASS_NAMES, COLOURS
+from common.data.facade_files import read_layout as read_layout
 from common.data.facade_files import read_photo as read_photo
 from common.data.reading import listed
 
@@ -29,11 +30,12 @@ import numpy as np
 from PIL import Image
 
 N_CLASSES = len(CLASS_NAMES)
-PALETTE = COLOURS  # of the twelve classes
 SOURCES = (
     "auto: the CMP facades from Keras's cache or a download, else drawn ones; full; drawn; "
     "or the path of a folder or zip file of photos with label maps (default: auto)"
 )
+# Both map corners to corners, so a photo and its layout stay aligned.
+SMOOTH, NEAREST = Image.Resampling.HAMMING, Image.Resampling.NEAREST
 _ARCHIVE = "CMP_facade_DB_base.zip"
 _DOWNLOADS = "https://cmp.felk.cvut.cz/~tylecr1/facade/"
 
@@ -57,7 +59,7 @@ class Facades(NamedTuple):
     names: tuple
     source: str
     class_names: tuple = CLASS_NAMES
-    colours: np.ndarray = cmp_classes.COLOURS
+    colours: np.ndarray = COLOURS
     numbered_from: int | None = None
 
     def first(self, n):
@@ -114,29 +116,6 @@ def _read(path, source, first):
     return Facades(photos, layouts, names, source, *classes)
 
 
-def read_layout(path, class_names=CLASS_NAMES, first=None, colours=None):
-    """Read one label map. Its classes are marked by known colours, or else by numbers.
-
-    Args:
-        path: the path of a PNG or BMP (see common/data/label_map_files.py).
-        class_names: the names of the K classes of the generator.
-        first: 0 or 1, the number that stands for the first class. None to guess it, with a notice
-            if the guess is uncertain: if a map holds no 0, its first class is taken to be 1. (The
-            CMP's maps are numbered from 1.)
-        colours: the colours of the classes, uint8 (K, 3). None for the colours of the CMP set if
-            its classes are given, else for no known colours.
-
-    Returns uint8 (H, W), classes 0 to K - 1. Raises UserError if the file cannot be read, or has
-    other classes.
-    """
-    if colours is None and tuple(class_names) == CLASS_NAMES:
-        colours = cmp_classes.COLOURS
-    layout, assumed = facade_files.read_layout(path, class_names, colours, first)
-    if assumed:
-        print(f"{path}: {'; '.join(assumed)}", file=sys.stderr)
-    return layout
-
-
 def split(facades, seed, n_batch=1):
     """Split facades at random into four fifths for training and the rest for validation.
 
@@ -172,15 +151,8 @@ def fit(facades, image_size):
         4 * sum(height * width for height, width in sizes),
         f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,",
     )
-    # Both kinds of resampling map corners to corners, so a photo and its layout stay aligned.
-    images = [
-        _resize(image, size, Image.Resampling.HAMMING)
-        for image, size in zip(facades.images, sizes, strict=True)
-    ]
-    layouts = [
-        _resize(layout, size, Image.Resampling.NEAREST)
-        for layout, size in zip(facades.layouts, sizes, strict=True)
-    ]
+    images = [_resize(*pair, SMOOTH) for pair in zip(facades.images, sizes, strict=True)]
+    layouts = [_resize(*pair, NEAREST) for pair in zip(facades.layouts, sizes, strict=True)]
     return facades._replace(images=images, layouts=layouts)
 
 
@@ -233,12 +205,12 @@ def one_hot(layouts, n_classes=N_CLASSES):
     return np.eye(n_classes, dtype="float32")[layouts]
 
 
-def colours(layouts, palette=cmp_classes.COLOURS):
+def colours(layouts, palette=COLOURS):
     """Replace class numbers 0 to K - 1 by the colours of a palette (K, 3): uint8 (..., 3)."""
     return np.asarray(palette, "uint8")[layouts]
 
 
-def to_inputs(photos, layouts, palette=PALETTE):
+def to_inputs(photos, layouts, palette=COLOURS):
     """Convert photos uint8 (n, H, W, 3) and label maps, integers (n, H, W), to inputs of networks.
 
     `palette` has the colour of each class, uint8 (K, 3). Returns three float32 arrays: photos in
@@ -255,8 +227,8 @@ def side_by_side(facades, height=200, columns=3, gap=4):
     for image, layout in zip(facades.images, facades.layouts, strict=True):
         size = (height, max(1, round(height * layout.shape[1] / layout.shape[0])))
         pairs += [
-            colours(_resize(layout, size, Image.Resampling.NEAREST), facades.colours),
-            _resize(image, size, Image.Resampling.HAMMING),
+            colours(_resize(layout, size, NEAREST), facades.colours),
+            _resize(image, size, SMOOTH),
         ]
     rows = [pairs[start : start + 2 * columns] for start in range(0, len(pairs), 2 * columns)]
     width = max(sum(picture.shape[1] + gap for picture in row) for row in rows) - gap

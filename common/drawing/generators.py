@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 from common import UserError
-from common.data.reading import expand
+from common.data.reading import expand, listed, one_line
 from common.models import saved_models
 
 import numpy as np
@@ -35,15 +35,16 @@ def find(name):
         raise UserError(f"there is no generator.keras in the folder {path}")
 
     own, trained = map(_runs, FOLDERS)
-    names = {name for names in (own | trained).values() for name in names}
-    meant = name if name in names else min(_beginning_with(name, names), default=None)
+    names = set().union(*own.values(), *trained.values())
+    beginning = [known for known in names if known.startswith(f"{name}_")]
+    meant = name if name in names else min(beginning, default=None)
     if meant is None:
         known = f"one of {', '.join(sorted(names))}" if names else "a script that has been trained"
         raise UserError(
             f"there is no model {name!r}: give the path of a .keras file or run folder, or {known}"
         )
     for runs in (own, trained):
-        if paths := [path for path, names in runs.items() if meant in names]:
+        if paths := [path for path in runs if meant in runs[path]]:
             path = max(paths, key=lambda path: path.stat().st_mtime)
             if runs is trained:
                 print(f"Using the trained generator {path.parent.name}.", file=sys.stderr)
@@ -66,10 +67,6 @@ def _runs(folder):
     return found
 
 
-def _beginning_with(text, names):
-    return [name for name in names if name.startswith(f"{text}_")]
-
-
 class Generator:
     """A saved generator. Its inputs and classes are known before its model is loaded.
 
@@ -78,6 +75,7 @@ class Generator:
         name: the name of the script that trained it, or, if that is unknown, of the model.
         label_kind: the input besides the latent: None, "integer" (n, 1), "one-hot" (n, classes), or
             "label map", one-hot (n, H, W, classes).
+        label_shape: the shape of that input for one image, or ().
         class_names: a tuple, empty if there are no classes.
         colours: a tuple of (red, green, blue), 0 to 255, for the classes of label maps, or ().
         numbered_from: the number of the first class in the label maps that it was trained on, 0 or
@@ -94,9 +92,10 @@ class Generator:
         self.path = Path(path)
         config, about = saved_models.read(self.path)
         try:
-            self._inputs = _inputs(config)
-            self.latent_shape = tuple(self._inputs["latent"]["shape"])
-            self.label_kind, n_classes = self._label(config, about)
+            inputs = _inputs(config)
+            self.latent_shape, _ = inputs.pop("latent")
+            self.label_shape, _ = next(iter(inputs.values()), ((), None))
+            self.label_kind, n_classes = _label(inputs, config, about)
             self.name = str(about.get("script") or config["config"]["name"])
             self.class_names = _class_names(about, n_classes)
             self.colours = tuple(map(tuple, about.get("colours") or ()))
@@ -105,83 +104,39 @@ class Generator:
                 raise ValueError(f"its label maps are numbered from {self.numbered_from}")
             low, high = about.get("pixel_range") or _range_by_activation(config)
             self.pixel_range = float(low), float(high)
-        except UserError:
-            raise
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise UserError(
-                f"{path} is not a generator: {saved_models.one_line(problem)}"
-            ) from None
-
-    def _label(self, config, about):
-        """The kind of label, and the number of classes."""
-        others = [value for name, value in self._inputs.items() if name != "latent"]
-        if not others:
-            return None, 0
-        shape = others[0]["shape"]
-        if len(others) > 1 or len(shape) not in (0, 1, 3):
-            raise UserError(
-                f"{self.path} cannot be sampled: its inputs are {', '.join(self._inputs)}, "
-                "but must be `latent` and at most one label or label map"
-            )
-        if len(shape) == 3:
-            return "label map", shape[-1]
-        if "int" not in str(others[0]["dtype"]):
-            return "one-hot", shape[0]
-        if shape not in ([], [1]):
-            raise UserError(f"{self.path} takes integer labels of shape {shape}, not one per image")
-        if names := about.get("class_names"):
-            return "integer", len(names)
-        # In layers and in models within the model.
-        counts = {
-            value[key]
-            for value in saved_models.nested_values(config)
-            if isinstance(value, dict)
-            for key in ("input_dim", "num_tokens", "num_classes")  # Embedding, CategoryEncoding, …
-            if isinstance(value.get(key), int)
-        }
-        if not counts:
-            raise UserError(
-                f"{self.path} does not say how many classes it has: save it with "
-                'common.models.saved_models.save(model, path, {"class_names": [...]})'
-            )
-        return "integer", min(counts)
+            raise UserError(f"{path} cannot be sampled: {one_line(problem)}") from None
 
     @functools.cached_property
     def model(self):
+        from common.models.sampling import Sampler
         from common.models.steps import quicken
 
         model = saved_models.load(self.path)
-        outputs = model.outputs
-        if len(outputs) != 1 or len(outputs[0].shape) != 4 or outputs[0].shape[-1] not in (1, 3):
-            shapes = ", ".join(str(tuple(output.shape)) for output in outputs)
+        shapes = [tuple(output.shape) for output in model.outputs]
+        shape = shapes[0][1:]
+        if len(shapes) > 1 or len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
             raise UserError(
-                f"{self.path} is not a generator: its outputs are {shapes}, but must be grey or "
-                "colour images, (n, H, W, 1) or (n, H, W, 3)"
+                f"{self.path} is not a generator: its outputs are {listed(shapes)}, but must be "
+                "grey or colour images of a fixed size, (n, H, W, 1) or (n, H, W, 3)"
             )
-        if None in outputs[0].shape[1:]:
-            raise UserError(f"{self.path} outputs images of no fixed size: {outputs[0].shape}")
-        height, width = outputs[0].shape[1:3]
-        if self.label_kind == "label map" and not self._label_shape()[:2] == [height, width]:
+        if self.label_kind == "label map" and self.label_shape[:2] != shape[:2]:
             raise UserError(
-                f"{self.path} outputs images of {height} x {width} from label maps of "
-                f"{' x '.join(map(str, self._label_shape()[:2]))}: the sizes must be equal"
+                f"{self.path} outputs images of {shape[0]} x {shape[1]} from label maps of "
+                f"{self.label_shape[0]} x {self.label_shape[1]}: the sizes must be equal"
             )
         quicken(model)
         if self.label_kind == "integer":
-            self._check_last_class(model)
+            last = len(self.class_names) - 1  # may be a guess, and wrong
+            latent = np.zeros((1, *self.latent_shape), "float32")
+            try:
+                Sampler(model, self.pixel_range).draw(latent, np.array([last]))
+            except Exception as problem:  # TensorFlow raises one of its own
+                raise UserError(
+                    f"{self.path} does not take label {last}, though it seems to have "
+                    f"{last + 1} classes: {one_line(problem)}"
+                ) from None
         return model
-
-    def _check_last_class(self, model):
-        """Raise UserError if the model refuses the label that should be its last class."""
-        inputs = {"latent": np.zeros((1, *self.latent_shape), "float32")}
-        label = np.full((1, *self._label_shape()), self._n_classes - 1, "int32")
-        try:
-            model.predict_on_batch([inputs.get(tensor.name, label) for tensor in model.inputs])
-        except Exception as problem:  # TensorFlow raises one of its own
-            raise UserError(
-                f"{self.path} does not take label {self._n_classes - 1}, though it seems to have "
-                f"{self._n_classes} classes: {saved_models.one_line(problem)}"
-            ) from None
 
     def load(self):
         """Load the model now, and not only when it is first used."""
@@ -228,19 +183,15 @@ class Generator:
                 holds the shares of the classes; or, if the generator takes label maps, integers
                 (n, H, W); or None, if it takes no labels.
         """
-        if labels is not None and labels.dtype.kind != "f" and labels.max() >= self._n_classes:
+        n_classes = len(self.class_names)
+        if labels is not None and labels.dtype.kind != "f" and labels.max() >= n_classes:
             raise UserError(
-                f"{self.path} has no class {labels.max()}: "
-                f"its classes are 0 to {self._n_classes - 1}"
+                f"{self.path} has no class {labels.max()}: its classes are 0 to {n_classes - 1}"
             )
         mixed = self.label_kind == "integer" and labels.ndim == 2
         if mixed and (labels.max(axis=1) == 1).all():  # each of one class, which needs no mixing
             mixed, labels = False, labels.argmax(axis=1)
         return (self._mixing_sampler if mixed else self._sampler).draw(latents, labels)
-
-    @property
-    def _n_classes(self):
-        return len(self.class_names)
 
     @functools.cached_property
     def _sampler(self):
@@ -253,31 +204,59 @@ class Generator:
         from common.drawing import interpolation
         from common.models.sampling import Sampler
 
-        model = interpolation.accept_mixed_labels(self.model, self._n_classes)
+        model = interpolation.accept_mixed_labels(self.model, len(self.class_names))
         return Sampler(model, self.pixel_range)
-
-    def _label_shape(self):
-        (shape,) = [value["shape"] for name, value in self._inputs.items() if name != "latent"]
-        return shape
-
-
-def _layers(config):
-    return config["config"]["layers"]
 
 
 def _inputs(config):
     """Shape and dtype of each input, by name, from Keras's config of a model."""
     inputs = {}
-    for layer in _layers(config):
+    for layer in config["config"]["layers"]:
         if layer["class_name"] == "InputLayer":
             stored = layer["config"]
-            inputs[stored["name"]] = {"shape": stored["batch_shape"][1:], "dtype": stored["dtype"]}
+            inputs[stored["name"]] = tuple(stored["batch_shape"][1:]), str(stored["dtype"])
     if "latent" not in inputs:
         raise ValueError(f"its inputs are {', '.join(inputs) or 'none'}, and none is named latent")
-    for name, stored in inputs.items():
-        if not all(isinstance(side, int) and side > 0 for side in stored["shape"]):
-            raise ValueError(f"its input {name} has no fixed shape: {stored['shape']}")
+    for name, (shape, _) in inputs.items():
+        if not all(isinstance(side, int) and side > 0 for side in shape):
+            raise ValueError(f"its input {name} has no fixed shape: {shape}")
     return inputs
+
+
+def _label(inputs, config, about):
+    """The kind of the label, as in `Generator`, and the number of classes.
+
+    `inputs` are those besides the latent.
+    """
+    if not inputs:
+        return None, 0
+    shape, dtype = next(iter(inputs.values()))
+    if len(inputs) > 1 or len(shape) not in (0, 1, 3):
+        raise ValueError(
+            f"its inputs are latent, {', '.join(inputs)}, but must be `latent` and at most one "
+            "label or label map"
+        )
+    if len(shape) == 3:
+        return "label map", shape[-1]
+    if "int" not in dtype:
+        return "one-hot", shape[0]
+    if shape not in ((), (1,)):
+        raise ValueError(f"it takes integer labels of shape {shape}, not one per image")
+    if names := about.get("class_names"):
+        return "integer", len(names)
+    counts = {
+        value[key]
+        for value in saved_models.nested_values(config)  # also of models within the model
+        if isinstance(value, dict)
+        for key in ("input_dim", "num_tokens", "num_classes")  # Embedding, CategoryEncoding, …
+        if isinstance(value.get(key), int)
+    }
+    if not counts:
+        raise ValueError(
+            "it does not say how many classes it has: save it with "
+            'common.models.saved_models.save(model, path, {"class_names": [...]})'
+        )
+    return "integer", min(counts)
 
 
 def _class_names(about, n_classes):
@@ -292,7 +271,7 @@ def _class_names(about, n_classes):
 
 def _range_by_activation(config):
     """The pixel range of a generator that was saved without one, by its last activation."""
-    ends_in_sigmoid = "sigmoid" in json.dumps(_layers(config)[-1]["config"])
+    ends_in_sigmoid = "sigmoid" in json.dumps(config["config"]["layers"][-1]["config"])
     return (0, 1) if ends_in_sigmoid else (-1, 1)
 
 

@@ -8,7 +8,8 @@ import zipfile
 
 from common import UserError
 from common.data.npz_files import read_array
-from common.files import replacing
+from common.data.reading import reporting
+from common.files import write_arrays
 
 import numpy as np
 
@@ -18,9 +19,7 @@ MAX_BYTES = 1 << 26  # in an array
 
 def save(path, latents, labels=None):
     """Save latents, and labels if there are any. Raises OSError if writing fails."""
-    arrays = {"latent": latents} if labels is None else {"latent": latents, "label": labels}
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+    write_arrays(path, latent=latents, label=labels)
 
 
 def load(path, generator):
@@ -30,16 +29,9 @@ def load(path, generator):
     float32 (n, classes), or label maps, integers (n, H, W), or None, as the generator requires.
     Raises UserError if the file is damaged, or if it was saved for another generator.
     """
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            latents = read_array(archive, "latent", MAX_BYTES)
-            labels = read_array(archive, "label", MAX_BYTES) if generator.label_kind else None
-    except FileNotFoundError:
-        raise UserError(f"cannot read {path}: no such file") from None
-    except OSError as problem:
-        raise UserError(f"cannot read {path}: {problem.strerror}") from None
-    except Exception as problem:  # zipfile, zlib and numpy raise many types
-        raise UserError(f"cannot read {path}: {' '.join(str(problem).split())}") from None
+    with reporting(path), zipfile.ZipFile(path) as archive:
+        latents = read_array(archive, "latent", MAX_BYTES)
+        labels = read_array(archive, "label", MAX_BYTES) if generator.label_kind else None
     _check(path, "latent", latents, generator.latent_shape, "f")
     if len(latents) > MAX_IMAGES:
         raise UserError(f"{path} holds {len(latents)} latents; at most {MAX_IMAGES} are drawn")

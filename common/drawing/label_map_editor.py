@@ -7,7 +7,6 @@ from common.drawing.explorer import ACCENT, INK, Explorer, update_image
 from common.files import replacing
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.patches import Rectangle
 from matplotlib.widgets import TextBox
 from PIL import Image
@@ -45,7 +44,7 @@ class LabelMapEditor(Explorer):
         if layout.max() >= n_classes:  # the generator has other classes than facades have
             layout = np.zeros(self._shape, "uint8")
         self.layout = layout.copy()
-        self.colours = class_colours(generator)
+        self.colours = label_maps.class_colours(generator)
         self.chosen, self.brush = min(2, n_classes - 1), "Medium"
         self._undo, self._last_point = [], None
         super().__init__(generator, seed)
@@ -171,7 +170,7 @@ class LabelMapEditor(Explorer):
         update_image(self._map_shown, self.colours[self.layout])
 
     def _fitted(self, layout):
-        return label_maps.middle_square(layout, self._shape[0], Image.Resampling.NEAREST)
+        return label_maps.middle_square(layout, self._shape[0], facades.NEAREST)
 
 
 def paint_line(layout, start, end, radius, number):
@@ -192,21 +191,6 @@ def paint_line(layout, start, end, radius, number):
     share = np.clip(share / max(along_x**2 + along_y**2, 1e-9), 0, 1)
     distance = np.hypot(columns - x - share * along_x, rows - y - share * along_y)
     layout[distance <= max(radius, 0.5**0.5)] = number
-
-
-def class_colours(generator):
-    """A colour for each class, uint8 (classes, 3).
-
-    They are the generator's own colours if it has any, those of the CMP set if there are as many
-    classes, or else different hues.
-    """
-    n_classes = len(generator.class_names)
-    if len(generator.colours) == n_classes:
-        return np.array(generator.colours, "uint8")
-    if n_classes == len(facades.CLASS_NAMES):
-        return facades.colours(np.arange(n_classes))
-    shades = colormaps["hsv"](np.arange(n_classes) / n_classes)
-    return (255 * shades[:, :3]).astype("uint8")
 
 
 def example_layout(size, seed):

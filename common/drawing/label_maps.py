@@ -3,14 +3,14 @@
 The user's files are read, and errors reported, before TensorFlow is imported, which takes seconds.
 """
 
-import json
 import math
 import sys
 from typing import NamedTuple
 
 from common import UserError
-from common.arguments import add_label_map_option, path_of
-from common.data import facades
+from common.arguments import add_label_map_option
+from common.data import facades, label_map_files
+from common.drawing import real_images
 from common.models import saved_models
 
 import numpy as np
@@ -24,28 +24,26 @@ MAX_DRAWN = 100  # images in the picture
 
 
 class Subject(NamedTuple):
-    """The label maps to draw images from, and the photo whose style the images are to have."""
+    """What to draw images from, in squares of the size of the images."""
 
-    facades: facades.Facades
-    from_user: bool  # the label map is the file of --layout, and has no photo
+    layouts: np.ndarray  # label maps, uint8 (n, H, W)
+    photos: np.ndarray | None  # their photos, uint8 (n, H, W, 3); None for the file of --layout
     style: np.ndarray | None  # the photo of --style, uint8 (H, W, 3)
 
 
 def add_options(parser):
     """Add the options for generators that take label maps."""
-    parser.add_argument(
+    parser.add_path(
         "--layout",
-        type=path_of,
-        metavar="FILE.png",
-        help="GauGAN: use the middle square of this label map, a PNG or BMP in the colours of the "
+        "FILE.png",
+        "GauGAN: use the middle square of this label map, a PNG or BMP in the colours of the "
         "classes or with their numbers (default: label maps not used in training)",
     )
     add_label_map_option(parser)
-    parser.add_argument(
+    parser.add_path(
         "--style",
-        type=path_of,
-        metavar="FILE.jpg",
-        help="GauGAN: use the style of the middle square of this photo (default: random styles)",
+        "FILE.jpg",
+        "GauGAN: use the style of the middle square of this photo (default: random styles)",
     )
     parser.add_number(
         "--latent-scale", 0, 100, None, "GauGAN: multiply random latents by this (default: 1)"
@@ -72,17 +70,18 @@ def find_subject(generator, arguments):
     Without --layout, the label maps are from the validation facades of the generator's run. Raises
     UserError if a file is missing or damaged, or if the facades are not those of the run any more.
     """
-    style = facades.read_photo(arguments.style) if arguments.style else None
-    if style is not None and not encoder_path(generator).is_file():
-        raise UserError(
-            f"--style needs the encoder of the run, and there is no {encoder_path(generator)}"
-        )
+    size, style = generator.label_shape[0], None
+    if arguments.style:
+        style = middle_square(facades.read_photo(arguments.style), size, facades.SMOOTH)
+        if not encoder_path(generator).is_file():
+            raise UserError(
+                f"--style needs the encoder of the run, and there is no {encoder_path(generator)}"
+            )
     if arguments.layout:
         layout = read_layout(generator, arguments.layout, arguments.layout_from)
-        dataset = facades.Facades([], [layout], (arguments.layout.stem,), str(arguments.layout))
-        return Subject(dataset, True, style)
+        return Subject(middle_square(layout, size, facades.NEAREST)[np.newaxis], None, style)
 
-    validation = validation_facades(generator.path.with_name("run.json"))
+    validation = validation_facades(generator)
     images_each = _images_per_layout(arguments)
     if arguments.count is None:
         arguments.count = min(N_LAYOUTS, len(validation.layouts)) * images_each
@@ -92,7 +91,9 @@ def find_subject(generator, arguments):
             f"--count {arguments.count} is more than {images_each} for each of the "
             f"{len(validation.layouts)} validation facades"
         )
-    return Subject(validation.first(n_layouts), False, style)
+    # As in training: a square shows the piece of a facade that 256 pixels of the original show.
+    photos, layouts = facades.centre_crops(facades.fit(validation.first(n_layouts), size), size)
+    return Subject(layouts, photos, style)
 
 
 def read_layout(generator, path, first=None):
@@ -113,11 +114,12 @@ def encoder_path(generator):
     return generator.path.with_name("encoder.keras")
 
 
-def load_encoder(path, generator):
+def load_encoder(generator):
     """Load the encoder of a generator. It maps an image to mean and log-variance of a latent.
 
     Raises UserError if the file is not a model, or is for other images or latents.
     """
+    path = encoder_path(generator)
     encoder = saved_models.load(path)
     image, latent = (None, *generator.image_shape), (None, *generator.latent_shape)
     inputs = [tuple(tensor.shape) for tensor in encoder.inputs]
@@ -137,57 +139,42 @@ def _images_per_layout(arguments):
     return 1 if arguments.style else IMAGES_PER_LAYOUT
 
 
-def validation_facades(record_path):
-    """The validation facades of a run. `record_path` is the path of its run.json.
+def validation_facades(generator):
+    """The validation facades of a generator's run.
 
     Raises UserError if the facades cannot be read any more, or have changed.
     """
-    hint = "draw a label map of your own with --layout FILE.png"
     try:
-        record = json.loads(record_path.read_text(encoding="utf-8"))
-        source, sha256 = str(record["data"]["source"]), record["data"]["sha256"]
-        limit, seed = record["arguments"]["limit"], int(record["arguments"]["seed"])
-        limit = None if limit is None else int(limit)
-        first = record["arguments"].get("layout-from")
-    except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
-        reason = (
-            "is missing" if isinstance(problem, FileNotFoundError) else f"is damaged: {problem}"
-        )
-        raise UserError(f"{record_path}, which names the run's facades, {reason}; {hint}") from None
-    try:
-        all_facades = facades.load_facades(source, first).limited(limit, seed)
+        return real_images.load_validation_facades(generator)
     except UserError as problem:
-        raise UserError(f"the run's facades cannot be read again: {problem}; {hint}") from None
-    if all_facades.sha256() != sha256:
-        raise UserError(f"the facades from {source} are not those of the run any more; {hint}")
-    return facades.split(all_facades, seed)[1]
+        raise UserError(
+            f"the run's facades cannot be read again: {problem}; "
+            "draw a label map of your own with --layout FILE.png"
+        ) from None
 
 
-def draw_label_maps(generator, encoder, subject, arguments):
+def draw_label_maps(generator, subject, arguments):
     """Draw images from label maps, and write a picture of both.
 
-    Each row has a label map, its photo if it has one, and the images drawn from it. `encoder` is
-    None if there is no style. Returns the images, float32 (count, H, W, 3) in [0, 1], those of the
-    first label map first.
+    Each row has a label map, its photo if it has one, and the images drawn from it. Returns the
+    images, float32 (count, H, W, 3) in [0, 1], those of the first label map first.
     """
     from common import plotting
 
-    size = generator.image_shape[0]
-    photos, layouts = _squares(subject, size)
+    layouts = subject.layouts
     images_each, count = _images_per_layout(arguments), arguments.count
-    latents = _draw_latents(generator, encoder, subject, images_each, arguments)
+    latents = _draw_latents(generator, subject.style, images_each, arguments)
     images = generator.draw(
         np.tile(latents, (len(layouts), 1))[:count], np.repeat(layouts, images_each, axis=0)[:count]
     )
 
     if count > MAX_DRAWN:
         print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
-    references = {"label map": facades.colours(layouts, generator.colours or facades.PALETTE)}
-    if not subject.from_user:
-        references["photo"] = photos
+    references = {"label map": facades.colours(layouts, class_colours(generator))}
+    if subject.photos is not None:
+        references["photo"] = subject.photos
     if subject.style is not None:
-        style = middle_square(subject.style, size, Image.Resampling.HAMMING)
-        references["style"] = np.tile(style, (len(layouts), 1, 1, 1))
+        references["style"] = np.repeat(subject.style[np.newaxis], len(layouts), axis=0)
     cells = []
     for number, start in enumerate(range(0, min(count, MAX_DRAWN), images_each)):
         cells.extend(pictures[number].astype("float32") / 255 for pictures in references.values())
@@ -206,34 +193,26 @@ def draw_walk(generator, subject, arguments):
     """
     from common.drawing import interpolation
 
-    _, layouts = _squares(subject, generator.image_shape[0])
-    first, last = _draw_latents(generator, None, subject, 2, arguments)
-    latents = interpolation.slerp(first, last, arguments.frames)
-    return generator.draw(latents, np.repeat(layouts[:1], len(latents), axis=0))[np.newaxis]
+    latents = interpolation.slerp(*_draw_latents(generator, None, 2, arguments), arguments.frames)
+    return generator.draw(latents, np.repeat(subject.layouts[:1], len(latents), axis=0))[np.newaxis]
 
 
 def middle_square(array, size, resampling):
     """The largest square in the middle of a photo or a label map, scaled to `size` pixels."""
-    height, width = array.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    side = min(array.shape[:2])
+    top, left = (array.shape[0] - side) // 2, (array.shape[1] - side) // 2
     square = Image.fromarray(array[top : top + side, left : left + side])
     return np.asarray(square.resize((size, size), resampling))
 
 
-def _squares(subject, size):
-    """Photos, if there are any, and label maps, as squares of `size` pixels."""
-    if subject.from_user:
-        layouts = [
-            middle_square(layout, size, Image.Resampling.NEAREST)
-            for layout in subject.facades.layouts
-        ]
-        return [], np.stack(layouts)
-    # As in training: a square shows the piece of a facade that 256 pixels of the original show.
-    return facades.centre_crops(facades.fit(subject.facades, size), size)
+def class_colours(generator):
+    """A colour for each class of a generator's label maps, uint8 (classes, 3)."""
+    n_classes = len(generator.class_names)
+    known = facades.COLOURS if n_classes == facades.N_CLASSES else ()
+    return label_map_files.distinct_colours(n_classes, generator.colours or known)
 
 
-def _draw_latents(generator, encoder, subject, count, arguments):
+def _draw_latents(generator, style, count, arguments):
     """Draw `count` latents.
 
     Without a style they are noise from N(0, 1), multiplied by --latent-scale. With a style, such
@@ -242,10 +221,9 @@ def _draw_latents(generator, encoder, subject, count, arguments):
     """
     noise = generator.random_latents(count, np.random.default_rng(arguments.seed))
     noise *= arguments.latent_scale
-    if subject.style is None:
+    if style is None:
         return noise
-    style = middle_square(subject.style, generator.image_shape[0], Image.Resampling.HAMMING)
     photo = (style.astype("float32") - 127.5) / 127.5
-    mean, log_variance = encoder.predict_on_batch(photo[np.newaxis])
+    mean, log_variance = load_encoder(generator).predict_on_batch(photo[np.newaxis])
     noise[0] = 0
     return mean + np.exp(0.5 * log_variance) * noise

@@ -12,6 +12,9 @@ from common.models import saved_models
 MIN_IMAGES = 100  # a fifth is held out, and the spread is computed from fifths of that
 
 
+_HINT = "give the images that it was trained on with --data"
+
+
 class Real(NamedTuple):
     """Real images in two parts, each a `Dataset` or `Facades`."""
 
@@ -68,20 +71,9 @@ def load_dataset(generator, source=None):
     if made != found:
         raise UserError(
             f"{generator.path} makes images of {_size(made)}, and those from {dataset.source} are "
-            f"{_size(found)}: give the images that it was "
-            "trained on with --data"
+            f"{_size(found)}: {_HINT}"
         )
-    if generator.label_kind and len(generator.class_names) != len(dataset.class_names):
-        raise UserError(
-            f"{generator.path} has {len(generator.class_names)} classes, and the images from "
-            f"{dataset.source} have {len(dataset.class_names)}: give the images that it was "
-            "trained on with --data"
-        )
-    if len(dataset.images) < MIN_IMAGES:
-        raise UserError(
-            f"{len(dataset.images)} images from {dataset.source} are too few to compare with: "
-            f"at least {MIN_IMAGES} are needed"
-        )
+    _check_fits(generator, dataset, MIN_IMAGES)
     if load is datasets.load_fashion_mnist and dataset.source != "sample":
         # What was read has been reported once already.
         with contextlib.suppress(UserError), contextlib.redirect_stderr(io.StringIO()):
@@ -102,22 +94,28 @@ def load_facades(generator, source=None):
     dataset = facades.load_facades(source or record.source, record.layout_from)
     if source is None:
         dataset = _check(dataset.limited(record.limit, record.seed), record)
-    if len(generator.class_names) != len(dataset.class_names):
-        raise UserError(
-            f"{generator.path} has {len(generator.class_names)} classes, and the label maps from "
-            f"{dataset.source} have {len(dataset.class_names)}: give the facades that it was "
-            "trained on with --data"
-        )
-    if len(dataset.images) < MIN_IMAGES // 2:
-        raise UserError(
-            f"{len(dataset.images)} facades from {dataset.source} are too few to compare with: "
-            f"at least {MIN_IMAGES // 2} are needed"
-        )
+    _check_fits(generator, dataset, MIN_IMAGES // 2)
     return Real(*facades.split(dataset, record.seed), seen_by_generator=False)
 
 
+def load_validation_facades(generator):
+    """The validation facades of a generator's run. Raises UserError if they cannot be loaded."""
+    record = _read_record(generator)
+    if record.sha256 is None:
+        raise UserError(f"{_record_path(generator)}, which names the run's images, is missing")
+    dataset = facades.load_facades(record.source, record.layout_from)
+    dataset = dataset.limited(record.limit, record.seed)
+    if dataset.sha256() != record.sha256:
+        raise UserError(f"the facades from {record.source} are not those of the run any more")
+    return facades.split(dataset, record.seed)[1]
+
+
+def _record_path(generator):
+    return generator.path.with_name("run.json")
+
+
 def _read_record(generator):
-    path = generator.path.with_name("run.json")
+    path = _record_path(generator)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         limit, first = record["arguments"]["limit"], record["arguments"].get("layout-from")
@@ -142,6 +140,20 @@ def _check(dataset, record):
             "give them with --data"
         )
     return dataset
+
+
+def _check_fits(generator, dataset, min_images):
+    """Raise UserError if a data set has other classes than a generator, or too few images."""
+    if generator.label_kind and len(generator.class_names) != len(dataset.class_names):
+        raise UserError(
+            f"{generator.path} has {len(generator.class_names)} classes, and the images from "
+            f"{dataset.source} have {len(dataset.class_names)}: {_HINT}"
+        )
+    if len(dataset.images) < min_images:
+        raise UserError(
+            f"{len(dataset.images)} images from {dataset.source} are too few to compare with: "
+            f"at least {min_images} are needed"
+        )
 
 
 def _size(shape):

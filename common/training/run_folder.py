@@ -10,7 +10,7 @@ import platform
 
 from common import UserError
 from common.backend import keras, tensorflow
-from common.files import write_text
+from common.files import check_folder, write_text
 
 import numpy as np
 
@@ -33,13 +33,8 @@ FILES = (
 
 def check(folder, may_hold_a_run):
     """Raise UserError if a run cannot be saved in `folder`, or would replace another run."""
-    nearest = next(path for path in (folder, *folder.parents) if path.exists())
-    if not nearest.is_dir():
-        raise UserError(f"--out {folder} cannot be a folder: {nearest} is a file")
-    if not os.access(nearest, os.W_OK):
-        raise UserError(f"--out {folder}: no permission to write in {nearest}")
-    if (folder / "samples").exists() and not (folder / "samples").is_dir():
-        raise UserError(f"{folder / 'samples'} is not a folder: move it away")
+    check_folder(folder)
+    check_folder(folder / "samples")
     if not may_hold_a_run and _holds_a_run(folder):
         resume_option = "--resume continues it, " if (folder / "run.json").exists() else ""
         raise UserError(

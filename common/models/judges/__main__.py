@@ -8,7 +8,7 @@ python -m common.models.judges facades --data drawn     # 2 minutes
 import sys
 from pathlib import Path
 
-from common.arguments import ArgumentParser, add_data_option, path_of, problems_in_one_line
+from common.arguments import ArgumentParser, add_data_option, problems_in_one_line
 from common.data import datasets, facades
 from common.files import check_writable
 from common.models import saved_models
@@ -26,11 +26,8 @@ def define_parser():
         command = commands.add_parser(name, help=text, description=text)
         add_data_option(command, *sources)
         command.add_integer("--seed", 0, 2**32 - 1, 0, "seed of all random numbers in the training")
-        command.add_argument(
-            "--out",
-            type=path_of,
-            metavar="FILE.keras",
-            help="the file to write (default: the file that evaluate.py reads)",
+        command.add_path(
+            "--out", "FILE.keras", "the file to write (default: the file that evaluate.py reads)"
         )
         command.set_defaults(train=train)
     return parser
