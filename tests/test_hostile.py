@@ -269,6 +269,11 @@ def test_descriptions_that_are_refused(good, tmp_path, error_of, change, words):
     assert words in refusal(with_description(good, change), tmp_path, error_of)
 
 
+def test_damaged_metadata_are_refused(good, tmp_path, error_of):
+    content = repacked(unpacked(good) | {"metadata.json": b"{"})
+    assert "cannot load" in refusal(content, tmp_path, error_of)
+
+
 def dataset_names(weights):
     found = []
     weights.visititems(lambda name, what: found.append(name) if hasattr(what, "shape") else None)
