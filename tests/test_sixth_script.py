@@ -6,6 +6,7 @@ from pathlib import Path
 import generate
 from common.drawing.generators import Generator
 from common.models import saved_models
+from common.models.sampling import Sampler
 
 import keras
 import numpy as np
@@ -192,7 +193,7 @@ def test_mixtures_of_classes_whose_embedding_is_called_twice_or_with_other_numbe
     x = x * LATENT if shifted else x * LATENT + layers.Flatten()(embedding(label))
     generator = save_labelled(x)
     latents = np.random.default_rng(0).standard_normal((3, 5), dtype="float32")
-    mixed = generator._mixing_sampler.draw(latents, np.eye(3, dtype="float32"))
+    mixed = Sampler(generator._mixing_model, (-1, 1)).draw(latents, np.eye(3, dtype="float32"))
     np.testing.assert_allclose(mixed, generator.draw(latents, np.arange(3)), atol=1e-6)
     half = generator.draw(latents[:1], np.array([[0.5, 0.5, 0]], "float32"))
     for label in (0, 1):

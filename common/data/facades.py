@@ -146,7 +146,10 @@ def fit(facades, image_size):
 
     Returns `Facades`. Raises UserError if the scaled photos would not fit into memory.
     """
-    sizes = [_fitted_size(layout.shape, image_size) for layout in facades.layouts]
+    sizes = []
+    for layout in facades.layouts:
+        scale = max(image_size / 256, image_size / min(layout.shape))
+        sizes.append(tuple(max(image_size, round(side * scale)) for side in layout.shape))
     memory.check(
         4 * sum(height * width for height, width in sizes),
         f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,",
@@ -154,11 +157,6 @@ def fit(facades, image_size):
     images = [_resize(*pair, SMOOTH) for pair in zip(facades.images, sizes, strict=True)]
     layouts = [_resize(*pair, NEAREST) for pair in zip(facades.layouts, sizes, strict=True)]
     return facades._replace(images=images, layouts=layouts)
-
-
-def _fitted_size(shape, image_size):
-    scale = max(image_size / 256, image_size / min(shape))
-    return tuple(max(image_size, round(side * scale)) for side in shape)
 
 
 def _resize(array, size, resampling):

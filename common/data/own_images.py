@@ -54,7 +54,8 @@ def read(
     with reporting(path):
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, sample or a path")
-        if (path.is_dir() and not idx_files.is_idx(path)) or _is_zip_of_pictures(path):
+        is_zip = path.is_file() and zipfile.is_zipfile(path) and not npz_files.is_npz(path)
+        if is_zip or (path.is_dir() and not idx_files.is_idx(path)):
             images, labels, done = class_folders.read(
                 path, parts, labels_needed, image_size, channels
             )
@@ -84,10 +85,6 @@ def read(
     for warning in _warnings_about(images, labels, class_names, n_batch or 0):
         print(f"warning: {warning}", file=sys.stderr)
     return images, labels, class_names
-
-
-def _is_zip_of_pictures(path):
-    return path.is_file() and zipfile.is_zipfile(path) and not npz_files.is_npz(path)
 
 
 def _read_arrays(path, parts):

@@ -115,11 +115,11 @@ def read_square(content, image_size):
         return square(flattened(image), image_size)
 
 
-def square(image, image_size, resampling=RESAMPLING):
+def square(image, image_size):
     """The largest square in the middle of a PIL image, scaled to `image_size` pixels."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.resize((image_size, image_size), resampling, (left, top, left + side, top + side))
+    return image.resize((image_size, image_size), RESAMPLING, (left, top, left + side, top + side))
 
 
 def scaled_down(size):

@@ -183,6 +183,8 @@ class Generator:
                 holds the shares of the classes; or, if the generator takes label maps, integers
                 (n, H, W); or None, if it takes no labels.
         """
+        from common.models.sampling import Sampler
+
         n_classes = len(self.class_names)
         if labels is not None and labels.dtype.kind != "f" and labels.max() >= n_classes:
             raise UserError(
@@ -191,21 +193,14 @@ class Generator:
         mixed = self.label_kind == "integer" and labels.ndim == 2
         if mixed and (labels.max(axis=1) == 1).all():  # each of one class, which needs no mixing
             mixed, labels = False, labels.argmax(axis=1)
-        return (self._mixing_sampler if mixed else self._sampler).draw(latents, labels)
+        model = self._mixing_model if mixed else self.model
+        return Sampler(model, self.pixel_range).draw(latents, labels)
 
     @functools.cached_property
-    def _sampler(self):
-        from common.models.sampling import Sampler
-
-        return Sampler(self.model, self.pixel_range)
-
-    @functools.cached_property
-    def _mixing_sampler(self):
+    def _mixing_model(self):
         from common.drawing import interpolation
-        from common.models.sampling import Sampler
 
-        model = interpolation.accept_mixed_labels(self.model, len(self.class_names))
-        return Sampler(model, self.pixel_range)
+        return interpolation.accept_mixed_labels(self.model, len(self.class_names))
 
 
 def _inputs(config):

@@ -81,7 +81,13 @@ def find_subject(generator, arguments):
         layout = read_layout(generator, arguments.layout, arguments.layout_from)
         return Subject(middle_square(layout, size, facades.NEAREST)[np.newaxis], None, style)
 
-    validation = validation_facades(generator)
+    try:
+        validation = real_images.load_validation_facades(generator)
+    except UserError as problem:
+        raise UserError(
+            f"the run's facades cannot be read again: {problem}; "
+            "draw a label map of your own with --layout FILE.png"
+        ) from None
     images_each = _images_per_layout(arguments)
     if arguments.count is None:
         arguments.count = min(N_LAYOUTS, len(validation.layouts)) * images_each
@@ -137,20 +143,6 @@ def _images_per_layout(arguments):
     if arguments.layout:
         return arguments.count
     return 1 if arguments.style else IMAGES_PER_LAYOUT
-
-
-def validation_facades(generator):
-    """The validation facades of a generator's run.
-
-    Raises UserError if the facades cannot be read any more, or have changed.
-    """
-    try:
-        return real_images.load_validation_facades(generator)
-    except UserError as problem:
-        raise UserError(
-            f"the run's facades cannot be read again: {problem}; "
-            "draw a label map of your own with --layout FILE.png"
-        ) from None
 
 
 def draw_label_maps(generator, subject, arguments):

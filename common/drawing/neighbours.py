@@ -7,7 +7,7 @@ GROUPS_PER_ROW = 2  # in the picture; a group is a generated image and its neare
 CHUNK = 2000  # training images to convert to floats at a time, to save memory
 
 
-def find_nearest(images, training_images, count=N_NEAREST):
+def find_nearest(images, training_images):
     """Find the training images nearest to each image, by the Euclidean distance of all pixels.
 
     Distances between features of a classifier would not do: they are small between any two dresses,
@@ -16,9 +16,8 @@ def find_nearest(images, training_images, count=N_NEAREST):
     Args:
         images: uint8 (n, H, W, C).
         training_images: uint8 (N, H, W, C).
-        count: the number of training images to find for each image.
 
-    Returns their indices, int64 (n, count), the nearest first.
+    Returns the indices of the nearest three, int64 (n, 3), the nearest first.
     """
     flat = images.reshape(len(images), -1).astype("float32")
     distances = np.empty((len(flat), len(training_images)), "float32")
@@ -27,7 +26,7 @@ def find_nearest(images, training_images, count=N_NEAREST):
         part = part.reshape(len(part), -1).astype("float32")
         # |a - b|² without |a|², which does not change the order.
         distances[:, start : start + len(part)] = (part**2).sum(axis=1) - 2 * flat @ part.T
-    return distances.argsort(axis=1, kind="stable")[:, :count]
+    return distances.argsort(axis=1, kind="stable")[:, :N_NEAREST]
 
 
 def draw_nearest(images, training_images, path):

@@ -35,13 +35,9 @@ def step_bytes(models, n_batch):
     layers of one model for one batch stay in memory until the gradients have been computed.
     """
     weights = {id(weight): weight for model in models for weight in model.trainable_weights}
-    output_sizes = [
-        sum(math.prod(filter(None, tensor.shape)) for tensor in _layer_outputs(model))
-        for model in models
-    ]
+    output_sizes = []
+    for model in models:
+        tensors = keras.tree.flatten([operation.output for operation in model.operations])
+        output_sizes.append(sum(math.prod(filter(None, tensor.shape)) for tensor in tensors))
     n_weights = sum(math.prod(weight.shape) for weight in weights.values())
     return 4 * (4 * n_weights + n_batch * max(output_sizes))
-
-
-def _layer_outputs(model):
-    return keras.tree.flatten([operation.output for operation in model.operations])
