@@ -153,24 +153,16 @@ def add_generator_options(parser):
 def training_parser(name, description, epochs, batch_size, latent_dim, sources=DATASETS):
     """A parser with the options that all training scripts share, and the defaults of one script."""
     parser = ArgumentParser(prog=f"{name}.py", description=description)
-    parser.add_integer(
-        "--epochs", 1, 1_000_000, epochs, "passes over the images; one step for each full batch"
-    )
-    parser.add_integer(
-        "--batch-size", 2, 65_536, batch_size, "images in a batch, half real and half generated"
-    )
-    parser.add_integer(
-        "--latent-dim", 1, 10_000, latent_dim, "random numbers from which an image is generated"
-    )
+    parser.add_integer("--epochs", 1, 1_000_000, epochs, "passes over the images")
+    parser.add_integer("--batch-size", 2, 65_536, batch_size, "images in a batch; half are real")
+    parser.add_integer("--latent-dim", 1, 10_000, latent_dim, "random numbers behind an image")
     add_data_option(parser, sources)
     parser.add_integer("--limit", 2, 1_000_000_000, None, "use N of the images, chosen by the seed")
-    parser.add_integer(
-        "--seed", 0, 2**32 - 1, 0, "the same seed on the same machine gives the same pictures"
-    )
+    parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
     parser.add_argument(
         "--deterministic",
         action="store_true",
-        help="make training on a GPU repeatable, at the cost of speed; on a CPU it always is",
+        help="the same pictures on a GPU as well, at the cost of speed; a CPU repeats anyway",
     )
     parser.add_argument(
         "--mixed-precision",
@@ -181,16 +173,15 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
     parser.add_argument(
         "--jit",
         action="store_true",
-        help="compile the training steps with XLA: the first step is slow, the others are mostly "
-        "faster on a GPU",
+        help="compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
     )
     parser.add_number(
         "--average-decay",
         0,
         0.999999,
         0.999,
-        "decay of the moving average of the generator's weights, which is sampled and saved; "
-        "0 to sample and save the weights themselves",
+        "of the moving average of the generator's weights, which is sampled and saved; 0 for the "
+        "weights as they are",
     )
     parser.add_integer(
         "--evaluate-every",

@@ -221,19 +221,18 @@ def to_inputs(photos, layouts, palette=COLOURS):
 
 def side_by_side(facades, height=200, columns=3, gap=4):
     """A picture of each layout in colours with its photo to the right of it: uint8 (H, W, 3)."""
-    pairs = []
-    for image, layout in zip(facades.images, facades.layouts, strict=True):
+    rows = []
+    for number, (image, layout) in enumerate(zip(facades.images, facades.layouts, strict=True)):
+        if number % columns == 0:
+            rows.append([])
         size = (height, max(1, round(height * layout.shape[1] / layout.shape[0])))
-        pairs += [
-            colours(_resize(layout, size, NEAREST), facades.colours),
-            _resize(image, size, SMOOTH),
-        ]
-    rows = [pairs[start : start + 2 * columns] for start in range(0, len(pairs), 2 * columns)]
-    width = max(sum(picture.shape[1] + gap for picture in row) for row in rows) - gap
-    canvas = np.full((len(rows) * (height + gap) - gap, width, 3), 255, np.uint8)
-    for number, row in enumerate(rows):
-        top, left = number * (height + gap), 0
-        for picture in row:
-            canvas[top : top + height, left : left + picture.shape[1]] = picture
-            left += picture.shape[1] + gap
-    return canvas
+        label_map = colours(_resize(layout, size, NEAREST), facades.colours)
+        rows[-1] += [_padded(label_map, gap, gap), _padded(_resize(image, size, SMOOTH), gap, gap)]
+    rows = [np.concatenate(row, axis=1) for row in rows]
+    width = max(row.shape[1] for row in rows)
+    rows = [_padded(row, 0, width - row.shape[1]) for row in rows]
+    return np.concatenate(rows)[:-gap, :-gap]
+
+
+def _padded(picture, bottom, right):
+    return np.pad(picture, ((0, bottom), (0, right), (0, 0)), constant_values=255)
