@@ -101,14 +101,14 @@ def check_writable(path, suffixes):
         raise UserError(f"{path} must end in {' or '.join(suffixes)}")
     if path.is_dir():
         raise UserError(f"cannot write {path}: it is a folder")
-    check_folder(path.parent)
+    check_parents(path)
     _temporary(path).exists()  # raises OSError if that name is too long
 
 
-def check_folder(folder):
-    """Raise UserError if files cannot be written in a folder, which need not exist yet."""
-    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+def check_parents(path):
+    """Raise UserError if the folders in which a file is to be written do not allow it."""
+    nearest = next(folder for folder in path.absolute().parents if folder.exists())
     if not nearest.is_dir():
-        raise UserError(f"{folder} cannot be a folder: {nearest} is a file")
+        raise UserError(f"cannot write {path}: {nearest} is a file")
     if not os.access(nearest, os.W_OK):
-        raise UserError(f"cannot write into {folder}: no permission in {nearest}")
+        raise UserError(f"cannot write {path}: no permission in the folder {nearest}")

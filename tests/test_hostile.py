@@ -215,10 +215,10 @@ def enlarge(factor):
 
 
 def convolution(**options):
-    """Another last layer: a plain convolution."""
+    """Another last convolution: a plain one."""
 
     def change(config):
-        last = config["layers"][-1]
+        last = [inner for inner in config["layers"] if "Conv2D" in inner["class_name"]][-1]
         last["class_name"] = last["registered_name"] = "Conv2D"
         last["config"].pop("output_padding")
         last["config"].update(options)

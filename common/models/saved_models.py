@@ -46,8 +46,7 @@ def read(path):
     """Read the description of the model in a `.keras` file, without importing TensorFlow.
 
     Returns two dicts: Keras's config of the model, and the `about` that `save` has stored, empty if
-    another program has saved the file. Raises UserError if the file is not a Keras model, or
-    contains anything but layers and operations of Keras itself.
+    another program has saved the file. Raises UserError if the file is not a Keras model.
     """
     try:
         if path.exists() and not path.is_file():
@@ -61,12 +60,9 @@ def read(path):
             raise ValueError(f"its {ABOUT} is not a JSON object")
         if len(config["config"]["name"].strip()) > 100:
             raise ValueError("its name is too long")
-        _check_classes(config)
         return config, about
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
-    except UserError as problem:
-        raise UserError(f"{path} {one_line(problem)}") from None
     except Exception as problem:  # zipfile, zlib and json raise many types of it
         raise UserError(f"{path} is not a Keras model: {one_line(problem)}") from None
 
@@ -82,6 +78,7 @@ def load(path):
     config, _about = read(path)
     made_by = ""
     try:
+        _check_classes(config)
         with zipfile.ZipFile(path) as archive:
             made_by = str(json.loads(archive.read("metadata.json")).get("keras_version"))
             _check_weights(archive.read("model.weights.h5"))
@@ -90,6 +87,8 @@ def load(path):
         _check_finite(model.weights, "weights")
         inputs = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
         _check_finite(model(inputs if len(inputs) > 1 else inputs[0]), "outputs")
+    except UserError as problem:
+        raise UserError(f"{path} {problem}") from None
     except Exception as problem:  # a damaged file may cause anything
         reason = one_line(problem)
         if _version(made_by) > _version(keras.__version__):
@@ -144,7 +143,17 @@ def _check_members(archive, size):
 
 
 def _check_classes(config):
-    """Raise UserError if a model's config names anything that is not part of Keras."""
+    """Raise UserError for anything in a model's config that is not a class of Keras for models.
+
+    Keras looks up any name in its modules, even that of a function like `keras.utils.get_file`.
+    """
+    from common.backend import keras
+
+    kinds = (
+        *(keras.Layer, keras.Operation, keras.initializers.Initializer, keras.DTypePolicy),
+        *(keras.Optimizer, keras.Loss, keras.Metric),  # of a model within the model
+        *(keras.regularizers.Regularizer, keras.constraints.Constraint),
+    )
     for part in nested_values(config):
         if not isinstance(part, dict) or "class_name" not in part:
             continue
@@ -160,6 +169,9 @@ def _check_classes(config):
                 f"holds {what!r:.99}: only layers and operations of Keras itself are loaded, and "
                 "none that run code or read other files"
             )
+        found = getattr(importlib.import_module(module), name, None)
+        if not isinstance(found, type) or not issubclass(found, kinds):
+            raise ValueError(f"{module}.{name} is not a class for models")
 
 
 def nested_values(value):
@@ -170,30 +182,10 @@ def nested_values(value):
             yield from nested_values(inner)
 
 
-def _check_types(config):
-    """Raise ValueError for a class name that is not a layer or another class used in models.
-
-    Keras looks up any name in its modules, even that of a function like `keras.utils.get_file`.
-    """
-    from common.backend import keras
-
-    kinds = (
-        *(keras.Layer, keras.Operation, keras.initializers.Initializer, keras.DTypePolicy),
-        *(keras.Optimizer, keras.Loss, keras.Metric),  # of a model within the model
-        *(keras.regularizers.Regularizer, keras.constraints.Constraint),
-    )
-    for part in nested_values(config):
-        if isinstance(part, dict) and part.get("module"):
-            found = getattr(importlib.import_module(part["module"]), part["class_name"], None)
-            if not isinstance(found, type) or not issubclass(found, kinds):
-                raise ValueError(f"{part['module']}.{part['class_name']} is not a class for models")
-
-
 def _check_size(config, size):
     """Build the model without allocating its weights. Raise ValueError if it is too large."""
     from common.backend import keras
 
-    _check_types(config)
     try:
         with keras.StatelessScope(initialize_variables=False):
             model = _plain(keras.saving.deserialize_keras_object(config, safe_mode=True))

@@ -10,7 +10,7 @@ import platform
 
 from common import UserError
 from common.backend import keras, tensorflow
-from common.files import check_folder, write_text
+from common.files import check_parents, sample_path, write_text
 
 import numpy as np
 
@@ -33,8 +33,7 @@ FILES = (
 
 def check(folder, may_hold_a_run):
     """Raise UserError if a run cannot be saved in `folder`, or would replace another run."""
-    check_folder(folder)
-    check_folder(folder / "samples")
+    check_parents(sample_path(folder, 1))
     if not may_hold_a_run and _holds_a_run(folder):
         resume_option = "--resume continues it, " if (folder / "run.json").exists() else ""
         raise UserError(
