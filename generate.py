@@ -38,13 +38,9 @@ def define_parser():
         metavar="CLASS",
         help="number or name of a class, or a part of its name (default: all classes)",
     )
-    parser.add_integer(
-        "--count", 1, 1_000_000, None, "how many images (default: 100; of GauGAN, 24)"
-    )
+    parser.add_integer("--count", 1, 1_000_000, None, "images (default: 100; GauGAN: 24)")
     parser.add_path(
-        "--out",
-        "FILE.png",
-        "the picture, or FILE.gif with --learning (default: named in generated/)",
+        "--out", "FILE.png", "the picture, or a GIF with --learning (default: in generated/)"
     )
     parser.add_path(
         "--save-arrays",
@@ -76,12 +72,8 @@ def define_parser():
         help="draw the latents and labels in this file, which explore.py has saved",
     )
     parser.add_integer("--frames", 2, 1000, None, "images of a walk (default: 9)")
-    parser.add_integer(
-        "--frame-size", 16, 1024, None, "its pixels in the animation (default: 96; 256)"
-    )
-    parser.add_integer(
-        "--fps", 1, 50, None, "frames per second of the animation (default: 1; --learning: 6)"
-    )
+    parser.add_integer("--frame-size", 16, 1024, None, "its pixels (default: 96; GauGAN: 256)")
+    parser.add_integer("--fps", 1, 50, None, "frames per second (default: 1; --learning: 6)")
     label_maps.add_options(parser)
     return parser
 

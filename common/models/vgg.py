@@ -5,7 +5,7 @@ import sys
 from common import UserError
 from common.backend import keras
 from common.data import downloads
-from common.data.reading import expand, one_line
+from common.data.reading import expand, reporting
 
 LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 # The file that keras.applications.VGG19 downloads, and where from.
@@ -59,12 +59,10 @@ def _define(path, image_size):
     vgg = keras.applications.VGG19(
         include_top=False, weights=None, input_shape=(image_size, image_size, 3)
     )
-    try:
+    with reporting(path):
         if not path.is_file():
             raise ValueError("no such file: give auto, imagenet, none or a file of weights")
         vgg.load_weights(path)
-    except Exception as problem:  # h5py and Keras raise many types of it
-        raise UserError(f"cannot read {path}: {one_line(problem)}") from None
     features = keras.Model(vgg.input, [vgg.get_layer(name).output for name in LAYERS])
 
     image = keras.Input((image_size, image_size, 3), name="image")
