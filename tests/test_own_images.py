@@ -147,7 +147,8 @@ def test_what_a_phone_appends_to_a_jpeg_is_no_scan():
     [
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in a format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture in a format"),
-        (b"", "not a picture in a format"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC format, which cannot be read: convert it to JPEG"),
+        (b"", "it is empty"),
     ],
 )
 def test_what_is_no_picture(content, message):
@@ -232,10 +233,12 @@ def test_what_systems_and_programs_leave_is_passed_over(shapes, capsys):
     (shapes / "empty").mkdir()
     assert load(shapes).class_names == ("Tür 2", "Tür 10", "Ü")
     assert "passed over" not in capsys.readouterr().err
-    (shapes / "Ü/labels.txt").write_text("?")
     save(shapes / "cover.png", GREYS)
+    for name in ("IMG_1.AAE", "IMG_1.MOV", "labels.txt"):
+        (shapes / "Ü" / name).write_bytes(b"?")
     assert len(load(shapes).images) == 9
-    assert "passed over: cover.png, Ü/labels.txt" in capsys.readouterr().err
+    passed_over = "passed over: cover.png, Ü/IMG_1.AAE, Ü/IMG_1.MOV and 1 more\n"
+    assert capsys.readouterr().err.endswith(passed_over)
 
 
 @pytest.mark.parametrize("name", ["Ü/8.png", "Ü/broken.heic"])
@@ -262,6 +265,18 @@ def test_folders_around_the_classes_and_within(shapes, capsys):
     assert "passed over: test/Ü/1.png" in capsys.readouterr().err
     found = datasets.load_mnist(str(outer))
     assert len(found.images) == 10 and found.class_names == ("Tür 2", "Tür 10", "Ü")
+
+
+def test_parts_without_classes_are_for_scripts_without_labels(tmp_path):
+    save(tmp_path / "set/train/1.png", COLOURS)
+    save(tmp_path / "set/test/1.png", COLOURS.transpose(1, 0, 2).copy())
+    save(tmp_path / "set/test/2.png", COLOURS)
+    with pytest.raises(UserError, match="it holds 1 pictures, and no folder of pictures for each"):
+        load(tmp_path / "set")
+    assert len(load(tmp_path / "set", labels_needed=False).images) == 1
+    assert len(load(tmp_path / "set", part="test", labels_needed=False).images) == 2
+    (tmp_path / "set/train").rename(tmp_path / "set/lorry")  # a class, and "test" is another
+    assert load(tmp_path / "set").class_names == ("lorry", "test")
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="this system has no links")
@@ -307,9 +322,20 @@ def test_small_classes_cause_a_warning(shapes, capsys):
     error = capsys.readouterr().err
     assert "classes of fewer images than half a batch (4): Tür 2 (3), Tür 10 (3)\n" in error
     load(shapes, n_batch=6)
-    assert "warning" not in capsys.readouterr().err
+    assert "half a batch" not in capsys.readouterr().err
     load(shapes, n_batch=100)  # an error later, which is to be one line
     assert capsys.readouterr().err == ""
+
+
+def test_few_steps_in_an_epoch_cause_a_warning(shapes, capsys):
+    load(shapes, n_batch=4)
+    assert "warning: few steps in an epoch (2, each of 4 images): give a smaller --batch-size" in (
+        capsys.readouterr().err
+    )
+    for number in range(11):
+        save(shapes / f"Ü/more{number}.png", COLOURS)
+    load(shapes, n_batch=2)
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_read(shapes, monkeypatch):

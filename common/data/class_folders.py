@@ -13,9 +13,11 @@ import numpy as np
 GREY_SIZE, COLOUR_SIZE = 28, 32  # height and width in pixels, without --image-size
 PARTS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
 
-# Files that may lie beside pictures. Every other file has to be a picture, or is an error.
+# Files that may lie beside pictures, such as films and AAE files from a phone. Every other file has
+# to be a picture, or is an error.
 _NO_PICTURES = re.compile(
-    r".*\.(csv|db|html?|ini|ipynb|json|log|mat|md|np[yz]|pdf|pkl|py|rst|tsv|txt|url|xml|ya?ml|zip)",
+    r".*\.(3gp|aae|avi|csv|db|docx?|html?|info|ini|ipynb|json|lnk|log|m4v|mat|md|mkv|mov|mp4|np[yz]|pdf"
+    r"|pkl|py|rst|tsv|txt|url|xml|xmp|ya?ml|zip)",
     re.IGNORECASE,
 )
 
@@ -81,12 +83,14 @@ def _within(inside, parts):
     """
     wanted_parts = [name for part in parts for name in PARTS[part]]
     all_parts = [name for names in PARTS.values() for name in names]
-    while any(len(place) > 2 for place in inside.values()):
-        wanted = tops = {place[0] for place in inside.values() if len(place) > 1}
-        if len(tops) > 1:
-            wanted = {top for top in tops if top.casefold() in wanted_parts}
-            if not wanted or not all(top.casefold() in all_parts for top in tops):
-                break
+    while wanted := {place[0] for place in inside.values() if len(place) > 1}:
+        if len(wanted) > 1:
+            are_parts = all(top.casefold() in all_parts for top in wanted)
+            wanted = {top for top in wanted if are_parts and top.casefold() in wanted_parts}
+        elif all(len(place) <= 2 for place in inside.values()):
+            break  # it is the folder of the only class
+        if not wanted:
+            break
         inside = {name: place[1:] for name, place in inside.items() if place[0] in wanted}
     return inside
 

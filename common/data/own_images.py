@@ -25,6 +25,7 @@ _FORMATS = (
     "pictures for each class"
 )
 _DARK = 64  # if no pixel of any image is brighter, of 255, a warning is printed
+_FEW_STEPS = 10  # if an epoch has fewer, a warning is printed
 
 
 def read(
@@ -126,6 +127,11 @@ def _warnings_about(images, labels, class_names, n_batch):
         yield "all images are identical"
     elif images.max() < _DARK:
         yield f"the brightest pixel of all images is {images.max()} of 255: they are almost black"
+    if n_batch and len(images) // n_batch < _FEW_STEPS:
+        yield (
+            f"few steps in an epoch ({len(images) // n_batch}, each of {n_batch} images): give a "
+            "smaller --batch-size and many more --epochs"
+        )
     counts = np.bincount(labels, minlength=len(class_names))
     few = [
         f"{name} ({n})" for name, n in zip(class_names, counts, strict=False) if n < n_batch // 2

@@ -23,6 +23,8 @@ RESAMPLING = Image.Resampling.HAMMING
 
 # Formats for which PIL calls other programs, or has no decoder of its own.
 _NOT_READ = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "FITS")
+# The beginning of photos in the format of iPhones, after the four bytes of its length.
+_HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1")
 # How to turn a picture upright, by the number for the orientation in its EXIF data.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -50,6 +52,8 @@ def opened(content, known_formats=None):
     Raises ValueError if the bytes are not a picture in one of the formats, if the picture is too
     large, or if it is truncated.
     """
+    if not content:
+        raise ValueError("it is empty")
     if content.startswith(b"\xff\xd8") and _scans(content) > MAX_SCANS:
         raise ValueError(f"it is a JPEG of more than {MAX_SCANS} scans")
     # PIL reads a PNG even if its end is missing.
@@ -64,6 +68,10 @@ def opened(content, known_formats=None):
                 f"it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels: scale it down"
             ) from None
         except Image.UnidentifiedImageError:
+            if content[4:12] in _HEIC:
+                raise ValueError(
+                    "it is in the HEIC format, which cannot be read: convert it to JPEG"
+                ) from None
             some = "JPEG, PNG, BMP, GIF, WebP, TIFF and others"
             some = some if len(known_formats) > 3 else " and ".join(known_formats)
             raise ValueError(f"it is not a picture in a format that can be read: {some}") from None

@@ -32,6 +32,7 @@ from common.arguments import check_training
 from common.backend import keras, mixed_precision, tensorflow
 from common.files import sample_path
 from common.models import memory
+from common.models.sizes import count_halvings
 from common.models.steps import quicken
 from common.training import resuming, run_folder
 from common.training.progress import Bar, is_terminal
@@ -94,6 +95,8 @@ class Run:
         UserError if the images do not fill a batch, or if a resumed run had other images.
         """
         state = self._state
+        if image_size := options.get("image_size"):
+            count_halvings((image_size, image_size))  # before images are read for minutes
         # What a loader reports of the images was said when the run began.
         quiet = io.StringIO() if self.arguments.resume else sys.stderr
         with contextlib.redirect_stderr(quiet):
