@@ -169,7 +169,7 @@ def draw_images(generator, classes, arguments):
     class_names = generator.class_names
     group = len(class_names) if label is None and class_names else 10
     columns = min(len(drawn), group * math.ceil(math.sqrt(len(drawn)) / group))
-    titles = class_names if label is None and columns == len(class_names) else ()
+    titles = (class_names * columns)[:columns] if label is None else ()
     heading = "" if label is None else class_names[label]
     plotting.save_grid(drawn, arguments.out, columns, titles, heading)
     return images, labels

@@ -51,19 +51,28 @@ def on_paper(pixels):
 
 
 def draw_header(width, titles=(), heading=""):
-    """Draw a heading and a title for each column, black on white: uint8 (H, width, 3)."""
+    """Draw a heading and a title for each column, black on white: uint8 (H, width, 3).
+
+    What is too long for its place ends in "…".
+    """
     height = (24 if titles else 0) + (30 if heading else 0)
     if not height:
         return np.empty((0, width, 3), np.uint8)
     dots = (width + 0.5, height + 0.5)  # matplotlib rounds them down
     figure = Figure([side / DOTS_PER_INCH for side in dots], DOTS_PER_INCH)
-    for column, title in enumerate(titles):
-        x, y = (column + 0.5) / len(titles), 8 / height
-        figure.text(x, y, title, fontsize=8, ha="center", parse_math=False)
-    if heading:
-        figure.text(0.5, 1 - 20 / height, heading, fontsize=10, ha="center", parse_math=False)
     canvas = FigureCanvasAgg(figure)
+    room = width / max(1, len(titles))
+    lines = [((column + 0.5) * room, 8, 8, room, title) for column, title in enumerate(titles)]
+    if heading:
+        lines.append((0.5 * width, height - 20, 10, width, heading))
     with warnings.catch_warnings(action="ignore"):  # the font may lack letters of a class name
+        for x, y, size, room, line in lines:
+            text = figure.text(
+                x / width, y / height, line, fontsize=size, ha="center", parse_math=False
+            )
+            while line and text.get_window_extent().width > room - 4:
+                line = line[: int(len(line) * (room - 4) / text.get_window_extent().width) - 1]
+                text.set_text(f"{line}…")
         canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 

@@ -166,7 +166,8 @@ def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
     trained_on = []
     usual = classifier.train
 
-    def train(images, labels, n_classes):
+    def train(images, labels, n_classes, report):
+        assert callable(report)
         trained_on.append((len(images), n_classes))
         return usual(images, labels, n_classes, epochs=1)
 
@@ -200,7 +201,7 @@ def test_folders_of_classes_are_not_their_own_test_part(here, clothes, capsys, m
         Image.fromarray(images[i, ..., 0]).save(folder / f"{i}.png")
     save_copier(here / "copier.keras", images[[chosen[8], chosen[3]]], names=("bag", "dress"))
     usual = classifier.train
-    monkeypatch.setattr(classifier, "train", lambda *given: usual(*given, epochs=8))
+    monkeypatch.setattr(classifier, "train", lambda *given, **_: usual(*given, epochs=8))
     found = figures("--model", "copier.keras", "--data", "pictures", "--count", "100")
     assert found["real"]["count"] == len(wanted) - len(wanted) * 4 // 5
     of_samples = found["samples"]["figures"]

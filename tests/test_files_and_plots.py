@@ -82,6 +82,16 @@ def test_titles_and_headings_stand_above_the_grid(tmp_path):
     assert shown[:30].min() < 0.5 and shown[30:].min() == 1
 
 
+def test_long_titles_and_headings_are_cut_off(tmp_path):
+    images = np.zeros((2, 28, 28, 1), "float32")
+    names = ("WWWWWWWWWWW" + "i" * 99, "the second of the doors in the house")
+    plotting.save_grid(images, tmp_path / "a.png", 2, names, " ".join(names))
+    shown = imread(tmp_path / "a.png")[:54, :, 0]
+    assert shown[:30, 60:120].min() < 0.5 and shown[:30, [0, 1, -2, -1]].min() == 1
+    assert shown[30:, 10:80].min() < 0.5 and shown[30:, 100:170].min() < 0.5
+    assert shown[30:, [0, 1, 88, 89, 90, 91, -2, -1]].min() == 1
+
+
 def test_curves_are_of_the_history(monkeypatch, tmp_path):
     shown = []
     monkeypatch.setattr(plotting, "save_figure", lambda figure, _path: shown.append(figure))

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import cgan_fashion
 import generate
+from common import plotting
 from common.data.datasets import CLOTHES
 from common.drawing import generators, interpolation
+from common.models import saved_models
 
 import keras
 import numpy as np
@@ -62,6 +64,18 @@ def test_all_classes_in_columns():
         saved = arrays("--model", model)
         assert saved["images"].shape == (100, 28, 28, 1)
         assert saved["labels"].tolist() == list(range(10)) * 10
+
+
+@pytest.mark.parametrize(("count", "columns"), [(20, 6), (2, 2)])
+def test_every_column_of_few_classes_has_its_title(here, monkeypatch, count, columns):
+    label, latent = keras.Input((1,), dtype="int32"), keras.Input((2,), name="latent")
+    image = layers.Dense(4)(layers.Concatenate()([latent, layers.Embedding(3, 2)(label)[:, 0]]))
+    model = keras.Model([latent, label], layers.Reshape((2, 2, 1))(image))
+    saved_models.save(model, here / "own.keras", {"class_names": ["a", "b", "c"]})
+    drawn = []
+    monkeypatch.setattr(plotting, "save_grid", lambda *arguments: drawn.append(arguments[2:]))
+    generate.main(["--model", "own.keras", "--count", str(count)])
+    assert drawn == [(columns, ("a", "b", "c", "a", "b", "c")[:columns], "")]
 
 
 def test_digits_are_drawn_from_one_hot_labels_and_need_no_scaling():

@@ -90,6 +90,7 @@ def check(found, count=3):
         ("images/{}.jpg", "annotations/{}.png"),
         ("images/training/{}.jpg", "annotations/training/{}.png"),
         ("outer/inner/{}.webp", "outer/inner/{}.png"),
+        ("VOC/JPEGImages/{}.jpg", "VOC/SegmentationClass/{}.png"),
     ],
 )
 @pytest.mark.parametrize("zipped", [False, True])
@@ -112,6 +113,15 @@ def test_names_of_files(tmp_path, photo_name, map_name, zipped):
     found = facades.load_facades(source)
     check(found, 11)  # 10 after 9
     assert found.class_names == tuple("01234") and found.numbered_from == 0
+
+
+def test_names_that_do_not_match(tmp_path):
+    files = pairs(3, name="{}_mask.png")
+    with pytest.raises(UserError, match="match .3 photos, 3 maps.: NAME.jpg with NAME.png or"):
+        facades.load_facades(write(tmp_path / "set", files))
+    files["2.png"] = files["2_mask.png"]
+    with pytest.raises(UserError, match="the photo 0.jpg has no label map"):
+        facades.load_facades(write(tmp_path / "set", files))
 
 
 def test_a_photo_is_turned_upright_before_it_meets_its_map(tmp_path):
@@ -218,7 +228,7 @@ def test_names_of_classes(tmp_path, capsys):
 
 def test_numbers_with_gaps_ask_for_names(tmp_path):
     files = pairs(to_map=lambda layout, _: layout * np.uint8(40))
-    with pytest.raises(UserError, match="are 0, 40, 80, 120, 160: .* classes.txt"):
+    with pytest.raises(UserError, match="160: .* colours.txt, .* classes.txt"):
         facades.load_facades(write(tmp_path / "set", files))
 
 

@@ -4,7 +4,8 @@ The files must be named in one of three ways, in upper or lower case:
 
     NAME.jpg and NAME.png                         in the same folder, like the CMP base set
     N_images.jpg and N_segmentation_labels.bmp    like the GauGAN example of keras.io
-    train_img/NAME.jpg and train_label/NAME.png   like SPADE's data sets; `train_` may be missing
+    train_img/NAME.jpg and train_label/NAME.png   like SPADE's data sets; `train_` may be missing,
+                                                  and the folders may have the names of Pascal VOC's
 
 Photos may be in any format that `pictures` reads; label maps are PNG or BMP (see label_map_files).
 A file classes.txt may name the classes, one per line, in the order of their numbers. If the classes
@@ -38,8 +39,8 @@ _ANY = r"\.(?:jpe?g|jfif|webp|tiff?|gif|avif|png|bmp)"  # a JPEG label map is re
 _NAMINGS = (
     (f"(.+?)_images{_ANY}", f"(.+?)_segmentation_labels{_ANY}"),
     (
-        f"(|.*[_/])(?:img|images?|photos?)/(.+){_ANY}",
-        f"(|.*[_/])(?:labels?|annotations?|masks?|maps?)/(.+){_ANY}",
+        f"(|.*[_/])(?:img|images?|photos?|jpegimages)/(.+){_ANY}",
+        f"(|.*[_/])(?:labels?|annotations?|masks?|maps?|segmentationclass(?:png)?)/(.+){_ANY}",
     ),
     (f"(.+){_PHOTO}", r"(.+)\.(?:png|bmp)"),
 )
@@ -123,9 +124,9 @@ def _pair(files):
         photos, maps = _find(files, naming_of_photos), _find(files, naming_of_maps)
         if photos and maps:
             break
-    if not photos or not maps:
+    if photos.keys().isdisjoint(maps):
         raise ValueError(
-            f"it holds no photos with label maps ({len(photos)} photos and {len(maps)} maps): "
+            f"it holds no photos with label maps that match ({len(photos)} photos, {len(maps)} maps): "
             "NAME.jpg with NAME.png or .bmp, N_images.jpg with N_segmentation_labels.bmp, or "
             "train_img/NAME.jpg with train_label/NAME.png"
         )

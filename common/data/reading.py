@@ -100,13 +100,24 @@ def is_hidden(name):
 
 def with_progress(items, what):
     """Yield the items. Print the number of items so far after 2 seconds, 4 more, 8 more, ..."""
-    pause, last = 2, time.monotonic()
+    report = now_and_then()
     for number, item in enumerate(items):
-        now = time.monotonic()
-        if number and now - last > pause:
-            print(f"{number:,} of {len(items):,} {what} are read", file=sys.stderr, flush=True)
-            pause, last = 2 * pause, now
+        report(f"{number:,} of {len(items):,} {what} are read")
         yield item
+
+
+def now_and_then():
+    """A function that prints a line on stderr if 2 seconds have passed, then 4 more, 8 more, ..."""
+    pause, last = 2, time.monotonic()
+
+    def report(line):
+        nonlocal pause, last
+        now = time.monotonic()
+        if now - last > pause:
+            print(line, file=sys.stderr, flush=True)
+            pause, last = 2 * pause, now
+
+    return report
 
 
 def read_bytes(path):

@@ -4,7 +4,7 @@ import sys
 from typing import NamedTuple
 
 from common import UserError
-from common.data import facades
+from common.data import facades, reading
 from common.drawing import real_images
 
 import numpy as np
@@ -104,7 +104,11 @@ def find_judge(real):
             f"There is no judge for these images: training one on {len(training.images):,} of them",
             file=sys.stderr,
         )
-        judge = classifier.Judge(classifier.train(training.images, training.labels, n_classes))
+        judge = classifier.Judge(
+            classifier.train(
+                training.images, training.labels, n_classes, report=reading.now_and_then()
+            )
+        )
     accuracy = judge.accuracy(held_out.images, held_out.labels)
     part = "a fifth of the training images" if seen_by_generator else "the test part"
     return judge, (
@@ -128,7 +132,9 @@ def evaluate_label_maps(generator, arguments):
             file=sys.stderr,
         )
         fitted = facades.fit(training, segmenter.SIZE)
-        judge = segmenter.Judge(segmenter.train(fitted, len(generator.class_names)))
+        judge = segmenter.Judge(
+            segmenter.train(fitted, len(generator.class_names), report=reading.now_and_then())
+        )
         origin = f"was trained on {len(training.images)} photos"
     size = generator.image_shape[0]
     photos, layouts = facades.centre_crops(facades.fit(validation, size), size)
