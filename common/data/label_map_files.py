@@ -246,8 +246,8 @@ def _number(label_maps, names, first, assumed):
         if count > MAX_SPARSE and count > 4 * len(numbers):
             raise ValueError(
                 f"{next(iter(label_maps))}: the numbers in the label maps are {listed(numbers)}: "
-                "number the classes 0, 1, 2 and so on, or list their colours in a file colours.txt, "
-                "or the names of all numbers in a file classes.txt"
+                "number the classes 0, 1, 2 and so on, or list their colours in a file "
+                "colours.txt, or the names of all numbers in a file classes.txt"
             )
         names = tuple(str(first + number) for number in range(count))
         if count == len(cmp_classes.CLASS_NAMES):
