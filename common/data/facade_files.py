@@ -127,8 +127,8 @@ def _pair(files):
     if photos.keys().isdisjoint(maps):
         raise ValueError(
             f"it holds no photos with label maps that match ({len(photos)} photos, {len(maps)} "
-            "maps): NAME.jpg with NAME.png or .bmp, N_images.jpg with N_segmentation_labels.bmp, or "
-            "train_img/NAME.jpg with train_label/NAME.png"
+            "maps): NAME.jpg with NAME.png or .bmp, N_images.jpg with N_segmentation_labels.bmp, "
+            "or train_img/NAME.jpg with train_label/NAME.png"
         )
     if training := [key for key in photos if _is_training(key)]:
         photos = {key: photos[key] for key in training}
