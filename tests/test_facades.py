@@ -245,7 +245,7 @@ def damaged_sets():
     yield (
         "empty photo",
         {photo: b""},
-        f"{photo}: it is not a picture in a format that can be read: JPEG",
+        f"{photo}: it is empty",
     )
     yield "no picture", {labels: b"GIF89a, perhaps"}, f"{labels}: it is not a pict.*: PNG and BMP"
     yield (
