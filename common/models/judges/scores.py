@@ -3,6 +3,7 @@
 The figures are in a dict by name: `label_accuracy`, `label_accuracy/dress` for one class, etc.
 """
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from common.models.judges import classifier, metrics
 import numpy as np
 
 N_PARTS = 5  # disjoint parts of the images, to estimate the standard deviation of a figure
-CAS_EPOCHS = 10
+# Passes through the images to train on, or as many as 20,000 images take, if that is more.
+CAS_EPOCHS, CAS_IMAGES = 10, 20_000
 
 
 class Figure(NamedTuple):
@@ -117,8 +119,9 @@ def classification_accuracy_score(images, labels, held_out, seed):
     """
 
     def figures_of(part):
+        epochs = max(CAS_EPOCHS, math.ceil(CAS_IMAGES / len(images[part])))
         model = classifier.train(
-            images[part], labels[part], len(held_out.class_names), seed, CAS_EPOCHS
+            images[part], labels[part], len(held_out.class_names), seed, epochs
         )
         judge = classifier.Judge(model)
         return {"cas": judge.accuracy(held_out.images, held_out.labels)}
