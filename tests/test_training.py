@@ -214,3 +214,11 @@ def test_a_terminal_gets_a_progress_bar(run_script, tmp_path):
     with open(tmp_path / "runs/cgan_fashion/losses.csv", newline="") as file:
         *_, means = csv.DictReader(file)
     assert all(f"{loss}: {float(means[loss]):.4f}" in last for loss in GAN_LOSSES)
+
+
+def test_an_image_size_that_does_not_go_is_told_before_anything_is_read(script, error_of, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/1.png").write_bytes(b"never looked at")
+    arguments = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--image-size", "48"]
+    error = error_of(script.main, *arguments)
+    assert "images of 48 x 48 cannot be halved" in error and "32 or 56 (--image-size)" in error
