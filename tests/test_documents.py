@@ -1,0 +1,286 @@
+"""What the documents say can be done: commands run, quotations and figures are what they claim."""
+
+import importlib
+import re
+import runpy
+import shlex
+import shutil
+import sys
+import textwrap
+import types
+
+import evaluate
+import explore
+import generate
+from common.drawing import explorer
+
+import documents
+import keras
+import numpy as np
+import pytest
+from conftest import ALL_SCRIPTS, PROJECT
+from PIL import Image
+
+COURSE, CHANGES = (documents.read(PROJECT / f"docs/{name}.md") for name in ("course", "change_it"))
+
+# Commands that are not run here, and why: the beginning of the command, and the reason.
+NOT_RUN = {
+    "python3 -m venv": "installs packages; the environment that the tests run in was made so",
+    "apt install": "changes the system",
+    "python -m pytest": "is what runs",
+    "python tests/benchmark.py": "takes minutes; tests/test_benchmark.py runs it with little to do",
+    "python evaluate.py --model cgan --cas": "trains twelve times; see tests/test_evaluate.py",
+}
+# Settings that make a training short. Its steps are left out, for they have tests of their own.
+SHORT = ["--limit", "32", "--batch-size", "16", "--epochs", "1", "--evaluate-every", "0"]
+SHORT += ["--overwrite"]
+GAUGAN = ["--vgg", "none", "--image-size", "64", "--width", "0.05"]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A folder like a clone of the project, with images of the user's in my/."""
+    folder = tmp_path_factory.mktemp("clone")
+    for path in [*PROJECT.glob("*.py"), PROJECT / "docs", PROJECT / "trained"]:
+        (folder / path.name).symlink_to(path)
+    rng = np.random.default_rng(0)
+    for name in ("images/NAME", "images/other", "pairs"):
+        (folder / "my" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (64, 64, 3), "uint8")
+            Image.fromarray(pixels).save(folder / "my" / name / f"{number}.jpg")
+    for number in range(20):
+        layout = rng.integers(0, 3, (64, 64), "uint8")
+        Image.fromarray(layout).save(folder / f"my/pairs/{number}.png")
+    return folder
+
+
+class Reader:
+    """Someone who types in the commands of the documents, one after the other."""
+
+    def __init__(self, monkeypatch):
+        self.monkeypatch, self.copies, self.done = monkeypatch, {}, set()
+
+    def type(self, command):
+        if command in self.done or any(command.startswith(start) for start in NOT_RUN):
+            return
+        self.done.add(command)
+        program, *words = shlex.split(command)
+        if program == "cp":
+            source, copy = words
+            shutil.copyfile(source, copy)
+            self.copies[copy.removesuffix(".py")] = source.removesuffix(".py")
+            return
+        assert program == "python", command
+        if words[0] == "-m":
+            getattr(self, words[1].replace(".", "_"))(words[2:])
+        elif (name := words[0].removesuffix(".py")) in (*ALL_SCRIPTS, *self.copies):
+            self.train(name, words[1:])
+        elif name in ("generate", "evaluate", "explore"):
+            getattr(self, name)(words[1:])
+        else:
+            runpy.run_path(words[0])["main"](out="figure.png")
+
+    def train(self, name, words):
+        script = importlib.import_module(self.copies.get(name, name))
+        if "--resume" in words:
+            extra = ["--epochs", "2"] if "--epochs" in words else []
+        else:
+            own_data = "--data" in words and words[words.index("--data") + 1].startswith("my/")
+            extra = [*SHORT, *(GAUGAN if script.__name__ == "gaugan_facades" else ())]
+            source = "drawn" if script.__name__ == "gaugan_facades" else "sample"
+            extra += ["--out", "runs/own"] if own_data else ["--data", source]
+
+        def train(*arguments):
+            run = arguments[-1]
+            for _epoch in run.epochs():
+                run.log(d_loss=0.69)
+                run.save_epoch()
+
+        with self.monkeypatch.context() as patch:
+            patch.setattr(script, "train", train)
+            script.main([*words, *extra])
+
+    def generate(self, words):
+        generate.main(words)
+
+    def evaluate(self, words):
+        if "/usr/share" in words[-1]:
+            words = words[:-2]
+        evaluate.main([*words, "--count", "100", "--data", "sample"])
+
+    def explore(self, words):
+        with self.monkeypatch.context() as patch:
+            patch.setattr(explorer, "check_window", lambda: None)
+            patch.setattr(explorer.pyplot, "show", lambda: None)
+            explore.main(words)
+        explorer.pyplot.close("all")
+
+    def common_data(self, words):
+        source = "drawn" if words[0] == "facades" else "sample"
+        importlib.import_module("common.data.__main__").main([*words, "--data", source])
+
+    def common_drawing_diagrams(self, words):
+        importlib.import_module("common.drawing.diagrams").main(words)
+
+
+def test_every_command_runs(clone, monkeypatch, capsys):
+    """In the order of reading. A run of GauGAN is there from the start, as in a later clone."""
+    monkeypatch.chdir(clone)
+    reader = Reader(monkeypatch)
+    reader.type("python gaugan_facades.py")
+    for path in documents.DOCUMENTS:
+        for command in documents.commands(documents.read(path)):
+            reader.type(command)
+    assert len(reader.done) > 40
+
+
+@pytest.mark.parametrize("quote", documents.fenced(COURSE, "python"))
+def test_quotations_are_in_the_scripts(quote):
+    """A block of Python that imports nothing is quoted from a script."""
+    if quote.startswith("import"):
+        return
+    scripts = [documents.read(PROJECT / f"{name}.py") for name in ALL_SCRIPTS]
+    forms = [textwrap.indent(quote, depth * "    ") for depth in range(4)]
+    assert any(form in script for form in forms for script in scripts)
+
+
+@pytest.mark.parametrize("path", documents.DOCUMENTS, ids=lambda path: path.name)
+def test_every_figure_names_the_command_that_gave_it(path):
+    paragraphs = re.split(r"\n\s*\n", documents.read(path))
+    for figure, below in zip(paragraphs, [*paragraphs[1:], ""], strict=True):
+        if figure.lstrip().startswith("![") and not below.lstrip().startswith("!["):
+            assert re.match(r"\s*\*.*\.(py|drawing|data)\b", below, re.DOTALL), figure
+
+
+def test_figures_of_the_course_are_small():
+    paths = [path for path in (PROJECT / "docs/course").iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in paths) < 1.5e6
+    text = COURSE + CHANGES
+    unused = [path.name for path in paths if f"course/{path.name}" not in text]
+    assert not unused
+
+
+def changed(script, pairs):
+    """A script as a module, after the edits."""
+    code = documents.apply(pairs, documents.read(PROJECT / f"{script}.py"))
+    module = types.ModuleType(f"changed_{script}")
+    exec(compile(code, module.__name__, "exec"), module.__dict__)
+    return module
+
+
+def one_step_each(script):
+    """Define the models and take a step of each, without a graph, which takes seconds to build.
+
+    Returns the discriminator, and how far each step has moved its weights.
+    """
+    keras.utils.set_random_seed(0)
+    d_model, g_model = script.define_discriminator(), script.define_generator()
+    gan_model = script.define_gan(g_model, d_model)
+    d_model.run_eagerly = gan_model.run_eagerly = True
+    latents = script.generate_latent_points(100, 2, rng=0)
+    inputs, target = script.generate_fake_samples(g_model, 100, 2, rng=0)
+    moved = []
+    for model, *batch in ((d_model, inputs, target), (gan_model, latents, np.ones((2, 1)))):
+        before = d_model.get_weights()
+        assert np.isfinite(model.train_on_batch(*batch)).all()
+        after = d_model.get_weights()
+        moved.append(max(np.abs(new - old).max() for new, old in zip(after, before, strict=True)))
+    return d_model, *moved
+
+
+LESSON_3, LESSON_4 = (COURSE[COURSE.index(f"\n## {number}") :] for number in (3, 4))
+BROKEN, *RATES = documents.edits(COURSE)
+
+
+def test_lesson_3_breaks_the_freeze():
+    with pytest.warns(UserWarning, match="does not have any trainable weights"):
+        assert one_step_each(changed("cgan_fashion", [BROKEN]))[1:] == (0, 0)
+
+
+def test_lesson_3_and_the_flag_alone_does_not_mend_it():
+    script = changed("cgan_fashion", [BROKEN])
+    define_gan = script.define_gan
+
+    def and_again(g_model, d_model):
+        model = define_gan(g_model, d_model)
+        d_model.trainable = True
+        return model
+
+    script.define_gan = and_again
+    _d_model, by_its_own, by_the_composite = one_step_each(script)
+    assert by_its_own > 1e-4 and by_the_composite > 1e-4
+
+
+def test_lesson_4_changes_the_learning_rates():
+    for pairs, rates in ((RATES[:2], (2e-3, 2e-5)), (RATES[2:], (2e-4, 4e-3))):
+        script = changed("gan_fashion", pairs)
+        d_model, g_model = script.define_discriminator(), script.define_generator()
+        models = d_model, script.define_gan(g_model, d_model)
+        np.testing.assert_allclose([model.optimizer.learning_rate for model in models], rates)
+
+
+def test_python_of_the_course_prints_what_it_says(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    freeze, critic = (
+        code for code in documents.fenced(COURSE, "python") if code.startswith("import")
+    )
+    exec(critic, {})
+    assert capsys.readouterr().out == "[0.75 1.  ] 1.25 6.25\n"
+    assert "`[0.75 1.  ] 1.25 6.25`" in COURSE
+    exec(freeze, {})
+    assert 2e-4 < float(capsys.readouterr().out) < 1e-3
+
+
+@pytest.mark.parametrize("weight, norm, estimate", [(10, 1.25, 6.25), (100, 1.025, 5.125)])
+def test_lesson_5_by_our_own_critic_trainer(weight, norm, estimate):
+    """The worked example, with a linear critic of images of two pixels."""
+    wgan = importlib.import_module("wgan_gp_fashion")
+    image = keras.Input((1, 2, 1))
+    score = keras.layers.Dense(1, use_bias=False)(keras.layers.Flatten()(image))
+    critic = keras.Model(image, score)
+    critic.set_weights([norm * np.array([[0.6], [0.8]])])
+    trainer = wgan.define_critic_trainer(critic, weight)
+    real, generated = np.float32([[3, 4], [3, 6]]), np.float32([[0, 0], [0, 2]])
+    inputs = [images.reshape(2, 1, 2, 1) for images in (real, generated)]
+    ones = np.ones((2, 1))
+    targets = {"real_score": -ones, "generated_score": ones, "gradient_norm": ones}
+    trainer.run_eagerly = True
+    trainer.optimizer = keras.optimizers.SGD(1.0)
+    losses = trainer.train_on_batch(
+        [*inputs, np.zeros((2, 1, 1, 1))], targets, return_dict=True
+    )
+    np.testing.assert_allclose(losses["gradient_norm_mean_norm"], norm, rtol=1e-5)
+    found = -losses["real_score_loss"] - losses["generated_score_loss"]
+    np.testing.assert_allclose(found, estimate, rtol=1e-5)
+    # Nothing pulls at the weights any more.
+    np.testing.assert_allclose(critic.get_weights()[0][:, 0], norm * np.array([0.6, 0.8]), rtol=1e-4)
+
+
+def section(number):
+    """The edits of a change in change_it.md."""
+    start = CHANGES.index(f"\n## {number}. ")
+    end = CHANGES.find("\n## ", start + 1)
+    return documents.edits(CHANGES[start : end if end > 0 else None])
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_changes_train(number):
+    script = changed("cgan_fashion", section(number))
+    d_model, by_its_own, by_the_composite = one_step_each(script)
+    assert by_its_own > 1e-4 and by_the_composite == 0
+    kinds = [type(layer).__name__ for layer in d_model.layers]
+    if number == 1:
+        assert kinds.count("ReLU") == 2 and "LeakyReLU" not in kinds
+    elif number == 2:
+        images, labels = np.zeros((3, 28, 28, 1), "uint8"), np.zeros(3, int)
+        assert np.all(script.generate_real_samples([images, labels], 5)[1] == np.float32(0.9))
+    elif number == 3:
+        assert d_model.loss == "mse" and d_model.layers[-1].activation.__name__ == "linear"
+    elif number == 4:
+        assert kinds.count("SpectralNormalization") == 3
+    else:
+        assert "Concatenate" not in kinds and d_model.get_layer(index=-1).output.shape == (None, 1)
+        image = np.random.default_rng(0).standard_normal((1, 28, 28, 1))
+        first, other = (d_model.predict_on_batch([image, np.array([[k]])]) for k in (0, 1))
+        assert first != other
