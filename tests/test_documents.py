@@ -89,12 +89,13 @@ class Reader:
             own_data = "--data" in words and words[words.index("--data") + 1].startswith("my/")
             extra = [*SHORT, *(GAUGAN if script.__name__ == "gaugan_facades" else ())]
             source = "drawn" if script.__name__ == "gaugan_facades" else "sample"
-            extra += ["--out", "runs/own"] if own_data else ["--data", source]
+            extra += ["--out", f"runs/own_{name}"] if own_data else ["--data", source]
 
         def train(*arguments):
             run = arguments[-1]
             for _epoch in run.epochs():
-                run.log(d_loss=0.69)
+                for _step in run.steps(1):
+                    run.log(d_loss=0.69)
                 run.save_epoch()
 
         with self.monkeypatch.context() as patch:
@@ -128,7 +129,7 @@ def test_every_command_runs(clone, monkeypatch, capsys):
     """In the order of reading. A run of GauGAN is there from the start, as in a later clone."""
     monkeypatch.chdir(clone)
     reader = Reader(monkeypatch)
-    reader.type("python gaugan_facades.py")
+    reader.type("python gaugan_facades.py --data my/pairs")
     for path in documents.DOCUMENTS:
         for command in documents.commands(documents.read(path)):
             reader.type(command)
@@ -247,14 +248,14 @@ def test_lesson_5_by_our_own_critic_trainer(weight, norm, estimate):
     targets = {"real_score": -ones, "generated_score": ones, "gradient_norm": ones}
     trainer.run_eagerly = True
     trainer.optimizer = keras.optimizers.SGD(1.0)
-    losses = trainer.train_on_batch(
-        [*inputs, np.zeros((2, 1, 1, 1))], targets, return_dict=True
-    )
+    losses = trainer.train_on_batch([*inputs, np.zeros((2, 1, 1, 1))], targets, return_dict=True)
     np.testing.assert_allclose(losses["gradient_norm_mean_norm"], norm, rtol=1e-5)
     found = -losses["real_score_loss"] - losses["generated_score_loss"]
     np.testing.assert_allclose(found, estimate, rtol=1e-5)
     # Nothing pulls at the weights any more.
-    np.testing.assert_allclose(critic.get_weights()[0][:, 0], norm * np.array([0.6, 0.8]), rtol=1e-4)
+    np.testing.assert_allclose(
+        critic.get_weights()[0][:, 0], norm * np.array([0.6, 0.8]), rtol=1e-4
+    )
 
 
 def section(number):

@@ -4,10 +4,10 @@
     python -m common.drawing.diagrams SCRIPT.define_discriminator
     python -m common.drawing.diagrams SCRIPT.define_generator latent_dim=2 --out diagram.png
 
-SCRIPT is the name of a training script, without `.py`; its function is called and returns the model.
-`keras.utils.plot_model` draws such diagrams as well, but leaves the layout to Graphviz, a program of
-its own, through the package pydot. This one needs matplotlib only. A layer that is called twice
-has two boxes, and a model that is used as a layer has one.
+SCRIPT is the name of a training script, without `.py`; its function is called and returns the
+model. `keras.utils.plot_model` draws such diagrams as well, but leaves the layout to Graphviz, a
+program of its own, through the package pydot. This one needs matplotlib only. A layer that is
+called twice has two boxes, and a model that is used as a layer has one.
 """
 
 import ast
@@ -134,10 +134,12 @@ def place(boxes):
 def draw(model, path):
     """Draw a functional model into a picture. Raises UserError if the model is not functional."""
     from common import plotting
+
     from matplotlib.figure import Figure
 
     if not hasattr(model, "operations") or not hasattr(model, "outputs"):
-        raise UserError(f"{model.name} is not a functional model: only those have a diagram")
+        name = getattr(model, "name", model)
+        raise UserError(f"{name} is not a functional model: only those have a diagram")
     boxes = boxes_of(model)
     columns = 1 + max(box.column for box in boxes)
     rows = 1 + max(box.row for box in boxes)
@@ -211,7 +213,14 @@ def make(name, settings):
             if parameter.default is parameter.empty and parameter.name not in options:
                 options[parameter.name] = getattr(module, MAKERS[parameter.name])()
         return getattr(module, function)(**options)
-    except (ImportError, AttributeError, LookupError, SyntaxError, TypeError, ValueError) as problem:
+    except (
+        ImportError,
+        AttributeError,
+        LookupError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    ) as problem:
         raise UserError(f"{' '.join([name, *settings])} is no model: {problem}") from None
     finally:
         sys.path.remove(os.getcwd())
@@ -227,7 +236,7 @@ def main(argv=None):
         if arguments.out:
             check_writable(arguments.out, PICTURES)
         model = make(arguments.model, arguments.settings)
-        out = arguments.out or default_path(f"{model.name}.png")
+        out = arguments.out or default_path(f"{getattr(model, 'name', 'model')}.png")
         draw(model, out)
         print(out)
 
