@@ -226,14 +226,20 @@ def test_python_of_the_course_prints_what_it_says(capsys, monkeypatch):
     freeze, critic = (
         code for code in documents.fenced(COURSE, "python") if code.startswith("import")
     )
-    exec(critic, {})
-    assert capsys.readouterr().out == "[0.75 1.  ] 1.25 6.25\n"
-    assert "`[0.75 1.  ] 1.25 6.25`" in COURSE
+    for code, printed in (
+        (critic, "[0.75 1.  ] 1.25 6.25"),
+        (critic.replace("20 *", "200 *").replace("0.02", "0.002"), "[0.615 0.82 ] 1.025 5.125"),
+        (critic.replace("20 *", "2 *"), "[2.1 2.8] 3.5 17.5"),
+        (critic.replace("20 *", "0 *"), "[61. 80.] 100.603 503.0"),
+    ):
+        exec(code.replace("1000", "10000") if "0.002" in code else code, {})
+        assert capsys.readouterr().out == f"{printed}\n"
+    assert "`[0.75 1.  ] 1.25 6.25`" in COURSE and "`[61. 80.] 100.603 503.0`" in COURSE
     exec(freeze, {})
     assert 2e-4 < float(capsys.readouterr().out) < 1e-3
 
 
-@pytest.mark.parametrize("weight, norm, estimate", [(10, 1.25, 6.25), (100, 1.025, 5.125)])
+@pytest.mark.parametrize("weight, norm, estimate", [(10, 1.25, 6.25), (100, 1.025, 5.125), (1, 3.5, 17.5)])
 def test_lesson_5_by_our_own_critic_trainer(weight, norm, estimate):
     """The worked example, with a linear critic of images of two pixels."""
     wgan = importlib.import_module("wgan_gp_fashion")
