@@ -17,7 +17,7 @@ import os
 import sys
 
 from common import UserError
-from common.arguments import ArgumentParser, add_picture_option, path_of, problems_in_one_line
+from common.arguments import ArgumentParser, path_of, problems_in_one_line
 from common.files import PICTURES, check_writable, default_path
 from common.models import saved_models
 
@@ -230,7 +230,7 @@ def main(argv=None):
     parser = ArgumentParser(prog="python -m common.drawing.diagrams", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="FILE.keras, or SCRIPT.FUNCTION")
     parser.add_argument("settings", metavar="KEY=NUMBER", nargs="*", help="for the function")
-    add_picture_option(parser, "NAME.png")
+    parser.add_path("--out", "FILE.png", "the picture (default: named after the model)")
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
         if arguments.out:
