@@ -21,6 +21,8 @@ from common.data import datasets
 from common.models.freezing import Frozen
 from common.models.optimizers import Adam
 from common.models.sizes import count_halvings
+from common.models.steps import quicken
+from common.models.steps import quicken
 from common.training.run import Run
 
 import keras
@@ -122,8 +124,11 @@ def adam():
 
 
 def wasserstein_loss(sign, score):
-    """The mean of sign times score. The target `sign` is 1 to lower a score and -1 to raise it."""
-    return ops.mean(sign * score)
+    """Sign times score, of which Keras takes the mean over a batch.
+
+    The target `sign` is 1 to lower a score and -1 to raise it.
+    """
+    return sign * score
 
 
 def mean_norm(_target, norm):
@@ -220,6 +225,8 @@ def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, crit
     ones = np.ones((half_batch, 1), "float32")
     targets = {"real_score": -ones, "generated_score": ones, "gradient_norm": ones}
     training_generator = define_training_generator(g_model)
+    quicken(training_generator)  # the other models are given to `run.begin`
+    quicken(training_generator)  # the other models are given to `run.begin`
     sample_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
 
     for _epoch in run.epochs():

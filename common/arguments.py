@@ -91,6 +91,11 @@ def bounded(kind, kind_name, low, high):
     return parse
 
 
+def number_of_gpus(text):
+    """A `type` for argparse: a whole number from 1, or "all"."""
+    return text if text == "all" else bounded(int, "whole number or all", 1, 1024)(text)
+
+
 DATASETS = (
     "auto: the full set from Keras's cache or a download, else the embedded sample; full: the full "
     "set or an error; sample: never a download; or a path: a folder with a folder of images for "
@@ -175,6 +180,12 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         action="store_true",
         help="compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
     )
+    parser.add_argument(
+        "--gpus",
+        type=number_of_gpus,
+        metavar="N|all",
+        help="share out each batch among so many GPUs of this machine (default: one device)",
+    )
     parser.add_number(
         "--average-decay",
         0,
@@ -212,6 +223,8 @@ def check_training(arguments):
         raise UserError(
             "Keras does not use XLA in deterministic mode: leave out --jit or --deterministic"
         )
+    if arguments.jit and (arguments.gpus or 1) != 1:
+        raise UserError("--jit is for one device: leave out --jit or --gpus")
     if arguments.batch_size % 2:
         raise UserError(
             f"--batch-size {arguments.batch_size} is odd: give an even number, since half of a "

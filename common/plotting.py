@@ -29,11 +29,13 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
     Args:
         images: (N, H, W, C) in [0, 1]. One channel is drawn in reversed grey, as the Fashion-MNIST
             tutorials do: dark clothes on white paper. Three are red, green and blue.
-        path: the PNG, JPEG or WebP file, replaced in one step.
+        path: the PNG, JPEG or WebP file, replaced in one step; None to draw nothing.
         columns: the number of images in a row.
         titles: a name for each column, or none.
         heading: one line at the top, or none.
     """
+    if path is None:
+        return
     canvas = on_paper(tile(images, columns))
     # Enlarged by a whole number, so that no pixel becomes wider than its neighbour.
     enlarged = max(1, min(3, 256 // max(images.shape[1:3]), 4000 // max(canvas.shape[:2])))

@@ -238,5 +238,5 @@ def test_resume_goes_by_data_of_any_name(trained, tmp_path, name):
     record |= {"epochs_finished": 0, "data": record["data"] | {"source": name}}
     (tmp_path / "run.json").write_text(json.dumps(record))
     parser = training_parser("gan_fashion", "", epochs=1, batch_size=2, latent_dim=1)
-    arguments, _data = resuming.read_arguments(tmp_path, parser, [])
+    arguments = resuming.arguments_of(resuming.read_record(tmp_path, "gan_fashion"), parser, [])
     assert arguments.data == name and not arguments.jit

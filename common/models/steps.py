@@ -21,6 +21,8 @@ def quicken(*models):
     - `train_on_batch`, `test_on_batch` and `predict_on_batch` have less overhead, until the model
       is compiled again.
     - Adam updates each weight in one operation.
+    - If the models were created in the scope of a `tf.distribute.Strategy`, these calls are shared
+      out among its devices. The arguments and results remain those of the whole batch.
     - Without a GPU, a transposed convolution to one channel, such as the last layer of some
       generators, computes 16 pixels at once, and a convolution on a small feature map with many
       channels is computed as a matrix product.
@@ -75,6 +77,7 @@ class _TracedSteps:
 
     def __init__(self, model):
         self._model = model
+        self._strategy = model.distribute_strategy
         self._reset_is_due = False
         self.train_function = self.function_of(model.train_step)
 
@@ -99,7 +102,7 @@ class _TracedSteps:
             if signature not in graphs:
                 metrics = ()
                 if self._reset_is_due:
-                    # Keras creates the metrics when it traces a step for the first time.
+                    # With one device, Keras creates the metrics when it first traces a step.
                     self._trace(self._model.test_step, batch, tensors)
                     metrics = self._model.metrics
                 graphs[signature] = self._trace(step, batch, tensors, metrics)
@@ -114,9 +117,41 @@ class _TracedSteps:
                 metric.reset_state()
             return step(tuple(keras.tree.pack_sequence_as(batch, tensors)))
 
+        if self._strategy.num_replicas_in_sync > 1:
+            graph = _shared_out(graph, self._strategy, is_mean=step != self._model.predict_step)
         jit = self._model.jit_compile
         function = tf.function(graph, autograph=False, jit_compile=jit)
         return function.get_concrete_function(*tensors)
+
+
+def _shared_out(graph, strategy, is_mean):
+    """A function that computes `graph` on all devices of a strategy, each on a share of the batch.
+
+    The results of the devices are averaged if `is_mean`, and otherwise put together to a batch. A
+    batch that cannot be divided evenly is given to every device as a whole: that is of no use, but
+    the result is the same.
+    """
+    n_devices = strategy.num_replicas_in_sync
+
+    def shared_out(*tensors):
+        size = tensors[0].shape[0]
+        share = size // n_devices if size % n_devices == 0 else size
+
+        def on_one_device():
+            context = tf.distribute.get_replica_context()
+            number = int(tf.get_static_value(context.replica_id_in_sync_group))
+            start = number * share % size
+            return graph(*[tensor[start : start + share] for tensor in tensors])
+
+        def combine(results):
+            if is_mean:
+                return strategy.reduce("MEAN", results, axis=None)
+            return strategy.gather(results, axis=0)[:size]
+
+        with strategy.scope():
+            return keras.tree.map_structure(combine, strategy.run(on_one_device))
+
+    return shared_out
 
 
 def _fused_update_step(adam):

@@ -70,6 +70,12 @@ def restore(models, arrays):
         variable.assign(arrays[key])
 
 
+def copy_from_first(models, devices):
+    """Give all variables of the models the values that they have on the first machine."""
+    for variable in _variables(models).values():
+        variable.assign(devices.array_from_first(variable.numpy()))
+
+
 def is_finite(models):
     """Whether no variable of the models is NaN or infinite."""
     return all(np.isfinite(variable.numpy()).all() for variable in _variables(models).values())

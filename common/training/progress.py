@@ -88,9 +88,9 @@ def is_terminal():
 class Bar:
     """The progress bar of an epoch. It is shown only in a terminal, which can redraw it."""
 
-    def __init__(self, progress, epochs, count):
+    def __init__(self, progress, epochs, count, shown=True):
         self._count, self._bar = count, None
-        if is_terminal():
+        if shown and is_terminal():
             left = f", {progress.time_left(epochs)} left" if progress.epochs else ""
             print(f"Epoch {progress.epochs + 1}/{epochs}{left}")
             self._bar = keras.utils.Progbar(count, width=5)

@@ -9,20 +9,26 @@ from common.training.progress import Progress
 
 # These may differ from what the run began with.
 MAY_CHANGE = (
-    *("epochs", "data", "checkpoint_minutes", "evaluate_every", "out", "resume", "overwrite"),
+    *("epochs", "data", "checkpoint_minutes", "evaluate_every", "gpus"),
+    *("out", "resume", "overwrite"),
 )
 
 
-def read_arguments(folder, parser, argv):
-    """The arguments of a resumed run: those that it began with, except where `argv` changes them.
-
-    Returns the arguments, as `parser` does, and the entry "data" of run.json. Raises UserError if
-    there is no run in `folder`, or if `argv` changes an argument that is not in `MAY_CHANGE`.
-    """
-    record = run_folder.read_record(folder, parser.prog.removesuffix(".py"))
+def read_record(folder, script):
+    """Read the run.json of a run that can be resumed. Raises UserError if there is none."""
+    record = run_folder.read_record(folder, script)
     finished = Progress(epochs=record["epochs_finished"])
     if finished.epochs and not (folder / "checkpoint.npz").exists():
         raise UserError(f"cannot resume after {finished}: {folder} has no checkpoint.npz")
+    return record
+
+
+def arguments_of(record, parser, argv):
+    """The arguments of a resumed run: those that it began with, except where `argv` changes them.
+
+    `record` is what `read_record` returns, and the arguments are as `parser` returns them. Raises
+    UserError if `argv` changes an argument that is not in `MAY_CHANGE`.
+    """
     # The source that "auto" has found, since it may find another one now.
     stored = record["arguments"] | {"data": record["data"]["source"]}
     stored_argv = [
@@ -42,10 +48,19 @@ def read_arguments(folder, parser, argv):
     ]
     if differing:
         raise UserError(
-            f"the run in {folder} cannot go on with {', '.join(differing)}; --epochs, "
-            "--evaluate-every, --checkpoint-minutes and the place of the --data may change"
+            f"the run in {now.out} cannot go on with {', '.join(differing)}; --epochs, "
+            "--evaluate-every, --gpus, --checkpoint-minutes and the place of the --data may change"
         )
-    return now, record["data"]
+    return now
+
+
+def on_all_machines(arguments):
+    """The arguments that must be the same on all machines that train together, as strings."""
+    return {
+        f"--{name.replace('_', '-')}": str(value)
+        for name, value in vars(arguments).items()
+        if name not in ("out", "data")
+    }
 
 
 def command(script, folder, *options):

@@ -18,6 +18,9 @@ and its `train` contains
         plotting.save_grid(..., run.sample_path())
         run.save_epoch()
 
+A model that `train` itself defines is to be given to `common.models.steps.quicken`: on several
+devices, Keras alone would return a batch of images for each of them.
+
 RuntimeError is raised if `begin` is called before `load`, or if an epoch ends without `save_epoch`.
 """
 
@@ -35,9 +38,10 @@ from common.models import memory
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
 from common.training import resuming, run_folder
+from common.training.devices import LOST, Devices
 from common.training.progress import Bar, is_terminal
 from common.training.quality import Quality
-from common.training.state import Diverged, RunState, error_text
+from common.training.state import Diverged, FollowingState, RunState, error_text
 
 import numpy as np
 
@@ -61,15 +65,17 @@ class Run:
         self._parser = parser
         name = parser.prog.removesuffix(".py")
         self.arguments, data = parser.parse_args(argv), {}
+        out = self.arguments.out
         try:
+            self._devices = devices = Devices(self.arguments.gpus)
             if self.arguments.resume:
                 argv = sys.argv[1:] if argv is None else list(argv)
-                self.arguments, data = resuming.read_arguments(self.arguments.out, parser, argv)
+                record = devices.from_first(lambda: resuming.read_record(out, name))
+                self.arguments, data = resuming.arguments_of(record, parser, argv), record["data"]
             check_training(self.arguments)
-            self._check_folder()
-            if self.arguments.out.exists():
-                with run_folder.locked(self.arguments.out):
-                    pass  # an early error if another process trains there; `begin` locks it again
+            devices.check_batch_size(self.arguments.batch_size)
+            devices.check_same(resuming.on_all_machines(self.arguments))
+            devices.from_first(self._check_folder_is_free)
             keras.utils.set_random_seed(self.arguments.seed)
             if self.arguments.deterministic:
                 tensorflow.config.experimental.enable_op_determinism()
@@ -79,13 +85,17 @@ class Run:
             parser.error(f"{problem.filename}: {problem.strerror}")
         except KeyboardInterrupt:
             raise SystemExit(130) from None
+        except LOST as problem:
+            parser.exit(1, f"{parser.prog}: error: {devices.lost(problem)}\n")
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
         self.average = self._dataset = None
-        self._state = RunState(name, self.arguments, data, self.rng)
+        state_type = RunState if devices.is_first else FollowingState
+        self._state = state_type(name, self.arguments, data, self.rng)
         self._clock = self._last_checkpoint = 0.0
         self._stop = False  # whether Ctrl-C has been pressed
         self._has_page = False
+        self._check_still_there = lambda: None
         self._cleanup = contextlib.ExitStack()
 
     def load(self, loader, **options):
@@ -94,11 +104,11 @@ class Run:
         `loader` is a function of `common.data`, which is called with --data and `options`. Raises
         UserError if the images do not fill a batch, or if a resumed run had other images.
         """
-        state = self._state
         if image_size := options.get("image_size"):
             count_halvings((image_size, image_size))  # before images are read for minutes
         # What a loader reports of the images was said when the run began.
-        quiet = io.StringIO() if self.arguments.resume else sys.stderr
+        quiet = self.arguments.resume or not self._devices.is_first
+        quiet = io.StringIO() if quiet else sys.stderr
         with contextlib.redirect_stderr(quiet):
             dataset = loader(self.arguments.data, **options)
         dataset = dataset.limited(self.arguments.limit, self.arguments.seed)
@@ -107,16 +117,8 @@ class Run:
                 f"{len(dataset.images)} images from {dataset.source} do not fill one batch of "
                 f"{self.arguments.batch_size}: give a smaller --batch-size"
             )
-        digest = dataset.sha256()
-        if state.data.get("sha256") not in (None, digest):
-            raise UserError(
-                f"the images from {dataset.source} are not those that the run in {state.folder} "
-                f"began with: {state.data.get('images')} from {state.data.get('source')}"
-            )
-        state.data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
-        for name in ("class_names", "colours", "numbered_from"):
-            if hasattr(dataset, name):
-                state.about[name] = np.asarray(getattr(dataset, name)).tolist()
+        self._state.set_data(dataset)
+        self._devices.check_same({"SHA-256 of the images": self._state.data["sha256"]})
         self._dataset = dataset
         return dataset
 
@@ -140,30 +142,29 @@ class Run:
         )
         for model in models.values():
             model.jit_compile = self.arguments.jit  # Keras's default, "auto", uses XLA on a GPU
-        state.set_models(models, self.arguments.average_decay)
+        self._devices.check_same(resuming.on_all_machines(self.arguments))
+        self._devices.synchronise_batch_normalisation(models.values())
+        quicken(*models.values())
+        with self._devices.one_device():
+            state.set_models(models, self.arguments.average_decay)
+            quicken(*state.averaged_models().values())
         self.average = state.average
-        quicken(*models.values(), *state.averaged_models().values())
-        state.folder.mkdir(parents=True, exist_ok=True)
-        self._check_still_there = self._cleanup.enter_context(run_folder.locked(state.folder))
-        self._check_folder()
+        self._devices.from_first(self._lock_folder)
         if self.arguments.resume:
-            state.restore()
-            run_folder.delete_half_written(state.folder)
-        elif self.arguments.overwrite:
-            run_folder.delete_run(state.folder)
-        (state.folder / "samples").mkdir(exist_ok=True)
+            state.restore(self._devices)
+        state.clear_folder()
         memory.warn_if_too_small(models, self.arguments.batch_size)
         state.write_record()
-        print(
+        on = f" on {self._devices.count} devices" if self._devices.count > 1 else ""
+        self._say(
             f"{state.name}: {state.data['images']:,} images ({state.data['source']}), "
-            f"batches of {self.arguments.batch_size}, into {state.folder}",
-            flush=True,
+            f"batches of {self.arguments.batch_size}{on}, into {state.folder}"
         )
         if self.arguments.resume and (state.progress.epochs or state.progress.steps):
-            print(f"Resuming after {state.saved}.", flush=True)
+            self._say(f"Resuming after {state.saved}.")
         state.write_page()
         self._has_page = True
-        print(f"To watch the training, open {state.folder / 'index.html'}", flush=True)
+        self._say(f"To watch the training, open {state.folder / 'index.html'}")
         usual_handler = signal.signal(signal.SIGINT, self._on_interrupt)
         self._cleanup.callback(signal.signal, signal.SIGINT, usual_handler)
 
@@ -172,7 +173,9 @@ class Run:
         progress, epochs = self._state.progress, self.arguments.epochs
         if progress.epochs >= epochs:
             self._state.save_results()  # in case a file has been deleted
-            print("All epochs are finished. To train until a later epoch N: --resume --epochs N")
+            self._say(
+                "All epochs are finished. To train until a later epoch N: --resume --epochs N"
+            )
         while progress.epochs < epochs:
             self._clock = self._last_checkpoint = time.monotonic()
             epoch = progress.epochs + 1
@@ -180,13 +183,12 @@ class Run:
             if progress.epochs < epoch:
                 raise RuntimeError("an epoch ended without run.save_epoch()")
             if not is_terminal():
-                print(progress.summary(epochs), flush=True)
-            if self._stop and progress.epochs < epochs:
+                self._say(progress.summary(epochs))
+            if self._devices.any(self._stop) and progress.epochs < epochs:
                 raise KeyboardInterrupt
-        print(
+        self._say(
             f"Finished: {progress}. Generate images with: "
-            f"python generate.py --model {self._state.folder / 'generator.keras'}",
-            flush=True,
+            f"python generate.py --model {self._state.folder / 'generator.keras'}"
         )
 
     def steps(self, count):
@@ -196,19 +198,20 @@ class Run:
         the models and `rng`, so a training loop must not keep anything else from step to step.
         """
         progress = self._state.progress
-        bar = Bar(progress, self.arguments.epochs, count)
+        bar = Bar(progress, self.arguments.epochs, count, self._devices.is_first)
         for step in range(progress.steps + 1, count + 1):
             yield step
             progress.steps = step
             bar.show(step, progress.means())
             if step < count:
+                stop = self._devices.any(self._stop)
                 minutes = (time.monotonic() - self._last_checkpoint) / 60
-                if self._stop or minutes >= self.arguments.checkpoint_minutes:
+                if stop or minutes >= self.arguments.checkpoint_minutes:
                     self._count_time()
                     self._state.check_weights()
                     self._save_checkpoint()
                     self._state.write_page()
-                if self._stop:
+                if stop:
                     raise KeyboardInterrupt
         self._state.check_weights()
 
@@ -219,7 +222,12 @@ class Run:
         progress.add(losses)
 
     def sample_path(self):
-        """The path for the sample picture of the epoch that has just been trained."""
+        """The path for the sample picture of the epoch that has just been trained.
+
+        It is None on a machine that is not the first, where nothing is drawn.
+        """
+        if not self._devices.is_first:
+            return None
         self._check_still_there()  # writing the picture would make the folder anew
         return sample_path(self._state.folder, self._state.progress.epochs + 1)
 
@@ -231,8 +239,11 @@ class Run:
         """
         state = self._state
         state.check_losses(values, "the end of ")
-        averaged = state.averaged_models()["generator"]
-        quality = self._quality.after(state.progress.epochs + 1, averaged)
+        quality = {}
+        if self._devices.is_first:
+            averaged = state.averaged_models()["generator"]
+            with self._devices.one_device():
+                quality = self._quality.after(state.progress.epochs + 1, averaged)
         self._count_time()
         self._check_still_there()
         state.progress.end_epoch(state.progress.means() | values, quality)
@@ -245,6 +256,8 @@ class Run:
         policy = mixed_precision() if self.arguments.mixed_precision else "float32"
         self._cleanup.callback(keras.config.set_dtype_policy, keras.config.dtype_policy())
         keras.config.set_dtype_policy(policy)
+        self._devices.enter()
+        self._cleanup.callback(self._devices.leave)
         return self
 
     def __exit__(self, kind, problem, _traceback):
@@ -261,8 +274,14 @@ class Run:
         if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
             saved = f"{state.saved} saved in {state.folder}"
             self._exit(1, f"error: out of memory, with {saved}; give a smaller {memory.OPTIONS}")
+        if lost := self._devices.lost(problem):
+            self._exit(1, f"error: {lost}; stopped {state.resume_hint()}")
         if isinstance(problem, KeyboardInterrupt):
             self._exit(130, f"stopped {state.resume_hint()}")
+
+    def _say(self, text):
+        if self._devices.is_first:
+            print(text, flush=True)
 
     def _exit(self, status, message):
         print(f"{self._state.name}.py: {message}", file=sys.stderr)
@@ -271,6 +290,18 @@ class Run:
     def _check_folder(self):
         may_hold_a_run = self.arguments.resume or self.arguments.overwrite
         run_folder.check(self.arguments.out, may_hold_a_run)
+
+    def _check_folder_is_free(self):
+        self._check_folder()
+        if self.arguments.out.exists():
+            with run_folder.locked(self.arguments.out):
+                pass  # an early error if another process trains there; `begin` locks it again
+
+    def _lock_folder(self):
+        folder = self._state.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._check_still_there = self._cleanup.enter_context(run_folder.locked(folder))
+        self._check_folder()
 
     def _save_checkpoint(self):
         self._check_still_there()

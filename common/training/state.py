@@ -9,6 +9,8 @@ from common.models.averaging import MovingAverage
 from common.training import checkpoints, page, resuming, run_folder
 from common.training.progress import Progress
 
+import numpy as np
+
 SAVED_MODELS = ("generator", "encoder")  # saved in files of their own, for generate.py
 
 
@@ -40,6 +42,19 @@ class RunState:
         self.progress = Progress()
         self.saved = str(self.progress)
 
+    def set_data(self, dataset):
+        """Set the images. Raises UserError if a resumed run had other images."""
+        digest = dataset.sha256()
+        if self.data.get("sha256") not in (None, digest):
+            raise UserError(
+                f"the images from {dataset.source} are not those that the run in {self.folder} "
+                f"began with: {self.data.get('images')} from {self.data.get('source')}"
+            )
+        self.data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
+        for name in ("class_names", "colours", "numbered_from"):
+            if hasattr(dataset, name):
+                self.about[name] = np.asarray(getattr(dataset, name)).tolist()
+
     def set_models(self, models, decay):
         """Set the models of the run, and begin to average those that are saved."""
         self.models = models
@@ -53,22 +68,33 @@ class RunState:
             name: self.average.of(self.models[name]) for name in SAVED_MODELS if name in self.models
         }
 
-    def restore(self):
-        """Restore the state of the checkpoint. Raises UserError if it is not one of this run."""
+    def restore(self, devices):
+        """Restore the state of the checkpoint, which the first machine reads for all of them.
+
+        Raises UserError if it is not one of this run.
+        """
         path = self.folder / "checkpoint.npz"
-        if not path.exists():  # the run was stopped before its first checkpoint
-            return
 
         def check_state(state):
             resuming.check_state(state, self.name, self._identity(), self.folder)
 
-        arrays, state = checkpoints.read(path, self._in_checkpoint(), check_state)
+        def read():
+            if not path.exists():  # the run was stopped before its first checkpoint
+                return None
+            arrays, state = checkpoints.read(path, self._in_checkpoint(), check_state)
+            checkpoints.restore(self._in_checkpoint(), arrays)
+            return state
+
+        state = devices.from_first(read)
+        if state is None:
+            return
         try:
             self.progress = Progress.from_json(state["progress"])
             self.rng.bit_generator.state = state["rng"]
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise UserError(f"{path} is damaged: {problem}") from None
-        checkpoints.restore(self._in_checkpoint(), arrays)
+        if devices.addresses:
+            checkpoints.copy_from_first(self._in_checkpoint(), devices)
         self.saved = str(self.progress)
         self.arguments.epochs = max(self.arguments.epochs, self.progress.epochs)
 
@@ -94,6 +120,14 @@ class RunState:
             f"the training has diverged {where}; {kept} {self.folder}; "
             "try another --seed or a larger --batch-size"
         )
+
+    def clear_folder(self):
+        """Delete what is left of an earlier run, or of a process that was killed."""
+        if self.arguments.resume:
+            run_folder.delete_half_written(self.folder)
+        elif self.arguments.overwrite:
+            run_folder.delete_run(self.folder)
+        (self.folder / "samples").mkdir(exist_ok=True)
 
     def save_results(self):
         """Write the averaged models and the losses."""
@@ -140,7 +174,8 @@ class RunState:
         """What is saved, and the command that resumes the run."""
         if not self.models or not (self.folder / "run.json").exists():
             return "before the training began"
-        command = resuming.command(self.name, self.folder)
+        gpus = self.arguments.gpus
+        command = resuming.command(self.name, self.folder, *(["--gpus", str(gpus)] if gpus else []))
         return f"with {self.saved} saved in {self.folder}; go on with: {command}"
 
     def _in_checkpoint(self):
@@ -150,7 +185,7 @@ class RunState:
         return resuming.identity(self.arguments, self.data)
 
     def _record(self):
-        not_recorded = ("out", "resume", "overwrite")
+        not_recorded = ("out", "resume", "overwrite", "gpus")
         arguments = {k: v for k, v in vars(self.arguments).items() if k not in not_recorded}
         return run_folder.origin(self.name) | {
             "arguments": {name.replace("_", "-"): value for name, value in arguments.items()},
@@ -158,6 +193,23 @@ class RunState:
             "epochs_finished": self.progress.epochs,
             "seconds": round(self.progress.seconds, 1),
         }
+
+
+class FollowingState(RunState):
+    """The state of a run on a machine that is not the first: nothing is written there."""
+
+    def _write_nothing(self, *_arguments):
+        pass
+
+    clear_folder = save_results = write_record = write_page = write_last_page = _write_nothing
+
+    def save_checkpoint(self):
+        """The first machine saves it now."""
+        self.saved = str(self.progress)
+
+    def resume_hint(self):
+        """How the run can be resumed."""
+        return "as is the first machine; there it says what is saved, and how to go on"
 
 
 def error_text(problem):

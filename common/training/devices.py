@@ -1,0 +1,245 @@
+"""The devices that a run trains on: one, several GPUs of a machine, or those of several machines.
+
+On several devices, TensorFlow keeps a copy of all weights on each of them. Each device computes the
+gradients of its share of a batch. The gradients are added up over all devices, so that all copies
+are updated alike. This is `tf.distribute` (https://www.tensorflow.org/guide/distributed_training):
+a `MirroredStrategy` on one machine; a `MultiWorkerMirroredStrategy` on several, with a process on
+each of them.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import re
+import sys
+
+from common import UserError
+from common.backend import keras
+from common.backend import tensorflow as tf
+
+import numpy as np
+
+# What TensorFlow raises when it has lost another machine.
+LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.UnavailableError,
+)
+
+
+class Devices:
+    """The devices of a run. With one device, nothing here has an effect.
+
+    On several machines, each machine runs the same program with the same arguments. One of them is
+    the first: it alone prints and writes files.
+
+    Args:
+        gpus: how many GPUs of this machine to use, "all", or None for one device.
+
+    Attributes:
+        is_first: whether this is the first machine, or the only one.
+        addresses: the addresses of all machines; empty if there is only this one.
+
+    Raises UserError if there are fewer GPUs than `gpus`, or if TF_CONFIG is not valid.
+    """
+
+    def __init__(self, gpus=None):
+        tasks, this_task = read_tf_config(os.environ.get("TF_CONFIG", ""))
+        self._tasks, self._this_task = tasks, this_task
+        self.addresses = list(tasks.values())
+        self.is_first = not tasks or this_task == next(iter(tasks))
+        names = _use_gpus(gpus)
+        self._strategy = None
+        if tasks:
+            self._strategy = _multi_worker_strategy(len(tasks))
+        elif len(names) > 1:
+            self._strategy = _mirrored_strategy(tuple(names))
+        self._scope = contextlib.ExitStack()
+
+    @property
+    def count(self):
+        """The number of devices on all machines."""
+        return self._strategy.num_replicas_in_sync if self._strategy else 1
+
+    def check_batch_size(self, n_batch):
+        """Raise UserError if half a batch cannot be divided among the devices."""
+        unit = 2 * self.count
+        if n_batch % unit:
+            below, above = n_batch // unit * unit, (n_batch // unit + 1) * unit
+            nearest = f"{below} and {above} can" if below else f"{above} can"
+            raise UserError(
+                f"--batch-size {n_batch}: half a batch cannot be shared out evenly among "
+                f"{self.count} devices; {nearest}"
+            )
+
+    def enter(self):
+        """Begin to give new variables, such as weights, a copy on each device, until `leave`."""
+        if self._strategy:
+            self._scope.enter_context(self._strategy.scope())
+
+    def leave(self):
+        """The opposite of `enter`. May be called twice."""
+        self._scope.close()
+
+    @contextlib.contextmanager
+    def one_device(self):
+        """A `with` block between `enter` and `leave` in which variables have no copies."""
+        self.leave()
+        try:
+            yield
+        finally:
+            self.enter()
+
+    def synchronise_batch_normalisation(self, models):
+        """Have batch normalisation use the statistics of the whole batch, not of each share."""
+        layers = [layer for model in models for layer in model._flatten_layers()]
+        for layer in layers if self._strategy else []:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.synchronized = True
+
+    def from_first(self, function):
+        """Call `function` on the first machine only, and return its result, JSON, on all machines.
+
+        If it raises UserError or OSError, UserError is raised on all machines.
+        """
+        if not self.addresses:
+            return function()
+        answer = {}
+        if self.is_first:
+            try:
+                answer = {"result": function()}
+            except UserError as problem:
+                answer = {"problem": str(problem)}
+            except OSError as problem:
+                answer = {"problem": f"{problem.filename}: {problem.strerror}"}
+        text = np.frombuffer(json.dumps(answer).encode(), np.uint8).astype("int64")
+        length = int(self.array_from_first(np.array(len(text))))
+        text = self.array_from_first(np.resize(text, length))
+        answer = json.loads(text.astype(np.uint8).tobytes())
+        if "problem" in answer:
+            raise UserError(answer["problem"])
+        return answer["result"]
+
+    def array_from_first(self, array):
+        """The array of the first machine. All machines give one of the same shape and type."""
+        if not self.addresses:
+            return array
+        with self._strategy.scope():  # TensorFlow copies initial values from the first machine
+            return tf.Variable(array).numpy()
+
+    def check_same(self, values):
+        """Raise UserError if a dict of strings is not the same as on the first machine."""
+        for name, first in self.from_first(lambda: values).items():
+            if values[name] != first:
+                raise UserError(
+                    f"{name} is {values[name]} here and {first} on the first machine, "
+                    f"{self.addresses[0]}: all machines need the same command and the same images"
+                )
+
+    def any(self, flag):
+        """Whether `flag` is true on any machine. All machines have to call it at the same time."""
+        if not self.addresses:
+            return flag
+        number = tf.constant(float(flag))
+        numbers = self._strategy.experimental_distribute_values_from_function(lambda _: number)
+        return bool(self._sum(numbers))
+
+    @functools.cached_property
+    def _sum(self):
+        return tf.function(lambda numbers: self._strategy.reduce("SUM", numbers, axis=None))
+
+    def lost(self, problem):
+        """Which process has ended, in words, if an exception is due to that; otherwise None."""
+        if not self.addresses or not isinstance(problem, LOST):
+            return None
+        for job, number in re.findall(r"/job:(\w+)(?:/replica:0)?/task:(\d+)", str(problem)):
+            task = (job, int(number))
+            if task in self._tasks and task != self._this_task:
+                return f"the process on {self._tasks[task]} has ended"
+        return "the process on another machine has ended"
+
+
+def _use_gpus(gpus):
+    """Restrict TensorFlow to so many GPUs; return their names. See `Devices` for the argument."""
+    found = gpu_names()
+    if gpus is None:
+        if len(found) > 1:
+            print(
+                f"{len(found)} GPUs are there, and one is used: --gpus all uses all of them",
+                file=sys.stderr,
+            )
+        gpus = min(1, len(found))
+    elif gpus == "all":
+        gpus = max(1, len(found))
+    if gpus > len(found):
+        raise UserError(f"TensorFlow finds {len(found)} GPUs on this machine: leave out --gpus")
+    physical = tf.config.list_physical_devices("GPU")
+    with contextlib.suppress(RuntimeError):  # TensorFlow has begun, in a notebook for example
+        tf.config.set_visible_devices(physical[:gpus], "GPU")
+        for gpu in physical[:gpus]:
+            # Take memory as it is needed, rather than nearly all of it at the start.
+            tf.config.experimental.set_memory_growth(gpu, True)
+    return found[:gpus]
+
+
+def gpu_names():
+    """The names of the GPUs of this machine, as `tf.device` takes them."""
+    return [f"/gpu:{number}" for number in range(len(tf.config.list_physical_devices("GPU")))]
+
+
+def read_tf_config(text):
+    """Read the environment variable TF_CONFIG, which tells a process of the other machines.
+
+    Returns the addresses of all processes, a dict whose keys are a job and a number, such as
+    ("worker", 0), and the key of this process. The first entry is the first machine. The dict is
+    empty if there are no other machines. Raises UserError if TF_CONFIG is not valid.
+
+    Source: https://www.tensorflow.org/guide/distributed_training#setting_up_the_tf_config_environment_variable
+    """
+    if not text.strip():
+        return {}, None
+    try:
+        config = json.loads(text)
+        cluster = config.get("cluster", {})
+        tasks = {
+            (job, number): address
+            for job in ("chief", "worker")
+            for number, address in enumerate(cluster.get(job, []))
+        }
+        if len(tasks) <= 1 and cluster.keys() <= {"chief", "worker"}:
+            return {}, None
+        this_task = (config["task"]["type"], int(config["task"]["index"]))
+    except (ValueError, TypeError, LookupError, AttributeError) as problem:
+        raise UserError(f"{_EXPECTED}: {type(problem).__name__}, {problem}") from None
+    if other := cluster.keys() - {"chief", "worker"}:
+        raise UserError(f"{_EXPECTED}; there is a job {min(other)!r}")
+    for address in tasks.values():
+        if not re.fullmatch(r"\S+:\d{1,5}", str(address)):
+            raise UserError(f"{_EXPECTED}; {address!r} is not of the form HOST:PORT")
+    if this_task not in tasks:
+        raise UserError(f"{_EXPECTED}; the task, {this_task}, is not in the cluster")
+    return tasks, this_task
+
+
+_EXPECTED = (
+    'TF_CONFIG is not of the form {"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+# TensorFlow numbers its exchanges for each strategy anew, so that a second one in the same process,
+# in a notebook for example, would mistake them for those of the first.
+_mirrored_strategy = functools.cache(tf.distribute.MirroredStrategy)
+
+
+@functools.cache
+def _multi_worker_strategy(n_machines):
+    print(f"Waiting for the processes on all {n_machines} machines", file=sys.stderr)
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except (tf.errors.OpError, RuntimeError, ValueError) as problem:
+        reason = " ".join(str(problem).split())
+        raise UserError(f"TensorFlow cannot connect the machines of TF_CONFIG: {reason}") from None
