@@ -19,7 +19,9 @@ from common.backend import keras
 from common.backend import tensorflow as tf
 
 import numpy as np
+from tensorflow.python.eager import context
 
+SILENCE = 40  # seconds after which a process is given up that no longer answers
 # What TensorFlow raises when it has lost another machine.
 LOST = (
     tf.errors.AbortedError,
@@ -145,21 +147,17 @@ class Devices:
             return flag
         number = tf.constant(float(flag))
         numbers = self._strategy.experimental_distribute_values_from_function(lambda _: number)
-        return bool(self._sum(numbers))
-
-    @functools.cached_property
-    def _sum(self):
-        return tf.function(lambda numbers: self._strategy.reduce("SUM", numbers, axis=None))
+        return bool(self._strategy.reduce("SUM", numbers, axis=None))
 
     def lost(self, problem):
-        """Which process has ended, in words, if an exception is due to that; otherwise None."""
+        """What has been lost, in words, if an exception is due to that; otherwise None."""
         if not self.addresses or not isinstance(problem, LOST):
             return None
         for job, number in re.findall(r"/job:(\w+)(?:/replica:0)?/task:(\d+)", str(problem)):
             task = (job, int(number))
             if task in self._tasks and task != self._this_task:
-                return f"the process on {self._tasks[task]} has ended"
-        return "the process on another machine has ended"
+                return f"lost contact with the process on {self._tasks[task]}"
+        return "lost contact with the processes on other machines"
 
 
 def _use_gpus(gpus):
@@ -238,6 +236,12 @@ _mirrored_strategy = functools.cache(tf.distribute.MirroredStrategy)
 @functools.cache
 def _multi_worker_strategy(n_machines):
     print(f"Waiting for the processes on all {n_machines} machines", file=sys.stderr)
+    # By default TensorFlow gives up a process that has been silent for 10 seconds, as on a machine
+    # that is busy or swaps. There is no public way to change that.
+    running = context.context()
+    running.configure_coordination_service = functools.partial(
+        running.configure_coordination_service, heartbeat_timeout_in_ms=1000 * SILENCE
+    )
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as problem:

@@ -1,0 +1,151 @@
+"""Training on several devices gives what it gives on one; and what happens when a machine is lost.
+
+Here the devices are CPUs: two in one process, or one in each of two processes.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import cgan_fashion
+from common import UserError
+from common.training import devices
+
+import numpy as np
+import pytest
+from conftest import ALL_SCRIPTS, TINY
+from runs import assert_same_run, weights
+
+WORKER = Path(__file__).with_name("devices_worker.py")
+LOST = "lost contact with the process"
+
+
+def start(commands, n_cpus=1, killed_at_step=0, tf_config=None):
+    environment = os.environ | {"no_proxy": "127.0.0.1"}
+    if tf_config:
+        environment["TF_CONFIG"] = json.dumps(tf_config)
+    arguments = [sys.executable, str(WORKER), str(n_cpus), str(killed_at_step), *commands]
+    return subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def start_two(commands, killed=None):
+    """Start two processes that train together; the one with number `killed` dies at step 6."""
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other)]
+    return [
+        start(
+            commands,
+            killed_at_step=6 if number == killed else 0,
+            tf_config={
+                "cluster": {"worker": addresses},
+                "task": {"type": "worker", "index": number},
+            },
+        )
+        for number in (0, 1)
+    ]
+
+
+def outcome(process):
+    """Exit status, standard output and standard error of a process, when it has ended."""
+    output, errors = process.communicate(timeout=300)
+    return process.returncode, output, errors
+
+
+def assert_finished(*processes):
+    outcomes = [outcome(process) for process in processes]
+    assert [status for status, *_ in outcomes] == [0] * len(processes), outcomes
+    return outcomes
+
+
+def losses(folder):
+    rows = (folder / "losses.csv").read_text().splitlines()
+    return np.array([[float(cell or "nan") for cell in row.split(",")] for row in rows[1:]])
+
+
+def assert_same_training(one, other):
+    """The same but for rounding."""
+    np.testing.assert_allclose(losses(one), losses(other), rtol=1e-5, atol=5e-6)
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        largest = max(1, np.abs(array).max())
+        np.testing.assert_allclose(second[name], array, rtol=0, atol=1e-5 * largest, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A folder with runs of each script: in one/ on one CPU, in two/ on two in the same process.
+
+    processes/ has those of two processes. longer/ has runs of cgan_fashion of two epochs: `one`,
+    `two` and `processes`; and `from_two`, `to_two`, `from_processes`, `to_processes`, of which one
+    epoch was trained on one CPU, and the other on two.
+    """
+    top = tmp_path_factory.mktemp("devices")
+    longer = top / "longer"
+
+    def each(name, *options):
+        return [
+            " ".join([script, "--epochs 1 --out", str(top / name / script), *options])
+            for script in ALL_SCRIPTS
+        ]
+
+    def once(name, *options):
+        return " ".join(["cgan_fashion --epochs 2 --out", str(longer / name), *options])
+
+    assert_finished(start([*each("one"), once("one")], n_cpus=2))
+    for name in ("to_two", "to_processes"):
+        shutil.copytree(top / "one/cgan_fashion", longer / name)
+    two = start([*each("two", "--gpus 2"), once("to_two", "--resume --gpus all")], n_cpus=2)
+    assert_finished(two)
+    commands = [*each("processes"), once("processes"), once("to_processes", "--resume")]
+    outcomes = assert_finished(*start_two(commands))
+    assert outcomes[0][1].count("Finished: ") == 7 and outcomes[1][1] == ""
+    assert outcomes[1][2] == "Waiting for the processes on all 2 machines\n"
+    for name in ("two", "processes"):
+        shutil.copytree(top / name / "cgan_fashion", longer / f"from_{name}")
+    names = ("from_two", "from_processes")
+    assert_finished(start([once(name, "--resume") for name in names], n_cpus=2))
+    return top
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["two", "processes"])
+@pytest.mark.parametrize("script", ALL_SCRIPTS)
+def test_two_devices_train_as_one(folders, script, name):
+    assert_same_training(folders / "one" / script, folders / name / script)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["from_two", "to_two", "from_processes", "to_processes"])
+def test_resume_on_another_number_of_devices(folders, name):
+    assert_same_training(folders / "longer/one", folders / "longer" / name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_machine_is_lost(folders, tmp_path, killed):
+    out = tmp_path / "run"
+    command = f"cgan_fashion --epochs 2 --checkpoint-minutes 0 --out {out}"
+    processes = start_two([command], killed)
+    outcomes = [outcome(process) for process in processes]
+    status, _output, errors = outcomes[1 - killed]
+    assert status == 1 and outcomes[killed][0] < 0
+    _waiting, error = errors.splitlines()
+    assert LOST in error
+    if killed == 1:
+        assert f"with 1 epoch and 1 step saved in {out}; go on with: python cgan_fash" in error
+    resume = [f"cgan_fashion --resume --out {out}"]
+    if killed == 1:
+        assert_finished(*start_two(resume))
+        assert_same_run(out, folders / "longer/processes")
+    else:
+        assert_finished(start(resume))
+        assert_same_training(out, folders / "longer/one")
