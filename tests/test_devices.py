@@ -70,14 +70,16 @@ def losses(folder):
     return np.array([[float(cell or "nan") for cell in row.split(",")] for row in rows[1:]])
 
 
-def assert_same_training(one, other):
+def assert_same_training(one, other, tolerance=1e-5):
     """The same but for rounding."""
     np.testing.assert_allclose(losses(one), losses(other), rtol=1e-5, atol=5e-6)
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     for name, array in first.items():
         largest = max(1, np.abs(array).max())
-        np.testing.assert_allclose(second[name], array, rtol=0, atol=1e-5 * largest, err_msg=name)
+        np.testing.assert_allclose(
+            second[name], array, rtol=0, atol=tolerance * largest, err_msg=name
+        )
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,9 @@ def folders(tmp_path_factory):
 @pytest.mark.parametrize("name", ["two", "processes"])
 @pytest.mark.parametrize("script", ALL_SCRIPTS)
 def test_two_devices_train_as_one(folders, script, name):
-    assert_same_training(folders / "one" / script, folders / name / script)
+    # The penalty of the critic depends on the slope of its leaky ReLUs, which jumps at 0.
+    tolerance = 1e-3 if script == "wgan_gp_fashion" else 1e-5
+    assert_same_training(folders / "one" / script, folders / name / script, tolerance)
 
 
 @pytest.mark.slow
