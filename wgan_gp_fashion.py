@@ -22,7 +22,6 @@ from common.models.freezing import Frozen
 from common.models.optimizers import Adam
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
-from common.models.steps import quicken
 from common.training.run import Run
 
 import keras
@@ -225,7 +224,6 @@ def train(g_model, critic_trainer, gan_model, dataset, latent_dim, n_batch, crit
     ones = np.ones((half_batch, 1), "float32")
     targets = {"real_score": -ones, "generated_score": ones, "gradient_norm": ones}
     training_generator = define_training_generator(g_model)
-    quicken(training_generator)  # the other models are given to `run.begin`
     quicken(training_generator)  # the other models are given to `run.begin`
     sample_latents = generate_latent_points(latent_dim, 100, run.sample_rng)
 

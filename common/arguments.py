@@ -223,8 +223,6 @@ def check_training(arguments):
         raise UserError(
             "Keras does not use XLA in deterministic mode: leave out --jit or --deterministic"
         )
-    if arguments.jit and (arguments.gpus or 1) != 1:
-        raise UserError("--jit is for one device: leave out --jit or --gpus")
     if arguments.batch_size % 2:
         raise UserError(
             f"--batch-size {arguments.batch_size} is odd: give an even number, since half of a "

@@ -11,13 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cgan_fashion
+import gan_fashion
 from common import UserError
 from common.training import devices
 
+import keras
 import numpy as np
 import pytest
-from conftest import ALL_SCRIPTS, TINY
+from conftest import ALL_SCRIPTS
 from runs import assert_same_run, weights
 
 WORKER = Path(__file__).with_name("devices_worker.py")
@@ -153,3 +154,93 @@ def test_a_machine_is_lost(folders, tmp_path, killed):
     else:
         assert_finished(start(resume))
         assert_same_training(out, folders / "longer/one")
+
+
+def config(*addresses, job="worker", index=0, **others):
+    return {"cluster": {job: addresses} | others, "task": {"type": job, "index": index}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--gpus", "2"], "--gpus 2: TensorFlow finds 0 GPUs on this machine"),
+        (["--gpus", "all"], "--gpus all: TensorFlow finds 0 GPUs on this machine"),
+        (["--gpus", "0"], "argument --gpus: 0 is not between 1 and"),
+        (["--gpus", "few"], "argument --gpus: 'few' is not a whole number or all"),
+        (["--gpus", "2", "--jit"], "--jit is for one device: leave out --jit or --gpus"),
+    ],
+)
+def test_gpus_that_are_not_there(error_of, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.setattr(devices, "gpu_names", lambda: ["/cpu:0"] if "--jit" in arguments else [])
+    assert words in error_of(gan_fashion.main, *arguments, "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_gpus_are_mentioned_if_one_is_used(capsys, monkeypatch):
+    monkeypatch.setattr(devices, "gpu_names", lambda: ["/gpu:0", "/gpu:1", "/gpu:2"])
+    assert devices._use_gpus(None) == ["/gpu:0"]
+    assert capsys.readouterr().err == (
+        "3 GPUs are there, and one is used: --gpus all uses all of them\n"
+    )
+    assert devices._use_gpus("all") == ["/gpu:0", "/gpu:1", "/gpu:2"]
+    assert devices._use_gpus(2) == ["/gpu:0", "/gpu:1"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "n_batch", "words"),
+    [
+        (
+            4,
+            20,
+            "--batch-size 20: half a batch cannot be shared out evenly among 4 devices; 16 and ",
+        ),
+        (4, 4, "among 4 devices; 8 can"),
+        (3, 128, "among 3 devices; 126 and 132 can"),
+    ],
+)
+def test_a_batch_that_cannot_be_shared_out(monkeypatch, count, n_batch, words):
+    monkeypatch.setattr(devices.Devices, "count", count)
+    with pytest.raises(UserError) as problem:
+        devices.Devices().check_batch_size(n_batch)
+    assert words in str(problem.value)
+    devices.Devices().check_batch_size(6 * count)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "JSONDecodeError"),
+        ("[]", "AttributeError"),
+        ('{"cluster": {"worker": ["a:1", "b:2"]}}', "KeyError, 'task'"),
+        (config("a:1", "b:2", index=2), "('worker', 2), is not in the cluster"),
+        (config("a:1", "b"), "'b' is not of the form HOST:PORT"),
+        (config("a:1", "b:2", ps=["c:3"]), "there is a job 'ps'"),
+    ],
+    ids=str,
+)
+def test_a_tf_config_that_is_not_valid(error_of, monkeypatch, tmp_path, text, words):
+    monkeypatch.setenv("TF_CONFIG", text if isinstance(text, str) else json.dumps(text))
+    error = error_of(gan_fashion.main, "--out", str(tmp_path / "run"))
+    assert 'TF_CONFIG is not of the form {"cluster": {"worker": ["HOST:PORT"' in error
+    assert words in error
+
+
+def test_a_tf_config_that_is_valid():
+    assert devices.read_tf_config("") == ({}, None)
+    assert devices.read_tf_config(json.dumps(config("a:1"))) == ({}, None)  # one machine
+    two = {("worker", 0): "a:1", ("worker", 1): "b:2"}
+    assert devices.read_tf_config(json.dumps(config("a:1", "b:2"))) == (two, ("worker", 0))
+    tasks, task = devices.read_tf_config(json.dumps(config("b:2", chief=["a:1"])))
+    assert list(tasks) == [("chief", 0), ("worker", 0)] and task == ("worker", 0)
+
+
+def test_a_loss_of_one_number_is_refused_on_several_devices():
+    def mean(target, output):
+        return keras.ops.mean(target * output)
+
+    def product(target, output):
+        return target * output
+
+    output = keras.KerasTensor((None, 1))
+    assert devices._is_one_number(mean, output) and not devices._is_one_number(product, output)

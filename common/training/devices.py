@@ -9,6 +9,7 @@ each of them.
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 import re
@@ -66,9 +67,9 @@ class Devices:
         """The number of devices on all machines."""
         return self._strategy.num_replicas_in_sync if self._strategy else 1
 
-    def check_batch_size(self, n_batch):
-        """Raise UserError if half a batch cannot be divided among the devices."""
-        unit = 2 * self.count
+    def check(self, arguments):
+        """Raise UserError if half a batch cannot be divided among the devices, or for --jit."""
+        n_batch, unit = arguments.batch_size, 2 * self.count
         if n_batch % unit:
             below, above = n_batch // unit * unit, (n_batch // unit + 1) * unit
             nearest = f"{below} and {above} can" if below else f"{above} can"
@@ -76,6 +77,8 @@ class Devices:
                 f"--batch-size {n_batch}: half a batch cannot be shared out evenly among "
                 f"{self.count} devices; {nearest}"
             )
+        if arguments.jit and self.count > 1:
+            raise UserError(f"--jit is for one device, and here are {self.count}: leave it out")
 
     def enter(self):
         """Begin to give new variables, such as weights, a copy on each device, until `leave`."""
@@ -95,12 +98,24 @@ class Devices:
         finally:
             self.enter()
 
-    def synchronise_batch_normalisation(self, models):
-        """Have batch normalisation use the statistics of the whole batch, not of each share."""
-        layers = [layer for model in models for layer in model._flatten_layers()]
-        for layer in layers if self._strategy else []:
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.synchronized = True
+    def prepare(self, models):
+        """Have models train on several devices as they do on one.
+
+        Batch normalisation uses the statistics of the whole batch then, not of a device's share.
+        Raises UserError for a loss function that returns one number for a batch: Keras takes it for
+        the loss of the whole batch, while it is that of a share.
+        """
+        for model in models if self._strategy else []:
+            for layer in model._flatten_layers():
+                if isinstance(layer, keras.layers.BatchNormalization):
+                    layer.synchronized = True
+            losses = keras.tree.flatten(getattr(model, "loss", None))
+            for loss, output in zip(losses, keras.tree.flatten(model.output), strict=False):
+                if inspect.isfunction(loss) and _is_one_number(loss, output):
+                    raise UserError(
+                        f"the loss function {loss.__name__} returns one number for a batch: on "
+                        "several devices it has to return one for each image"
+                    )
 
     def from_first(self, function):
         """Call `function` on the first machine only, and return its result, JSON, on all machines.
@@ -160,27 +175,35 @@ class Devices:
         return "lost contact with the processes on other machines"
 
 
+def _is_one_number(loss, output):
+    batch = tf.zeros((2, *output.shape[1:]), output.dtype)
+    try:
+        return keras.ops.ndim(loss(batch, batch)) == 0
+    except Exception:  # the target has another shape than the output
+        return False
+
+
 def _use_gpus(gpus):
     """Restrict TensorFlow to so many GPUs; return their names. See `Devices` for the argument."""
     found = gpu_names()
-    if gpus is None:
-        if len(found) > 1:
-            print(
-                f"{len(found)} GPUs are there, and one is used: --gpus all uses all of them",
-                file=sys.stderr,
-            )
-        gpus = min(1, len(found))
-    elif gpus == "all":
-        gpus = max(1, len(found))
-    if gpus > len(found):
-        raise UserError(f"TensorFlow finds {len(found)} GPUs on this machine: leave out --gpus")
+    if gpus is None and len(found) > 1:
+        print(
+            f"{len(found)} GPUs are there, and one is used: --gpus all uses all of them",
+            file=sys.stderr,
+        )
+    number = {None: min(1, len(found)), "all": max(1, len(found))}.get(gpus, gpus)
+    if number > len(found):
+        raise UserError(
+            f"--gpus {gpus}: TensorFlow finds {len(found)} GPUs on this machine; leave the option "
+            "out to train on one device"
+        )
     physical = tf.config.list_physical_devices("GPU")
     with contextlib.suppress(RuntimeError):  # TensorFlow has begun, in a notebook for example
-        tf.config.set_visible_devices(physical[:gpus], "GPU")
-        for gpu in physical[:gpus]:
+        tf.config.set_visible_devices(physical[:number], "GPU")
+        for gpu in physical[:number]:
             # Take memory as it is needed, rather than nearly all of it at the start.
             tf.config.experimental.set_memory_growth(gpu, True)
-    return found[:gpus]
+    return found[:number]
 
 
 def gpu_names():

@@ -31,16 +31,15 @@ import sys
 import time
 
 from common import UserError
-from common.arguments import check_training
 from common.backend import keras, mixed_precision, tensorflow
 from common.files import sample_path
 from common.models import memory
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
 from common.training import resuming, run_folder
-from common.training.devices import LOST, Devices
 from common.training.progress import Bar, is_terminal
 from common.training.quality import Quality
+from common.training.starting import check_folder, start
 from common.training.state import Diverged, FollowingState, RunState, error_text
 
 import numpy as np
@@ -63,34 +62,12 @@ class Run:
 
     def __init__(self, parser, argv=None):
         self._parser = parser
-        name = parser.prog.removesuffix(".py")
-        self.arguments, data = parser.parse_args(argv), {}
-        out = self.arguments.out
-        try:
-            self._devices = devices = Devices(self.arguments.gpus)
-            if self.arguments.resume:
-                argv = sys.argv[1:] if argv is None else list(argv)
-                record = devices.from_first(lambda: resuming.read_record(out, name))
-                self.arguments, data = resuming.arguments_of(record, parser, argv), record["data"]
-            check_training(self.arguments)
-            devices.check_batch_size(self.arguments.batch_size)
-            devices.check_same(resuming.on_all_machines(self.arguments))
-            devices.from_first(self._check_folder_is_free)
-            keras.utils.set_random_seed(self.arguments.seed)
-            if self.arguments.deterministic:
-                tensorflow.config.experimental.enable_op_determinism()
-        except UserError as problem:
-            parser.error(problem)
-        except OSError as problem:
-            parser.error(f"{problem.filename}: {problem.strerror}")
-        except KeyboardInterrupt:
-            raise SystemExit(130) from None
-        except LOST as problem:
-            parser.exit(1, f"{parser.prog}: error: {devices.lost(problem)}\n")
+        self.arguments, data, self._devices = start(parser, argv)
         self.rng = np.random.default_rng(self.arguments.seed)
         self.sample_rng = self.rng.spawn(1)[0]
         self.average = self._dataset = None
-        state_type = RunState if devices.is_first else FollowingState
+        state_type = RunState if self._devices.is_first else FollowingState
+        name = parser.prog.removesuffix(".py")
         self._state = state_type(name, self.arguments, data, self.rng)
         self._clock = self._last_checkpoint = 0.0
         self._stop = False  # whether Ctrl-C has been pressed
@@ -143,7 +120,7 @@ class Run:
         for model in models.values():
             model.jit_compile = self.arguments.jit  # Keras's default, "auto", uses XLA on a GPU
         self._devices.check_same(resuming.on_all_machines(self.arguments))
-        self._devices.synchronise_batch_normalisation(models.values())
+        self._devices.prepare(models.values())
         quicken(*models.values())
         with self._devices.one_device():
             state.set_models(models, self.arguments.average_decay)
@@ -287,21 +264,11 @@ class Run:
         print(f"{self._state.name}.py: {message}", file=sys.stderr)
         raise SystemExit(status)
 
-    def _check_folder(self):
-        may_hold_a_run = self.arguments.resume or self.arguments.overwrite
-        run_folder.check(self.arguments.out, may_hold_a_run)
-
-    def _check_folder_is_free(self):
-        self._check_folder()
-        if self.arguments.out.exists():
-            with run_folder.locked(self.arguments.out):
-                pass  # an early error if another process trains there; `begin` locks it again
-
     def _lock_folder(self):
         folder = self._state.folder
         folder.mkdir(parents=True, exist_ok=True)
         self._check_still_there = self._cleanup.enter_context(run_folder.locked(folder))
-        self._check_folder()
+        check_folder(self.arguments)
 
     def _save_checkpoint(self):
         self._check_still_there()
