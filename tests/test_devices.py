@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import gan_fashion
 from common import UserError
@@ -167,34 +168,17 @@ def config(*addresses, job="worker", index=0, **others):
         (["--gpus", "all"], "--gpus all: TensorFlow finds 0 GPUs on this machine"),
         (["--gpus", "0"], "argument --gpus: 0 is not between 1 and"),
         (["--gpus", "few"], "argument --gpus: 'few' is not a whole number or all"),
-        (["--gpus", "2", "--jit"], "--jit is for one device: leave out --jit or --gpus"),
     ],
 )
-def test_gpus_that_are_not_there(error_of, tmp_path, monkeypatch, arguments, words):
-    monkeypatch.setattr(devices, "gpu_names", lambda: ["/cpu:0"] if "--jit" in arguments else [])
+def test_gpus_that_are_not_there(error_of, tmp_path, arguments, words):
     assert words in error_of(gan_fashion.main, *arguments, "--out", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
-
-
-def test_several_gpus_are_mentioned_if_one_is_used(capsys, monkeypatch):
-    monkeypatch.setattr(devices, "gpu_names", lambda: ["/gpu:0", "/gpu:1", "/gpu:2"])
-    assert devices._use_gpus(None) == ["/gpu:0"]
-    assert capsys.readouterr().err == (
-        "3 GPUs are there, and one is used: --gpus all uses all of them\n"
-    )
-    assert devices._use_gpus("all") == ["/gpu:0", "/gpu:1", "/gpu:2"]
-    assert devices._use_gpus(2) == ["/gpu:0", "/gpu:1"]
-    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
     ("count", "n_batch", "words"),
     [
-        (
-            4,
-            20,
-            "--batch-size 20: half a batch cannot be shared out evenly among 4 devices; 16 and ",
-        ),
+        (4, 20, "--batch-size 20: half a batch cannot be shared out evenly among 4 devices; 16"),
         (4, 4, "among 4 devices; 8 can"),
         (3, 128, "among 3 devices; 126 and 132 can"),
     ],
@@ -202,9 +186,11 @@ def test_several_gpus_are_mentioned_if_one_is_used(capsys, monkeypatch):
 def test_a_batch_that_cannot_be_shared_out(monkeypatch, count, n_batch, words):
     monkeypatch.setattr(devices.Devices, "count", count)
     with pytest.raises(UserError) as problem:
-        devices.Devices().check_batch_size(n_batch)
+        devices.Devices().check(SimpleNamespace(batch_size=n_batch, jit=False))
     assert words in str(problem.value)
-    devices.Devices().check_batch_size(6 * count)
+    devices.Devices().check(SimpleNamespace(batch_size=6 * count, jit=False))
+    with pytest.raises(UserError, match="--jit is for one device, and here are"):
+        devices.Devices().check(SimpleNamespace(batch_size=6 * count, jit=True))
 
 
 @pytest.mark.parametrize(
