@@ -2,6 +2,7 @@
 
     python tests/benchmark.py                      # all, some 15 minutes on two cores
     python tests/benchmark.py cgan_fashion         # or some of them
+    python tests/benchmark.py --devices            # two processes beside one, on Linux
     python tests/benchmark.py --quick              # fewer steps: 3 minutes
 
 Each recipe runs in a process of its own and takes turns with the others, A B C A B C; medians are
@@ -33,6 +34,7 @@ import json
 import math
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -65,12 +67,16 @@ ONEDNN_FLAGS = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8"
 class Worker:
     """A process of its own that times the steps of one recipe when it is asked to."""
 
-    def __init__(self, *arguments, onednn):
+    def __init__(self, *arguments, onednn, core=None, tf_config=None):
         command = [sys.executable, str(Path(__file__).with_name("benchmark_worker.py")), *arguments]
         environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "01"[onednn]}
+        if tf_config:
+            environment["TF_CONFIG"] = json.dumps(tf_config)
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
+        if core is not None:  # before TensorFlow counts the cores for its threads
+            os.sched_setaffinity(self._process.pid, {core})
 
     def ask(self, count):
         """Have the next `count` steps timed."""
@@ -137,6 +143,38 @@ def compare(script, rounds, steps, quick, document_onednn):
     }
 
 
+def compare_devices(script, rounds, steps):
+    """Images a second on one core, and in two processes with a core each that train together.
+
+    Returns both, and the median, the smallest and the largest ratio of a turn.
+    """
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        cluster = {"worker": [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other)]}
+    with contextlib.ExitStack() as stack:
+        alone = [Worker(script, "ours", onednn=True, core=cores[0])]
+        together = []
+        for number, core in enumerate(cores):
+            config = {"cluster": cluster, "task": {"type": "worker", "index": number}}
+            together.append(Worker(script, "ours", onednn=True, core=core, tf_config=config))
+        for worker in alone + together:
+            stack.callback(worker.stop)
+
+        def seconds(workers, count):
+            for worker in workers:
+                worker.ask(count)
+            return max([worker.median() for worker in workers])
+
+        seconds(alone, WARM_UP), seconds(together, WARM_UP)
+        turns = [(seconds(alone, steps), seconds(together, steps)) for _ in range(rounds)]
+        n_batch = alone[0].facts()["batch_size"]
+    rates = [n_batch / statistics.median(turn) for turn in zip(*turns, strict=True)]
+    ratios = sorted(one / two for one, two in turns)
+    return *rates, statistics.median(ratios), ratios[0], ratios[-1]
+
+
 HEADS = "ours : mixed : document : fused", "ms a step", "images/s", "document by ours", "per image"
 HEADS += "fused", "GFLOP", "GFLOP/s", "share", "MB"
 WIDTHS = 32, 28, 24, 20, 10, 7, 7, 9, 7, 6
@@ -172,6 +210,11 @@ def main(argv=None):
     parser = ArgumentParser(prog="benchmark.py", description=__doc__)
     parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=", ".join((*SCRIPTS, EXPLORE)))
     parser.add_argument("--quick", action="store_true", help="fewer steps, and smaller ones")
+    parser.add_argument(
+        "--devices",
+        action="store_true",
+        help="instead: one process on one core beside two with a core each that train together",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     parser.add_argument(
         "--document-onednn",
@@ -189,6 +232,16 @@ def main(argv=None):
     onednn = by_default if arguments.document_onednn == "default" else arguments.document_onednn
     onednn = onednn in (True, "on")
     rounds = 2 if arguments.quick else 3
+    if arguments.devices:
+        if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2:
+            parser.error("--devices needs Linux and two cores")
+        print(f"{name}: images a second on one core, and in two processes with a core each")
+        for script in arguments.scripts or ("cgan_fashion", "gaugan_quarter"):
+            steps = math.ceil(STEPS.get(script, 8) / (4 if arguments.quick else 1))
+            one, two, *ratios = compare_devices(script, rounds, steps)
+            ratio, low, high = (f"{value:.2f}" for value in ratios)
+            print(f"{script}: {one:.1f} : {two:.1f}, {ratio} ({low}-{high}) times", flush=True)
+        return
 
     matmul = Worker("matmul", "ours", onednn=True).facts()["gigaflop_per_second"]
     print(

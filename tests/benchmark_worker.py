@@ -23,6 +23,7 @@ from common.drawing import generators
 from common.models import saved_models
 from common.models.averaging import MovingAverage
 from common.models.steps import quicken
+from common.training.devices import Devices
 
 import fused_steps
 import numpy as np
@@ -114,11 +115,15 @@ def define_models(script, module, size):
 
 
 def train_ours(script, module, dataset, size, clock):
-    """A script's own `train`."""
-    models, n_batch = define_models(script, module, size), size.batch_size
+    """A script's own `train`; in several processes if there is a TF_CONFIG."""
+    devices, n_batch = Devices(), size.batch_size
+    devices.enter()
+    models = define_models(script, module, size)
+    devices.prepare(models)
     quicken(*models)
     averaged = models[: 2 if script.startswith("gaugan") else 1]
-    clock.average = MovingAverage(*averaged, decay=0.999)
+    with devices.one_device():
+        clock.average = MovingAverage(*averaged, decay=0.999)
     if script.startswith("gaugan"):
         module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
     elif script.startswith("wgan_gp"):
