@@ -3,7 +3,9 @@
 Here the devices are CPUs: two in one process, or one in each of two processes.
 """
 
+import importlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -19,7 +21,7 @@ from common.training import devices
 import keras
 import numpy as np
 import pytest
-from conftest import ALL_SCRIPTS
+from conftest import ALL_SCRIPTS, PROJECT
 from runs import assert_same_run, weights
 
 WORKER = Path(__file__).with_name("devices_worker.py")
@@ -230,3 +232,15 @@ def test_a_loss_of_one_number_is_refused_on_several_devices():
 
     output = keras.KerasTensor((None, 1))
     assert devices._is_one_number(mean, output) and not devices._is_one_number(product, output)
+
+
+def test_the_bytes_that_are_exchanged_are_those_of_the_page_on_scaling():
+    page = (PROJECT / "docs/scaling.md").read_text(encoding="utf-8")
+    for name, critic_steps in (("cgan_fashion", 2), ("gan_fashion", 2), ("wgan_gp_fashion", 3)):
+        script = importlib.import_module(name)
+        define_critic = getattr(script, "define_discriminator", None) or script.define_critic
+        critic, generator = define_critic().count_params(), script.define_generator()
+        weights = sum(math.prod(weight.shape) for weight in generator.trainable_weights)
+        megabytes = 4e-6 * (critic_steps * critic + weights)
+        row = f"| {critic:,}; {weights:,} | {megabytes:.{0 if megabytes > 10 else 1}f} MB |"
+        assert row in page

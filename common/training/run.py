@@ -238,10 +238,11 @@ class Run:
         return self
 
     def __exit__(self, kind, problem, _traceback):
+        lost = self._devices.lost(problem)
         if self._has_page:
             with contextlib.suppress(OSError):
                 self._check_still_there()
-                self._state.write_last_page(problem)
+                self._state.write_last_page(RuntimeError(lost) if lost else problem)
         self._cleanup.close()
         state = self._state
         if isinstance(problem, UserError):
@@ -251,10 +252,11 @@ class Run:
         if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
             saved = f"{state.saved} saved in {state.folder}"
             self._exit(1, f"error: out of memory, with {saved}; give a smaller {memory.OPTIONS}")
-        if lost := self._devices.lost(problem):
-            self._exit(1, f"error: {lost}; stopped {state.resume_hint()}")
+        hint = state.resume_hint() + " (on all machines)" * bool(self._devices.addresses)
+        if lost:
+            self._exit(1, f"error: {lost}; stopped {hint}")
         if isinstance(problem, KeyboardInterrupt):
-            self._exit(130, f"stopped {state.resume_hint()}")
+            self._exit(130, f"stopped {hint}")
 
     def _say(self, text):
         if self._devices.is_first:

@@ -174,9 +174,11 @@ class RunState:
         """What is saved, and the command that resumes the run."""
         if not self.models or not (self.folder / "run.json").exists():
             return "before the training began"
-        gpus = self.arguments.gpus
-        command = resuming.command(self.name, self.folder, *(["--gpus", str(gpus)] if gpus else []))
-        return f"with {self.saved} saved in {self.folder}; go on with: {command}"
+        return f"with {self.saved} saved in {self.folder}; go on with: {self._resume_command()}"
+
+    def _resume_command(self):
+        gpus = ["--gpus", str(self.arguments.gpus)] if self.arguments.gpus else []
+        return resuming.command(self.name, self.folder, *gpus)
 
     def _in_checkpoint(self):
         return self.models | {"average": self.average}
@@ -208,8 +210,8 @@ class FollowingState(RunState):
         self.saved = str(self.progress)
 
     def resume_hint(self):
-        """How the run can be resumed."""
-        return "as is the first machine; there it says what is saved, and how to go on"
+        """The command that resumes the run."""
+        return f"with what the first machine has saved; go on with: {self._resume_command()}"
 
 
 def error_text(problem):
