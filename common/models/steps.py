@@ -141,15 +141,20 @@ def _shared_out(graph, strategy, is_mean):
             context = tf.distribute.get_replica_context()
             number = int(tf.get_static_value(context.replica_id_in_sync_group))
             start = number * share % size
-            return graph(*[tensor[start : start + share] for tensor in tensors])
+            results = graph(*[tensor[start : start + share] for tensor in tensors])
+            structure.append(results)
+            # Means are exchanged together, which is faster than one after the other.
+            return tf.stack(keras.tree.flatten(results)) if is_mean else results
 
-        def combine(results):
-            if is_mean:
-                return strategy.reduce("MEAN", results, axis=None)
-            return strategy.gather(results, axis=0)[:size]
-
+        structure = []
         with strategy.scope():
-            return keras.tree.map_structure(combine, strategy.run(on_one_device))
+            results = strategy.run(on_one_device)
+            if is_mean:
+                means = tf.unstack(strategy.reduce("MEAN", results, axis=None))
+                return keras.tree.pack_sequence_as(structure[0], means)
+            return keras.tree.map_structure(
+                lambda parts: strategy.gather(parts, axis=0)[:size], results
+            )
 
     return shared_out
 

@@ -108,7 +108,7 @@ class Devices:
         for model in models if self._strategy else []:
             for layer in model._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization):
-                    layer.synchronized = True
+                    layer._moments = _moments_of_whole_batch(layer)
             losses = keras.tree.flatten(getattr(model, "loss", None))
             for loss, output in zip(losses, keras.tree.flatten(model.output), strict=False):
                 if inspect.isfunction(loss) and _is_one_number(loss, output):
@@ -173,6 +173,27 @@ class Devices:
             if task in self._tasks and task != self._this_task:
                 return f"lost contact with the process on {self._tasks[task]}"
         return "lost contact with the processes on other machines"
+
+
+def _moments_of_whole_batch(layer):
+    """The method that computes the statistics of batch normalisation, with those of all devices.
+
+    Keras's option `synchronized=True` gives the same in three exchanges of numbers between the
+    devices, one after the other. In one exchange, it takes a third of the time.
+    """
+    moments_of_share = layer._moments
+
+    def moments(inputs, mask):
+        devices = tf.distribute.get_replica_context()
+        if devices is None or mask is not None:
+            return moments_of_share(inputs, mask)
+        numbers = tf.cast(inputs, "float32")
+        means = [tf.reduce_mean(power, layer._reduction_axes) for power in (numbers, numbers**2)]
+        mean, mean_square = tf.unstack(devices.all_reduce("MEAN", tf.stack(means)))
+        variance = tf.maximum(mean_square - mean**2, 0.0)
+        return tf.cast(mean, inputs.dtype), tf.cast(variance, inputs.dtype)
+
+    return moments
 
 
 def _is_one_number(loss, output):
