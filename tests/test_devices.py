@@ -59,7 +59,10 @@ def start_two(commands, killed=None):
 
 def outcome(process):
     """Exit status, standard output and standard error of a process, when it has ended."""
-    output, errors = process.communicate(timeout=300)
+    try:
+        output, errors = process.communicate(timeout=600)
+    finally:
+        process.kill()  # in case it has not ended
     return process.returncode, output, errors
 
 
@@ -106,19 +109,18 @@ def folders(tmp_path_factory):
     def once(name, *options):
         return " ".join(["cgan_fashion --epochs 2 --out", str(longer / name), *options])
 
-    assert_finished(start([*each("one"), once("one")], n_cpus=2))
+    one = start([*each("one"), once("one")])
+    assert_finished(one, start(each("two", "--gpus 2"), n_cpus=2))
     for name in ("to_two", "to_processes"):
         shutil.copytree(top / "one/cgan_fashion", longer / name)
-    two = start([*each("two", "--gpus 2"), once("to_two", "--resume --gpus all")], n_cpus=2)
-    assert_finished(two)
     commands = [*each("processes"), once("processes"), once("to_processes", "--resume")]
     outcomes = assert_finished(*start_two(commands))
     assert outcomes[0][1].count("Finished: ") == 7 and outcomes[1][1] == ""
     assert outcomes[1][2] == "Waiting for the processes on all 2 machines\n"
     for name in ("two", "processes"):
         shutil.copytree(top / name / "cgan_fashion", longer / f"from_{name}")
-    names = ("from_two", "from_processes")
-    assert_finished(start([once(name, "--resume") for name in names], n_cpus=2))
+    commands = [once(name, "--resume") for name in ("from_two", "from_processes")]
+    assert_finished(start([*commands, once("to_two", "--resume --gpus all")], n_cpus=2))
     return top
 
 
