@@ -30,6 +30,8 @@ NOT_RUN = {
     "python -m pytest": "is what runs",
     "python -m common.data facades": "draws 320 facades; see tests/test_facades.py",
     "python tests/benchmark.py": "takes minutes; tests/test_benchmark.py runs it with little to do",
+    "python gaugan_facades.py --gpus": "needs two GPUs; see tests/test_devices.py",
+    "TF_CONFIG=": "needs another process; see tests/test_devices.py",
     "python evaluate.py --model cgan --cas": "trains twelve times; see tests/test_evaluate.py",
 }
 # Settings that make a training short. Its steps are left out, for they have tests of their own.
