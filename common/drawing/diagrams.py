@@ -230,7 +230,7 @@ def main(argv=None):
     parser = ArgumentParser(prog="python -m common.drawing.diagrams", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="FILE.keras, or SCRIPT.FUNCTION")
     parser.add_argument("settings", metavar="KEY=NUMBER", nargs="*", help="for the function")
-    parser.add_path("--out", "FILE.png", "the picture (default: named after the model)")
+    parser.add_path("--out", "FILE.png", "the picture (default: in generated/)")
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
         if arguments.out:
