@@ -289,13 +289,22 @@ def test_changes_train(number):
         assert kinds.count("ReLU") == 2 and "LeakyReLU" not in kinds
     elif number == 2:
         images, labels = np.zeros((3, 28, 28, 1), "uint8"), np.zeros(3, int)
-        assert np.all(script.generate_real_samples([images, labels], 5)[1] == np.float32(0.9))
+        inputs, target = script.generate_real_samples([images, labels], 5)
+        assert np.all(target == np.float32(0.9))
+        assert d_model.train_on_batch(inputs, target)[1] == 0  # the accuracy
     elif number == 3:
         assert d_model.loss == "mse" and d_model.layers[-1].activation.__name__ == "linear"
     elif number == 4:
         assert kinds.count("SpectralNormalization") == 3
+        for _ in range(30):
+            d_model([np.ones((2, 28, 28, 1), "float32"), np.array([[1], [2]])], training=True)
+        for layer in d_model.layers[-9:]:
+            if hasattr(layer, "layer"):
+                kernel = np.asarray(layer.layer.kernel)
+                values = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)
+                np.testing.assert_allclose(values[0], 1, atol=5e-3)
     else:
-        assert "Concatenate" not in kinds and d_model.get_layer(index=-1).output.shape == (None, 1)
+        assert "Concatenate" not in kinds and d_model.count_params() == 217_857
         image = np.random.default_rng(0).standard_normal((1, 28, 28, 1))
         first, other = (d_model.predict_on_batch([image, np.array([[k]])]) for k in (0, 1))
         assert first != other
