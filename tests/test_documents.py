@@ -26,7 +26,8 @@ COURSE, CHANGES = (documents.read(PROJECT / f"docs/{name}.md") for name in ("cou
 # Commands that are not run here, and why: the beginning of the command, and the reason.
 NOT_RUN = {
     "python3 -m venv": "installs packages; the environment that the tests run in was made so",
-    "apt install": "changes the system",
+    "sudo apt install": "changes the system",
+    "mkdir units": "copies figures from a package of the system",
     "python -m pytest": "is what runs",
     "python -m common.data facades": "draws 320 facades; see tests/test_facades.py",
     "python tests/benchmark.py": "takes minutes; tests/test_benchmark.py runs it with little to do",
@@ -34,27 +35,32 @@ NOT_RUN = {
     "TF_CONFIG=": "needs another process; see tests/test_devices.py",
     "python evaluate.py --model cgan --cas": "trains twelve times; see tests/test_evaluate.py",
 }
+# Images of the user's, which the documents speak of.
+CLASS_FOLDERS = ["my/images/NAME", "my/images/other", "animals/cat", "animals/dog"]
+CLASS_FOLDERS += ["units/drakes", "units/saurians", "units/woses"]
 # Settings that make a training short. Its steps are left out, for they have tests of their own.
-SHORT = ["--limit", "32", "--batch-size", "16", "--epochs", "1", "--evaluate-every", "0"]
+SHORT = ["--limit", "16", "--batch-size", "8", "--epochs", "1", "--evaluate-every", "0"]
 SHORT += ["--overwrite"]
 GAUGAN = ["--vgg", "none", "--image-size", "64", "--width", "0.05"]
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A folder like a clone of the project, with images of the user's in my/."""
+    """A folder like a clone of the project, with images of the user's."""
     folder = tmp_path_factory.mktemp("clone")
     for path in [*PROJECT.glob("*.py"), PROJECT / "docs", PROJECT / "trained"]:
         (folder / path.name).symlink_to(path)
     rng = np.random.default_rng(0)
-    for name in ("images/NAME", "images/other", "pairs"):
-        (folder / "my" / name).mkdir(parents=True)
-        for number in range(20):
+    pairs = ["my/pairs", "pairs"]
+    for name in [*CLASS_FOLDERS, *pairs]:
+        (folder / name).mkdir(parents=True)
+        for number in range(10):
             pixels = rng.integers(0, 256, (64, 64, 3), "uint8")
-            Image.fromarray(pixels).save(folder / "my" / name / f"{number}.jpg")
-    for number in range(20):
-        layout = rng.integers(0, 3, (64, 64), "uint8")
-        Image.fromarray(layout).save(folder / f"my/pairs/{number}.png")
+            Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
+            if name in pairs:
+                layout = Image.fromarray(rng.integers(0, 3, (64, 64), "uint8"))
+                layout.save(folder / name / f"{number}.png")
+    layout.save(folder / "drawn.png")
     return folder
 
 
@@ -90,10 +96,13 @@ class Reader:
         if "--resume" in words:
             extra = ["--epochs", "2"] if "--epochs" in words else []
         else:
-            own_data = "--data" in words and words[words.index("--data") + 1].startswith("my/")
-            extra = [*SHORT, *(GAUGAN if script.__name__ == "gaugan_facades" else ())]
-            source = "drawn" if script.__name__ == "gaugan_facades" else "sample"
-            extra += ["--out", f"runs/own_{name}"] if own_data else ["--data", source]
+            gaugan = script.__name__ == "gaugan_facades"
+            extra = [*SHORT, *(GAUGAN if gaugan else ())]
+            source = words[words.index("--data") + 1] if "--data" in words else ""
+            if source.split("/")[0] in ("my", "animals", "units", "pairs"):
+                extra += ["--out", f"runs/own_{name}"]
+            else:
+                extra += ["--data", "my/pairs" if gaugan else "sample"]
 
         def train(*arguments):
             run = arguments[-1]
@@ -124,8 +133,8 @@ class Reader:
         explorer.pyplot.close("all")
 
     def common_data(self, words):
-        source = "drawn" if words[0] == "facades" else "sample"
-        importlib.import_module("common.data.__main__").main([*words, "--data", source])
+        source = [] if "--data" in words else ["--data", "sample"]
+        importlib.import_module("common.data.__main__").main([*words, *source])
 
     def common_drawing_diagrams(self, words):
         importlib.import_module("common.drawing.diagrams").main(words)
