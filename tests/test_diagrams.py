@@ -1,5 +1,7 @@
 """Diagrams of models: a box for each layer, in its place."""
 
+import re
+
 from common.drawing import diagrams
 
 import pytest
@@ -37,7 +39,7 @@ def test_what_the_boxes_say():
         ("Dense 49", "1 × 49   (2,499 weights)"),
         ("Conv2DTranspose 4×4 128 stride 2", "14 × 14 × 128   (264,320 weights)"),
         ("Conv2DTranspose 4×4 128 stride 2", "28 × 28 × 128   (262,272 weights)"),
-        ("Conv2DTranspose 7×7 1 tanh", "28 × 28 × 1   (6,273 weights)"),
+        ("Conv2DTranspose 7×7 1", "28 × 28 × 1   (6,273 weights)"),
         ("Frozen", "1"),
     ]
     (join,) = (box for box in found if box.title == "Concatenate")
@@ -45,6 +47,17 @@ def test_what_the_boxes_say():
         ("Reshape", 0),
         ("Reshape", 1),
     ]
+
+
+def test_the_diagrams_in_the_documents_are_up_to_date():
+    course = (PROJECT / "docs/course.md").read_text(encoding="utf-8")
+    pattern = r"\]\((\S+\.png)\)\s+\*`python -m common.drawing.diagrams ([^`]+)`"
+    found = re.findall(pattern, course)
+    assert len(found) == 5
+    for path, words in found:
+        name, *settings = words.split()
+        with Image.open(PROJECT / "docs" / path) as picture:
+            assert picture.text["Description"] == diagrams.describe(diagrams.make(name, settings))
 
 
 def test_a_model_that_is_called_twice_has_two_boxes():

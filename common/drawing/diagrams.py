@@ -156,7 +156,12 @@ def draw(model, path):
             draw_arrow(axes, parent, box, occupied)
     for box in boxes:
         draw_box(axes, box)
-    plotting.save_figure(figure, path)
+    plotting.save_figure(figure, path, describe(model))
+
+
+def describe(model):
+    """What the boxes say, as text that goes into the file: so a test can tell an old diagram."""
+    return "\n".join(f"{box.title}: {box.detail}" for box in boxes_of(model))
 
 
 def middle(box):
