@@ -270,7 +270,9 @@ def test_real_images_have_the_size_that_the_generator_makes(here, clothes, capsy
     images, _, chosen = clothes
     save_copier(here / "small.keras", images[chosen][:, ::2, ::2])
     monkeypatch.setattr(
-        classifier, "train", lambda images, *_: classifier.define_classifier(images.shape[1:], 10)
+        classifier,
+        "train",
+        lambda images, *_, **_options: classifier.define_classifier(images.shape[1:], 10),
     )
     found = figures("--model", "small.keras", "--data", "real.npz", "--count", "100")
     assert found["samples"]["count"] == 100

@@ -101,9 +101,9 @@ def is_hidden(name):
 def with_progress(items, what):
     """Yield the items. Print the number of items so far after 2 seconds, 4 more, 8 more, ..."""
     report = now_and_then()
-    for number, item in enumerate(items):
-        report(f"{number:,} of {len(items):,} {what} are read")
+    for number, item in enumerate(items, 1):
         yield item
+        report(f"{number:,} of {len(items):,} {what} are read")
 
 
 def now_and_then():
