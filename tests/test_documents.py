@@ -39,7 +39,7 @@ NOT_RUN = {
 CLASS_FOLDERS = ["my/images/NAME", "my/images/other", "animals/cat", "animals/dog"]
 CLASS_FOLDERS += ["units/drakes", "units/saurians", "units/woses"]
 # Settings that make a training short. Its steps are left out, for they have tests of their own.
-SHORT = ["--limit", "16", "--batch-size", "8", "--epochs", "1", "--evaluate-every", "0"]
+SHORT = ["--limit", "20", "--batch-size", "8", "--epochs", "1", "--evaluate-every", "0"]
 SHORT += ["--overwrite"]
 GAUGAN = ["--vgg", "none", "--image-size", "64", "--width", "0.05"]
 
@@ -54,7 +54,7 @@ def clone(tmp_path_factory):
     pairs = ["my/pairs", "pairs"]
     for name in [*CLASS_FOLDERS, *pairs]:
         (folder / name).mkdir(parents=True)
-        for number in range(10):
+        for number in range(20):
             pixels = rng.integers(0, 256, (64, 64, 3), "uint8")
             Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
             if name in pairs:
