@@ -414,4 +414,4 @@ explore.main(["--model", sys.argv[1]])
     assert process.stdout.readline() == "open True\n"
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30) == ("", "") and process.returncode == 130
+    assert process.communicate(timeout=120) == ("", "") and process.returncode == 130

@@ -350,7 +350,7 @@ def test_progress_where_it_takes_long(shapes, monkeypatch, capsys):
     monkeypatch.setattr(reading, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     load(shapes, channels=3)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == ["2 of 9 images are read", "7 of 9 images are read"] and len(lines) == 3
+    assert lines[:2] == ["3 of 9 images are read", "8 of 9 images are read"] and len(lines) == 3
 
 
 # ---- arrays
