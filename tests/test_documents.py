@@ -142,6 +142,7 @@ class Reader:
         importlib.import_module("common.drawing.diagrams").main(words)
 
 
+@pytest.mark.slow
 def test_every_command_runs(clone, monkeypatch, capsys):
     """In the order of reading. A run of GauGAN is there from the start, as in a later clone."""
     monkeypatch.chdir(clone)

@@ -385,9 +385,11 @@ def test_a_real_window(models, display, run_script, monkeypatch):
     """It opens, answers, and ends cleanly by being closed and by Ctrl-C."""
     monkeypatch.setenv("DISPLAY", display)
     monkeypatch.setenv("MPLBACKEND", "tkagg")
+    # A shell starts a program in the background with Ctrl-C ignored, and with it these tests.
     code = """
-import sys, explore
+import signal, sys, explore
 from common.drawing import explorer
+signal.signal(signal.SIGINT, signal.default_int_handler)
 show = explorer.pyplot.show
 def show_and_act():
     figure = explorer.pyplot.gcf()
@@ -414,4 +416,4 @@ explore.main(["--model", sys.argv[1]])
     assert process.stdout.readline() == "open True\n"
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=120) == ("", "") and process.returncode == 130
+    assert process.communicate(timeout=60) == ("", "") and process.returncode == 130
