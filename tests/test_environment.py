@@ -25,6 +25,7 @@ generate.main(["--model", "runs/größe", "--count", "4", "--out", "größe.png"
 """
 
 
+@pytest.mark.slow
 def test_settings_for_other_programs_do_no_harm(run_script, tmp_path):
     """Those of a notebook, of keras.json, of another backend, and a console in plain ASCII."""
     (tmp_path / "keras-home").mkdir()

@@ -96,6 +96,7 @@ def few_drawn(monkeypatch):
 # ---- sources
 
 
+@pytest.mark.slow
 @needs_the_real_set
 def test_the_real_set():
     found = facades.load_facades(str(REAL))

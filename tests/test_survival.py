@@ -160,6 +160,7 @@ def test_a_file_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch, caps
     assert error == f"cgan_fashion.py: error: {path}: No space left on device\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_as_a_user_presses_it(run_script, tmp_path):
     process = run_script("cgan_fashion.py", *TINY, "--epochs", "100000", wait=False)
     for line in process.stdout:
