@@ -149,7 +149,7 @@ def draw(model, path):
     axes.set_xlim(0, figure.get_figwidth())
     axes.set_ylim(figure.get_figheight(), 0)
     words = f"{model.name}: {model.count_params():,} weights"
-    axes.text(0.1, 0.2, words, fontsize=9, weight="bold", va="center", parse_math=False)
+    axes.text(0.1, 0.2, words, fontsize=7, weight="bold", va="center", parse_math=False)
     occupied = {(box.row, box.column) for box in boxes}
     for box in boxes:
         for parent in box.parents:
