@@ -116,6 +116,8 @@ def formatted(figure):
     if np.isnan(value):
         return "-"
     digits = 3 if value < 10 else 1
+    if np.isnan(spread):  # the class is in fewer than two of the five parts
+        return f"{value:.{digits}f}"
     return f"{value:.{digits}f} ± {spread:.{digits}f}"
 
 

@@ -181,6 +181,36 @@ def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
     assert error.endswith("There is no judge for these images: training one on 240 of them\n")
 
 
+def test_a_judge_that_does_not_know_the_images_is_not_used(here, copier, capsys, monkeypatch):
+    """Labels without names are taken for those of clothes, whatever the images show."""
+    usual = classifier.train
+    monkeypatch.setattr(classifier, "train", lambda *given, report: usual(*given, epochs=1))
+    digits = datasets.load_mnist("sample")
+    np.savez("digits.npz", images=digits.images[:150], labels=digits.labels[:150])
+    figures("--model", copier, "--data", "digits.npz", "--count", "100")
+    assert "There is no judge for these images: training one on 120" in capsys.readouterr().err
+
+
+def test_classes_are_compared_by_their_names(here, clothes, capsys, error_of):
+    """A folder sorts them, and a file of arrays may have them in any other order."""
+    images, labels, chosen = clothes
+    save_copier(here / "copier.keras", images[chosen])
+    order = np.arange(10)[::-1]
+    arrays = {"images": images[:N_TRAINING], "labels": order[labels[:N_TRAINING]]}
+    np.savez("turned.npz", **arrays, class_names=np.array(datasets.CLOTHES)[order])
+    found = figures("--model", "copier.keras", "--data", "turned.npz", "--count", "100")
+    assert found["samples"]["figures"]["label_accuracy"]["value"] == 1
+    assert found["real"]["figures"]["label_accuracy"]["value"] > 0.8
+
+    np.savez("animals.npz", **arrays, class_names=[f"animal {number}" for number in range(10)])
+    assert exit_status(evaluate.main, ["--model", "copier.keras", "--data", "animals.npz"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "has the classes T-shirt/top, trouser" in error and "animals.npz have animal 0" in error
+    save_copier(here / "copier.keras", images[chosen], names=list("abcdefghij"))
+    error = error_of(evaluate.main, "--model", "copier.keras")
+    assert "nothing says what images copier.keras was trained on" in error
+
+
 def test_no_judge_can_learn_from_images_without_classes(here, clothes, capsys):
     images, _labels, chosen = clothes
     save_copier(here / "copier.keras", images[chosen], with_label=False)
@@ -264,6 +294,15 @@ def test_a_model_that_is_no_generator(here, error_of):
     keras.Model(image, layers.Flatten()(image)).save("model.keras")
     error = error_of(evaluate.main, "--model", "model.keras", "--data", "real.npz")
     assert "cannot be sampled: its inputs are image" in error
+
+
+def test_images_that_are_no_numbers_are_not_scored(here, error_of):
+    latent = keras.Input((2,), name="latent")
+    x = layers.Reshape((1, 1, 2))(keras.ops.sqrt(latent))  # NaN where a number is negative
+    model = keras.Model(latent, layers.Conv2D(1, 1)(layers.UpSampling2D(28)(x)))
+    saved_models.save(model, "root.keras", {"class_names": datasets.CLOTHES})
+    error = error_of(evaluate.main, "--model", "root.keras", "--data", "real.npz")
+    assert "root.keras draws images in which pixels are NaN" in error
 
 
 def test_real_images_have_the_size_that_the_generator_makes(here, clothes, capsys, monkeypatch):

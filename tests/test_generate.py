@@ -182,6 +182,11 @@ def test_a_run_comes_before_what_is_trained_already(here, trained, monkeypatch, 
     assert generators.find("third") == Path("own/third/generator.keras")
     assert capsys.readouterr().err == ""
     assert generators.find("gan") == Path("runs/gan_fashion/generator.keras")
+    # A script comes before a folder, even where the folder is the first in the alphabet.
+    shutil.copytree(trained / "runs/cgan_fashion", here / "own/cgan_a")
+    os.utime(here / "own/cgan_a/generator.keras", (1, 1))
+    assert generators.find("cgan") == Path("own/second/generator.keras")
+    assert generators.find("cgan_a") == Path("own/cgan_a/generator.keras")
 
 
 def test_help_and_errors_come_without_importing_tensorflow(run_script):

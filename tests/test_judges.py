@@ -10,6 +10,7 @@ from common.models.judges import classifier, metrics, segmenter
 import keras
 import numpy as np
 import pytest
+from conftest import exit_status
 from test_datasets import DEBIAN
 
 FOLDER = Path(classifier.__file__).parent
@@ -159,6 +160,33 @@ def test_the_command_trains_tests_and_writes_a_judge(tmp_path, monkeypatch, caps
     model = keras.saving.load_model(out)
     expected = usual(*(array[:80] for array in few.split()[0][:2]), 10, 5, epochs=1)
     assert all(map(np.array_equal, model.get_weights(), expected.get_weights()))
+
+
+def test_the_command_holds_out_a_fifth_of_images_without_a_test_part(tmp_path, monkeypatch, capsys):
+    images, labels, *_ = datasets.load_fashion_mnist("sample")
+    np.savez(tmp_path / "own.npz", images=images[:50], labels=labels[:50])
+    usual = classifier.train
+    monkeypatch.setattr(classifier, "train", lambda *given, report: usual(*given, epochs=1))
+    arguments = ["clothes", "--data", str(tmp_path / "own.npz")]
+    command.main([*arguments, "--out", str(tmp_path / "judge.keras")])
+    assert "on 10 images not used in training" in capsys.readouterr().out
+
+
+def test_the_command_keeps_the_judges_that_come_with_the_code(tmp_path, capsys):
+    images = np.zeros((20, 28, 28), "uint8")
+    np.savez(tmp_path / "own.npz", images=images, labels=["cat", "dog"] * 10)
+    assert exit_status(command.main, ["clothes", "--data", str(tmp_path / "own.npz")]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "has the classes cat, dog" in error and "give another file with --out" in error
+
+
+def test_half_a_file_beside_the_judges_is_passed_over(monkeypatch, tmp_path):
+    """A process that is killed while it writes a judge leaves one."""
+    (tmp_path / ".clothes.writing.keras").write_bytes(b"PK half")
+    (tmp_path / "clothes.keras").write_bytes((FOLDER / "clothes.keras").read_bytes())
+    monkeypatch.setattr(classifier, "__file__", str(tmp_path / "classifier.py"))
+    found = classifier.judge_path(datasets.CLOTHES, (28, 28, 1))
+    assert found == tmp_path / "clothes.keras"
 
 
 def test_the_command_says_what_is_wrong(error_of, tmp_path):

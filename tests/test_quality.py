@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import cgan_fashion
 import gan_fashion
-from common import plotting
+from common import UserError, plotting
 from common.data import datasets, drawn_facades, facades
 from common.models.judges import classifier
 from common.training import quality
@@ -105,7 +105,9 @@ def test_how_often_by_default(clothes, monkeypatch):
     def every(count, class_names=datasets.CLOTHES, shape=(28, 28, 1)):
         images = np.broadcast_to(np.uint8(0), (count, *shape))
         labels = np.zeros(count, "int32")
-        return Quality(datasets.Dataset(images, labels, class_names, ""), (-1, 1), 0, None)._every
+        return Quality(
+            datasets.Dataset(images, labels, class_names, "full"), (-1, 1), 0, None
+        )._every
 
     assert [every(count) for count in (70_000, 60_000, 40_000, 39_999, 10_000)] == [1, 1, 1, 2, 4]
     assert every(60_000, datasets.DIGITS) == 1
@@ -119,6 +121,15 @@ def test_without_a_judge_it_cannot_be_asked_for(clothes, tmp_path, monkeypatch, 
     error = error_of(cgan_fashion.main, *arguments, "--evaluate-every", "3")
     assert "--evaluate-every 3: no judge for images such as those from sample" in error
     assert not (tmp_path / "run").exists()
+
+
+def test_a_judge_measures_only_images_such_as_it_has_learnt_from(clothes):
+    """Labels without names are taken for those of clothes, whatever the images show."""
+    few = clothes.limited(500, 0)._replace(source="own.npz")
+    others = few._replace(labels=(few.labels + 1) % 10)
+    assert Quality(few, (-1, 1), 0, None)._every and not Quality(others, (-1, 1), 0, None)._every
+    with pytest.raises(UserError, match="--evaluate-every 1: no judge for images such as those"):
+        Quality(others, (-1, 1), 0, 1)
 
 
 def generator(labels=True, tanh=True):

@@ -10,7 +10,9 @@ The source of the images is one of
     a path    your own images with their labels (common/data/own_images.py lists the formats)
 """
 
+import contextlib
 import hashlib
+import io
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -108,6 +110,26 @@ def load_fashion_mnist(source="auto", part="train", **options):
     prefix = {"train": "train", "test": "t10k"}[part]
     files = [f"{prefix}-images-idx3-ubyte.gz", f"{prefix}-labels-idx1-ubyte.gz"]
     return _load("fashion-mnist", files, source, CLOTHES, (part,), **options)
+
+
+def load_test_part(dataset, **options):
+    """Load what belongs to the training images of a `Dataset`, clothes or own images, as a test.
+
+    Args:
+        dataset: what `load_fashion_mnist` has returned.
+        options: those that it was loaded with.
+
+    Returns a `Dataset`, or None if the source is not divided into parts.
+    """
+    if dataset.source == "sample":
+        return None
+    # What was read has been reported once already.
+    with contextlib.suppress(UserError), contextlib.redirect_stderr(io.StringIO()):
+        test = load_fashion_mnist(dataset.source, "test", **options)
+        # If a source is not divided into parts, loading a part may load all of it.
+        if test.class_names == dataset.class_names and test.sha256() != dataset.sha256():
+            return test
+    return None
 
 
 def check_labels(labels, n_classes):

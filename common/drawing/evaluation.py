@@ -38,7 +38,7 @@ def evaluate_images(generator, arguments):
     shape or other classes than those of the generator.
     """
     real = real_images.load_dataset(generator, arguments.data)
-    training, held_out, _ = real
+    training, held_out, *_ = real
     count = arguments.count or 10_000
     if arguments.cas:
         check_cas(generator, count, training)
@@ -91,8 +91,11 @@ def find_judge(real):
     """Load the judge for the images of a `Real`, or train one. Also returns a sentence about it."""
     from common.models.judges import classifier
 
-    training, held_out, seen_by_generator = real
+    training, held_out, seen_by_generator, seen_by_judge = real
     judge = classifier.load_judge(training.class_names, training.images.shape[1:])
+    if judge and not judge.fits(held_out.images, held_out.labels):
+        judge = None  # labels without names have been taken for those of clothes or digits
+    seen_by_judge = seen_by_judge and judge
     if judge is None:
         n_classes = len(training.class_names)
         if len(np.unique(training.labels)) < 2:
@@ -111,6 +114,7 @@ def find_judge(real):
         )
     accuracy = judge.accuracy(held_out.images, held_out.labels)
     part = "a fifth of the training images" if seen_by_generator else "the test part"
+    part += "; it may have learnt from them" * bool(seen_by_judge)
     return judge, (
         f"The judge finds the class of {accuracy:.1%} of the {len(held_out.images):,} real images, "
         f"which are {part}."
@@ -121,11 +125,12 @@ def evaluate_label_maps(generator, arguments):
     """Evaluate a generator that takes label maps. See `evaluate_images`."""
     if arguments.cas:
         raise UserError(f"--cas needs class labels, and {generator.name} takes label maps")
-    training, validation, _ = real_images.load_facades(generator, arguments.data)
+    training, validation, _, seen_by_judge = real_images.load_facades(generator, arguments.data)
 
     from common.models.judges import scores, segmenter
 
     judge, origin = segmenter.load_judge(training.source), "comes with this code"
+    origin += ", and may have learnt from the photos below" * seen_by_judge
     if judge is None:
         print(
             f"There is no judge for these facades: training one on {len(training.images)} of them",

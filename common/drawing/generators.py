@@ -1,7 +1,9 @@
 """Finding saved generators, and drawing images with them."""
 
+import contextlib
 import functools
 import json
+import math
 import sys
 import unicodedata
 from pathlib import Path
@@ -21,8 +23,8 @@ def find(name):
     Args:
         name: the path of a `.keras` file or of a run folder. Or the name of a script or of a folder
             in `runs/`, or the part of such a name before an underscore (if that fits several names,
-            the first in the alphabet is used). A name stands for the newest such run in `runs/`, or
-            else for the generator in `trained/`.
+            scripts come before folders, and then the first in the alphabet is used). A name stands
+            for the newest such run in `runs/`, or else for the generator in `trained/`.
 
     Returns the path of the `.keras` file. Raises UserError if there is no such generator.
     """
@@ -36,8 +38,10 @@ def find(name):
 
     own, trained = map(_runs, FOLDERS)
     names = set().union(*own.values(), *trained.values())
+    scripts = {script for _folder, script in [*own.values(), *trained.values()]}
     beginning = [known for known in names if known.startswith(f"{name}_")]
-    meant = name if name in names else min(beginning, default=None)
+    beginning.sort(key=lambda known: (known not in scripts, known))
+    meant = name if name in names else next(iter(beginning), None)
     if meant is None:
         known = f"one of {', '.join(sorted(names))}" if names else "a script that has been trained"
         raise UserError(
@@ -52,18 +56,17 @@ def find(name):
 
 
 def _runs(folder):
-    """The generators in a folder of run folders: a dict from path to a set of names for it.
+    """The generators in a folder of run folders: a dict from path to two names for it.
 
-    The names are those of its run folder and of its script.
+    The names are those of its run folder and of its script, which if unknown are the same.
     """
     found = {}
     for path in folder.glob("*/generator.keras"):
-        found[path] = {path.parent.name}
-        try:
+        script = path.parent.name
+        with contextlib.suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
             record = json.loads(path.with_name("run.json").read_text(encoding="utf-8"))
-            found[path].add(str(record["script"]))
-        except (OSError, ValueError, TypeError, LookupError, RecursionError):
-            pass  # the name of the run folder is enough
+            script = str(record["script"])
+        found[path] = path.parent.name, script
     return found
 
 
@@ -104,6 +107,8 @@ class Generator:
                 raise ValueError(f"its label maps are numbered from {self.numbered_from}")
             low, high = about.get("pixel_range") or _range_by_activation(config)
             self.pixel_range = float(low), float(high)
+            if not -math.inf < low < high < math.inf:
+                raise ValueError(f"its pixels are said to range from {low} to {high}")
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
             raise UserError(f"{path} cannot be sampled: {one_line(problem)}") from None
 
@@ -194,7 +199,10 @@ class Generator:
         if mixed and (labels.max(axis=1) == 1).all():  # each of one class, which needs no mixing
             mixed, labels = False, labels.argmax(axis=1)
         model = self._mixing_model if mixed else self.model
-        return Sampler(model, self.pixel_range).draw(latents, labels)
+        images = Sampler(model, self.pixel_range).draw(latents, labels)
+        if np.isnan(images).any():
+            raise UserError(f"{self.path} draws images in which pixels are NaN: train it anew")
+        return images
 
     @functools.cached_property
     def _mixing_model(self):

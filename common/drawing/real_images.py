@@ -1,16 +1,16 @@
 """The images that a generator was trained on, and other real images."""
 
-import contextlib
-import io
 import json
 from typing import NamedTuple
 
 from common import UserError
 from common.data import datasets, facades
+from common.data.reading import listed
 from common.models import saved_models
 
-MIN_IMAGES = 100  # a fifth is held out, and the spread is computed from fifths of that
+import numpy as np
 
+MIN_IMAGES = 100  # a fifth is held out, and the spread is computed from fifths of that
 
 _HINT = "give the images that it was trained on with --data"
 
@@ -19,8 +19,9 @@ class Real(NamedTuple):
     """Real images in two parts, each a `Dataset` or `Facades`."""
 
     training: tuple
-    held_out: tuple  # not used in the training of the judge
+    held_out: tuple  # not used if a judge is trained now
     seen_by_generator: bool  # whether the generator was trained on `held_out`
+    seen_by_judge: bool  # whether a judge that comes with this code may have learnt from them
 
 
 class _Record(NamedTuple):
@@ -46,13 +47,11 @@ def load_dataset(generator, source=None):
     the run, or if they have another shape or other classes than those of the generator.
     """
     record = _read_record(generator)
-    names = saved_models.read(generator.path)[1].get("class_names")
-    if source is None and record.sha256 is None and not names:
-        raise UserError(
-            f"nothing says what images {generator.path} was trained on: give them with --data"
-        )
+    names = _names(generator)
+    if source is None and record.sha256 is None:
+        _check_known(generator, (datasets.CLOTHES, datasets.DIGITS))
     loaders = [datasets.load_fashion_mnist, datasets.load_mnist]
-    load = loaders.pop(names == list(datasets.DIGITS))
+    load = loaders.pop(names == datasets.DIGITS)
     height, _width, channels = generator.image_shape
     options = {
         "image_size": height,
@@ -60,7 +59,7 @@ def load_dataset(generator, source=None):
         "labels_needed": bool(generator.label_kind),
         "from_user": False,
     }
-    everything = dataset = load(source or record.source, **options)
+    everything = dataset = _load(load, generator, source, record, **options)
     if source is None:
         dataset = dataset.limited(record.limit, record.seed)
         if record.sha256 not in (None, dataset.sha256()):  # the other loader takes other parts
@@ -74,15 +73,15 @@ def load_dataset(generator, source=None):
             f"{_size(found)}: {_HINT}"
         )
     _check_fits(generator, dataset, MIN_IMAGES)
-    if load is datasets.load_fashion_mnist and dataset.source != "sample":
-        # What was read has been reported once already.
-        with contextlib.suppress(UserError), contextlib.redirect_stderr(io.StringIO()):
-            held_out = load(dataset.source, "test", **options)
-            # If a source is not divided into parts, loading a part loads all of it.
-            is_other = held_out.sha256() != everything.sha256()
-            if is_other and held_out.class_names == dataset.class_names:
-                return Real(dataset, held_out, seen_by_generator=False)
-    return Real(*dataset.split(), seen_by_generator=True)
+    if load is datasets.load_fashion_mnist:
+        held_out = datasets.load_test_part(everything, **options)
+        if held_out:
+            parts = (_in_order_of(generator, part) for part in (dataset, held_out))
+            return Real(*parts, seen_by_generator=False, seen_by_judge=False)
+    # The judge of digits has learnt from four fifths of the embedded ones, divided as below.
+    seen_by_judge = names != datasets.DIGITS or (record.limit, dataset.source) != (None, "sample")
+    parts = _in_order_of(generator, dataset).split()
+    return Real(*parts, seen_by_generator=True, seen_by_judge=seen_by_judge)
 
 
 def load_facades(generator, source=None):
@@ -91,11 +90,16 @@ def load_facades(generator, source=None):
     Arguments, result and errors are those of `load_dataset`.
     """
     record = _read_record(generator)
-    dataset = facades.load_facades(source or record.source, record.layout_from)
+    if source is None and record.sha256 is None:
+        _check_known(generator, (facades.CLASS_NAMES,))
+    dataset = _load(facades.load_facades, generator, source, record, first=record.layout_from)
     if source is None:
         dataset = _check(dataset.limited(record.limit, record.seed), record)
     _check_fits(generator, dataset, MIN_IMAGES // 2)
-    return Real(*facades.split(dataset, record.seed), seen_by_generator=False)
+    # The judge of the drawn facades has learnt from those that seed 0 chooses for training.
+    seen_by_judge = (record.limit, record.seed) != (None, 0)
+    parts = facades.split(dataset, record.seed)
+    return Real(*parts, seen_by_generator=False, seen_by_judge=seen_by_judge)
 
 
 def load_validation_facades(generator):
@@ -108,6 +112,30 @@ def load_validation_facades(generator):
     if dataset.sha256() != record.sha256:
         raise UserError(f"the facades from {record.source} are not those of the run any more")
     return facades.split(dataset, record.seed)[1]
+
+
+def _names(generator):
+    """The names of the classes that the file of a generator holds, or ()."""
+    return tuple(saved_models.read(generator.path)[1].get("class_names") or ())
+
+
+def _check_known(generator, known):
+    """Raise UserError if the names of the classes do not tell the data set."""
+    if _names(generator) not in known:
+        raise UserError(
+            f"nothing says what images {generator.path} was trained on: give them with --data"
+        )
+
+
+def _load(load, generator, source, record, **options):
+    try:
+        return load(record.source if source is None else source, **options)
+    except UserError as problem:
+        if source is not None or record.sha256 is None:
+            raise
+        raise UserError(
+            f"{problem}; {_record_path(generator)} names it, and --data may name another place"
+        ) from None
 
 
 def _record_path(generator):
@@ -142,12 +170,31 @@ def _check(dataset, record):
     return dataset
 
 
+def _in_order_of(generator, dataset):
+    """A `Dataset` whose classes have the numbers that they have in the generator.
+
+    The numbers depend on the source: folders, for example, are sorted by their names.
+    """
+    names = _names(generator)
+    if not generator.label_kind or sorted(names) != sorted(dataset.class_names):
+        return dataset
+    numbers = np.array([names.index(name) for name in dataset.class_names], "int32")
+    return dataset._replace(labels=numbers[dataset.labels], class_names=names)
+
+
 def _check_fits(generator, dataset, min_images):
     """Raise UserError if a data set has other classes than a generator, or too few images."""
+    names = _names(generator)
     if generator.label_kind and len(generator.class_names) != len(dataset.class_names):
         raise UserError(
             f"{generator.path} has {len(generator.class_names)} classes, and the images from "
             f"{dataset.source} have {len(dataset.class_names)}: {_HINT}"
+        )
+    is_same = sorted if generator.label_kind != "label map" else tuple
+    if generator.label_kind and names and is_same(names) != is_same(dataset.class_names):
+        raise UserError(
+            f"{generator.path} has the classes {listed(names)}, and the images from "
+            f"{dataset.source} have {listed(dataset.class_names)}: {_HINT}"
         )
     if len(dataset.images) < min_images:
         raise UserError(

@@ -3,6 +3,7 @@
 The losses do not show it: each depends on how good the other network is at the same time.
 """
 
+import contextlib
 import math
 import random
 
@@ -60,13 +61,21 @@ class Quality:
         if not self._every or epoch % self._every:
             return {}
         if self._figures_of is None:
-            # When Keras builds the judge, it draws seeds for initial weights from Python's random
-            # numbers, although the weights are loaded. Restore them for the training.
-            state = random.getstate()
-            self._figures_of = self._kind(self._dataset, self._seed, g_model.output_shape[1])
-            random.setstate(state)
+            with _same_random_numbers():
+                self._figures_of = self._kind(self._dataset, self._seed, g_model.output_shape[1])
         sampler = Sampler(g_model, self._pixel_range)
         return self._figures_of(sampler, np.random.default_rng(self._seed))
+
+
+@contextlib.contextmanager
+def _same_random_numbers():
+    """A `with` block after which the training finds Python's random numbers as they were.
+
+    When Keras builds a judge, it draws seeds for initial weights, although the weights are loaded.
+    """
+    state = random.getstate()
+    yield
+    random.setstate(state)
 
 
 class _OfClasses:
@@ -80,8 +89,12 @@ class _OfClasses:
 
     @staticmethod
     def has_judge(dataset):
-        class_names, image_shape = getattr(dataset, "class_names", ()), dataset.images.shape[1:]
-        return classifier.judge_path(class_names, image_shape) is not None
+        kind = getattr(dataset, "class_names", ()), dataset.images.shape[1:]
+        if dataset.source in ("full", "sample") or not classifier.judge_path(*kind):
+            return classifier.judge_path(*kind) is not None
+        # Labels without names are taken for those of clothes or digits, whatever the images show.
+        with _same_random_numbers():
+            return classifier.load_judge(*kind).fits(dataset.images, dataset.labels)
 
     @staticmethod
     def samples(_dataset):

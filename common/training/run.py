@@ -114,9 +114,10 @@ class Run:
         if self._dataset is None:
             raise RuntimeError("run.load(...) must be called before run.begin(...)")
         state.about["pixel_range"] = list(pixel_range)
-        self._quality = Quality(
-            self._dataset, pixel_range, self.arguments.seed, self.arguments.evaluate_every
-        )
+        with self._devices.one_device():
+            self._quality = Quality(
+                self._dataset, pixel_range, self.arguments.seed, self.arguments.evaluate_every
+            )
         for model in models.values():
             model.jit_compile = self.arguments.jit  # Keras's default, "auto", uses XLA on a GPU
         self._devices.check_same(resuming.on_all_machines(self.arguments))

@@ -8,8 +8,10 @@ python -m common.models.judges facades --data drawn     # 2 minutes
 import sys
 from pathlib import Path
 
+from common import UserError
 from common.arguments import ArgumentParser, add_data_option, problems_in_one_line
 from common.data import datasets, facades
+from common.data.reading import listed
 from common.files import check_writable
 from common.models import saved_models
 
@@ -33,21 +35,28 @@ def define_parser():
     return parser
 
 
-def train_clothes(source, seed):
-    """Train on the training part and test on the test part. The sample is split into two parts."""
+def train_clothes(source, seed, any_classes):
+    """Train on the training part and test on the test part. If there is none, hold out a fifth."""
     training = datasets.load_fashion_mnist(source)
-    if training.source == "sample":
-        return train_classifier(*training.split(), seed)
-    return train_classifier(training, datasets.load_fashion_mnist(training.source, "test"), seed)
+    test = datasets.load_test_part(training)
+    parts = (training, test) if test else training.split()
+    return train_classifier(*parts, seed, None if any_classes else datasets.CLOTHES)
 
 
-def train_digits(source, seed):
+def train_digits(source, seed, any_classes):
     """Train on four fifths and test on the rest, since GANs here train on all of MNIST."""
-    return train_classifier(*datasets.load_mnist(source).split(), seed)
+    parts = datasets.load_mnist(source).split()
+    return train_classifier(*parts, seed, None if any_classes else datasets.DIGITS)
 
 
-def train_classifier(training, held_out, seed):
+def train_classifier(training, held_out, seed, expected_classes):
     """Train a classifier. Returns it, a dict to save with it, and a sentence on its accuracy."""
+    if expected_classes not in (None, training.class_names):
+        raise UserError(
+            f"{training.source} has the classes {listed(training.class_names)}: a judge of these "
+            "would replace the one that comes with this code; give another file with --out"
+        )
+
     from common.models.judges import classifier
 
     model = classifier.train(
@@ -59,7 +68,7 @@ def train_classifier(training, held_out, seed):
     return model, {"class_names": training.class_names, "image_shape": shape}, sentence
 
 
-def train_facades(source, seed):
+def train_facades(source, seed, _any_classes):
     """Train on the facades that GauGAN is trained on, and test on the validation facades."""
     from common.models.judges import metrics, segmenter
 
@@ -88,7 +97,9 @@ def main(argv=None):
     with problems_in_one_line(parser):
         out = arguments.out or Path(__file__).with_name(f"{arguments.name}.keras")
         check_writable(out, (".keras",))
-        model, about, sentence = arguments.train(arguments.data, arguments.seed)
+        model, about, sentence = arguments.train(
+            arguments.data, arguments.seed, any_classes=arguments.out is not None
+        )
         saved_models.save(model, out, about)
         print(sentence)
         print(out)
