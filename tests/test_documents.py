@@ -147,6 +147,7 @@ def test_every_command_runs(clone, monkeypatch, capsys):
     """In the order of reading. A run of GauGAN is there from the start, as in a later clone."""
     monkeypatch.chdir(clone)
     reader = Reader(monkeypatch)
+    reader.type("python cgan_fashion.py")  # the command that installs everything trains, too
     reader.type("python gaugan_facades.py --data my/pairs --out runs/pairs")
     for path in documents.DOCUMENTS:
         for command in documents.commands(documents.read(path)):
