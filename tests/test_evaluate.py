@@ -387,7 +387,7 @@ def save_painter(path, spread):
 def few_facades(monkeypatch):
     """Sixty drawn facades in the place of all; what their judge sees are the true colours."""
     few = facades.Facades(*drawn_facades.draw_all(60), "drawn")
-    monkeypatch.setattr(facades, "load_facades", lambda *_: few)
+    monkeypatch.setattr(facades, "load_facades", lambda *_, **__: few)
 
     def segment(judge, images):
         colours = facades.colours(np.arange(12)).astype(int)
@@ -415,7 +415,7 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     assert found["samples"]["count"] == 10 * 10
     assert "takes label maps" in error_of(evaluate.main, *arguments, "--cas")
     few = facades.load_facades()._replace(class_names=("wall", "window"))
-    monkeypatch.setattr(facades, "load_facades", lambda *_: few)
+    monkeypatch.setattr(facades, "load_facades", lambda *_, **__: few)
     error = error_of(evaluate.main, *arguments)
     assert "has 12 classes, and the images from drawn have 2" in error
 
