@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import evaluate
 from common.data import datasets, drawn_facades, facades
-from common.drawing import evaluation, neighbours
+from common.drawing import evaluation, generators, neighbours, real_images
 from common.models import saved_models
 from common.models.judges import classifier, segmenter
 
@@ -157,9 +157,14 @@ def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier,
     np.savez("real.npz", x_train=images[:N_TRAINING], y_train=labels[:N_TRAINING])
     found = figures("--model", copier, "--data", "real.npz", "--count", "100")
     assert found["real"]["count"] == N_TRAINING // 5
-    assert "of the 60 real images, which are a fifth of the training images" in (
+    # The judge of clothes has learnt from all of Fashion-MNIST, and so, perhaps, from these.
+    assert "of the 60 real images, which are a fifth of the training images; it may have" in (
         capsys.readouterr().out
     )
+    # That of digits has not learnt from the fifth that is kept back.
+    save_copier(here / "digits.keras", images[:10], names=datasets.DIGITS)
+    real = real_images.load_dataset(generators.Generator(here / "digits.keras"), "sample")
+    assert (real.seen_by_generator, real.seen_by_judge) == (True, False)
 
 
 def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
@@ -352,10 +357,23 @@ def test_the_data_of_the_run(here, copier, capsys, error_of):
     (run / "run.json").write_text(json.dumps(record))
     assert exit_status(evaluate.main, ["--model", "run"]) == 2
     assert "are not those of the run any more" in capsys.readouterr().err
+    record["data"]["source"] = "moved.npz"
+    (run / "run.json").write_text(json.dumps(record))
+    error = error_of(evaluate.main, "--model", "run")
+    assert "cannot read moved.npz" in error
+    assert "run.json names it, and --data may name another place" in error
+    assert "the path is empty" in error_of(evaluate.main, "--model", "run", "--data", "")
     (run / "run.json").write_text("{}")
     assert "run.json, which names the run's images, is damaged" in error_of(
         evaluate.main, "--model", "run"
     )
+
+
+def test_a_figure_without_a_spread():
+    """A class of which an image is in only one of the five parts has none."""
+    assert evaluate.formatted((0.5, float("nan"))) == "0.500"
+    assert evaluate.formatted((0.5, 0.25)) == "0.500 ± 0.250"
+    assert evaluate.formatted((float("nan"), float("nan"))) == "-"
 
 
 def test_the_nearest_by_pixels(clothes):
@@ -408,6 +426,12 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     assert "12 label maps that were not used in training, 20 samples of each; 12 photos" in (
         capsys.readouterr().out
     )
+    record = {"data": {"source": "drawn", "sha256": facades.load_facades().sha256()}}
+    for seed, limit, seen in ((0, None, False), (5, None, True), (0, 60, True)):
+        record["arguments"] = {"limit": limit, "seed": seed}
+        (here / "run.json").write_text(json.dumps(record))
+        generator = generators.Generator(here / "painter.keras")
+        assert real_images.load_facades(generator).seen_by_judge == seen
     save_painter(here / "painter.keras", 0.0)
     arguments = ["--model", "painter.keras", "--data", "drawn", "--count", "100"]
     found = figures(*arguments)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from common.data import datasets, facades
+from common import UserError
+from common.data import datasets, drawn_facades, facades
 from common.models import saved_models
 from common.models.judges import __main__ as command
 from common.models.judges import classifier, metrics, segmenter
@@ -177,7 +178,27 @@ def test_the_command_keeps_the_judges_that_come_with_the_code(tmp_path, capsys):
     np.savez(tmp_path / "own.npz", images=images, labels=["cat", "dog"] * 10)
     assert exit_status(command.main, ["clothes", "--data", str(tmp_path / "own.npz")]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "has the classes cat, dog" in error and "give another file with --out" in error
+    assert "clothes.keras is a judge of other images, and would be replaced" in error
+    assert "give another file with --out" in error
+    for name, dataset in (
+        ("clothes", datasets.load_fashion_mnist("sample")),
+        ("digits", datasets.load_mnist("sample")),
+    ):  # which may be trained anew
+        command.check_replaced(FOLDER / f"{name}.keras", command.description(dataset))
+
+
+def test_the_command_trains_a_judge_of_facades(tmp_path, monkeypatch, capsys):
+    few = facades.Facades(*drawn_facades.draw_all(12), "drawn")
+    monkeypatch.setattr(facades, "load_facades", lambda _source: few)
+    usual = segmenter.train
+    monkeypatch.setattr(segmenter, "train", lambda *given, report: usual(*given, steps=2))
+    command.main(["facades", "--data", "drawn", "--out", str(tmp_path / "judge.keras")])
+    assert "photos not used in training" in capsys.readouterr().out
+    about = saved_models.read(tmp_path / "judge.keras")[1]
+    assert about == saved_models.read(FOLDER / "facades.keras")[1]
+    command.check_replaced(FOLDER / "facades.keras", about)
+    with pytest.raises(UserError, match="is a judge of other images"):
+        command.check_replaced(FOLDER / "facades.keras", about | {"facades": "full"})
 
 
 def test_half_a_file_beside_the_judges_is_passed_over(monkeypatch, tmp_path):

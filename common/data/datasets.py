@@ -113,10 +113,10 @@ def load_fashion_mnist(source="auto", part="train", **options):
 
 
 def load_test_part(dataset, **options):
-    """Load what belongs to the training images of a `Dataset`, clothes or own images, as a test.
+    """Load the test part of a data set whose training part is given.
 
     Args:
-        dataset: what `load_fashion_mnist` has returned.
+        dataset: the training part, a `Dataset` that `load_fashion_mnist` has returned.
         options: those that it was loaded with.
 
     Returns a `Dataset`, or None if the source is not divided into parts.

@@ -40,8 +40,8 @@ def find(name):
     names = set().union(*own.values(), *trained.values())
     scripts = {script for _folder, script in [*own.values(), *trained.values()]}
     beginning = [known for known in names if known.startswith(f"{name}_")]
-    beginning.sort(key=lambda known: (known not in scripts, known))
-    meant = name if name in names else next(iter(beginning), None)
+    first = min(beginning, key=lambda known: (known not in scripts, known), default=None)
+    meant = name if name in names else first
     if meant is None:
         known = f"one of {', '.join(sorted(names))}" if names else "a script that has been trained"
         raise UserError(
@@ -79,7 +79,9 @@ class Generator:
         label_kind: the input besides the latent: None, "integer" (n, 1), "one-hot" (n, classes), or
             "label map", one-hot (n, H, W, classes).
         label_shape: the shape of that input for one image, or ().
-        class_names: a tuple, empty if there are no classes.
+        class_names: a tuple, empty if there are no classes to choose from; numbers if the file
+            holds no names.
+        stored_names: the names of the classes of its training images that the file holds, or ().
         colours: a tuple of (red, green, blue), 0 to 255, for the classes of label maps, or ().
         numbered_from: the number of the first class in the label maps that it was trained on, 0 or
             1, or None if they were read by colours.
@@ -101,6 +103,7 @@ class Generator:
             self.label_kind, n_classes = _label(inputs, config, about)
             self.name = str(about.get("script") or config["config"]["name"])
             self.class_names = _class_names(about, n_classes)
+            self.stored_names = tuple(about.get("class_names") or ())
             self.colours = tuple(map(tuple, about.get("colours") or ()))
             self.numbered_from = about.get("numbered_from")
             if self.numbered_from not in (0, 1, None):

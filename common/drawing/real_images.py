@@ -6,7 +6,6 @@ from typing import NamedTuple
 from common import UserError
 from common.data import datasets, facades
 from common.data.reading import listed
-from common.models import saved_models
 
 import numpy as np
 
@@ -21,7 +20,7 @@ class Real(NamedTuple):
     training: tuple
     held_out: tuple  # not used if a judge is trained now
     seen_by_generator: bool  # whether the generator was trained on `held_out`
-    seen_by_judge: bool  # whether a judge that comes with this code may have learnt from them
+    seen_by_judge: bool  # whether a judge that comes with this code may have learnt from it
 
 
 class _Record(NamedTuple):
@@ -47,7 +46,7 @@ def load_dataset(generator, source=None):
     the run, or if they have another shape or other classes than those of the generator.
     """
     record = _read_record(generator)
-    names = _names(generator)
+    names = generator.stored_names
     if source is None and record.sha256 is None:
         _check_known(generator, (datasets.CLOTHES, datasets.DIGITS))
     loaders = [datasets.load_fashion_mnist, datasets.load_mnist]
@@ -114,14 +113,9 @@ def load_validation_facades(generator):
     return facades.split(dataset, record.seed)[1]
 
 
-def _names(generator):
-    """The names of the classes that the file of a generator holds, or ()."""
-    return tuple(saved_models.read(generator.path)[1].get("class_names") or ())
-
-
 def _check_known(generator, known):
     """Raise UserError if the names of the classes do not tell the data set."""
-    if _names(generator) not in known:
+    if generator.stored_names not in known:
         raise UserError(
             f"nothing says what images {generator.path} was trained on: give them with --data"
         )
@@ -175,7 +169,7 @@ def _in_order_of(generator, dataset):
 
     The numbers depend on the source: folders, for example, are sorted by their names.
     """
-    names = _names(generator)
+    names = generator.stored_names
     if not generator.label_kind or sorted(names) != sorted(dataset.class_names):
         return dataset
     numbers = np.array([names.index(name) for name in dataset.class_names], "int32")
@@ -184,7 +178,7 @@ def _in_order_of(generator, dataset):
 
 def _check_fits(generator, dataset, min_images):
     """Raise UserError if a data set has other classes than a generator, or too few images."""
-    names = _names(generator)
+    names = generator.stored_names
     if generator.label_kind and len(generator.class_names) != len(dataset.class_names):
         raise UserError(
             f"{generator.path} has {len(generator.class_names)} classes, and the images from "

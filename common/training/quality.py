@@ -89,12 +89,15 @@ class _OfClasses:
 
     @staticmethod
     def has_judge(dataset):
-        kind = getattr(dataset, "class_names", ()), dataset.images.shape[1:]
-        if dataset.source in ("full", "sample") or not classifier.judge_path(*kind):
-            return classifier.judge_path(*kind) is not None
+        class_names, image_shape = getattr(dataset, "class_names", ()), dataset.images.shape[1:]
+        if not classifier.judge_path(class_names, image_shape):
+            return False
+        if dataset.source in ("full", "sample"):
+            return True
         # Labels without names are taken for those of clothes or digits, whatever the images show.
         with _same_random_numbers():
-            return classifier.load_judge(*kind).fits(dataset.images, dataset.labels)
+            judge = classifier.load_judge(class_names, image_shape)
+            return judge.fits(dataset.images, dataset.labels)
 
     @staticmethod
     def samples(_dataset):

@@ -11,7 +11,6 @@ from pathlib import Path
 from common import UserError
 from common.arguments import ArgumentParser, add_data_option, problems_in_one_line
 from common.data import datasets, facades
-from common.data.reading import listed
 from common.files import check_writable
 from common.models import saved_models
 
@@ -20,10 +19,16 @@ def define_parser():
     """The command line: the name of a judge, and the options of that judge."""
     parser = ArgumentParser(prog="python -m common.models.judges", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for name, train, text, sources in (
-        ("clothes", train_clothes, "tells the classes of Fashion-MNIST apart", ()),
-        ("digits", train_digits, "tells the digits of MNIST apart", ()),
-        ("facades", train_facades, "finds the classes in photos of facades", (facades.SOURCES,)),
+    for name, load, train, text, sources in (
+        ("clothes", load_clothes, train_classifier, "tells the classes of Fashion-MNIST apart", ()),
+        ("digits", load_digits, train_classifier, "tells the digits of MNIST apart", ()),
+        (
+            "facades",
+            load_facades,
+            train_segmenter,
+            "finds the classes in photos of facades",
+            (facades.SOURCES,),
+        ),
     ):
         command = commands.add_parser(name, help=text, description=text)
         add_data_option(command, *sources)
@@ -31,59 +36,69 @@ def define_parser():
         command.add_path(
             "--out", "FILE.keras", "the file to write (default: the file that evaluate.py reads)"
         )
-        command.set_defaults(train=train)
+        command.set_defaults(load=load, train=train)
     return parser
 
 
-def train_clothes(source, seed, any_classes):
-    """Train on the training part and test on the test part. If there is none, hold out a fifth."""
+def load_clothes(source):
+    """The training part and the test part. If there is no test part, a fifth is held out."""
     training = datasets.load_fashion_mnist(source)
     test = datasets.load_test_part(training)
-    parts = (training, test) if test else training.split()
-    return train_classifier(*parts, seed, None if any_classes else datasets.CLOTHES)
+    return (training, test) if test else training.split()
 
 
-def train_digits(source, seed, any_classes):
-    """Train on four fifths and test on the rest, since GANs here train on all of MNIST."""
-    parts = datasets.load_mnist(source).split()
-    return train_classifier(*parts, seed, None if any_classes else datasets.DIGITS)
+def load_digits(source):
+    """Four fifths, and the rest to test with, since GANs here train on all of MNIST."""
+    return datasets.load_mnist(source).split()
 
 
-def train_classifier(training, held_out, seed, expected_classes):
-    """Train a classifier. Returns it, a dict to save with it, and a sentence on its accuracy."""
-    if expected_classes not in (None, training.class_names):
-        raise UserError(
-            f"{training.source} has the classes {listed(training.class_names)}: a judge of these "
-            "would replace the one that comes with this code; give another file with --out"
-        )
+def load_facades(source):
+    """The facades that GauGAN is trained on, and the validation facades."""
+    return facades.split(facades.load_facades(source), 0)
 
+
+def description(dataset):
+    """What is saved with a judge that was trained on a data set: the images that it is for."""
+    if hasattr(dataset, "layouts"):
+        return {"class_names": list(dataset.class_names), "facades": dataset.source}
+    shape = list(dataset.images.shape[1:])
+    return {"class_names": list(dataset.class_names), "image_shape": shape}
+
+
+def train_classifier(training, held_out, seed):
+    """Train a classifier. Returns it and a sentence on its accuracy."""
     from common.models.judges import classifier
 
     model = classifier.train(
         training.images, training.labels, len(training.class_names), seed, report=report
     )
     accuracy = classifier.Judge(model).accuracy(held_out.images, held_out.labels)
-    sentence = f"accuracy {accuracy:.4f} on {len(held_out.images):,} images not used in training"
-    shape = training.images.shape[1:]
-    return model, {"class_names": training.class_names, "image_shape": shape}, sentence
+    return model, f"accuracy {accuracy:.4f} on {len(held_out.images):,} images not used in training"
 
 
-def train_facades(source, seed, _any_classes):
-    """Train on the facades that GauGAN is trained on, and test on the validation facades."""
+def train_segmenter(training, validation, seed):
+    """Train a segmentation network. Returns it and a sentence on how good it is."""
     from common.models.judges import metrics, segmenter
 
-    dataset = facades.load_facades(source)
-    training, validation = (facades.fit(part, segmenter.SIZE) for part in facades.split(dataset, 0))
-    model = segmenter.train(training, len(facades.CLASS_NAMES), seed, report=report)
+    n_classes = len(training.class_names)
+    training, validation = (facades.fit(part, segmenter.SIZE) for part in (training, validation))
+    model = segmenter.train(training, n_classes, seed, report=report)
     photos, layouts = facades.centre_crops(validation, segmenter.SIZE)
-    found = segmenter.Judge(model).segment(photos)
-    counts = metrics.confusion(found, layouts, len(facades.CLASS_NAMES))
+    counts = metrics.confusion(segmenter.Judge(model).segment(photos), layouts, n_classes)
     accuracy, iou = metrics.pixel_accuracy(counts), metrics.mean_iou(counts)
-    sentence = (
+    return model, (
         f"pixel accuracy {accuracy:.4f}, mean IoU {iou:.4f} on {len(photos):,} photos "
         "not used in training"
     )
-    return model, {"class_names": facades.CLASS_NAMES, "facades": dataset.source}, sentence
+
+
+def check_replaced(path, about):
+    """Raise UserError if the judge in a file is for other images than those of `about`."""
+    if path.exists() and saved_models.read(path)[1] != about:
+        raise UserError(
+            f"{path} is a judge of other images, and would be replaced; give another file with "
+            "--out"
+        )
 
 
 def report(line):
@@ -97,9 +112,11 @@ def main(argv=None):
     with problems_in_one_line(parser):
         out = arguments.out or Path(__file__).with_name(f"{arguments.name}.keras")
         check_writable(out, (".keras",))
-        model, about, sentence = arguments.train(
-            arguments.data, arguments.seed, any_classes=arguments.out is not None
-        )
+        training, held_out = arguments.load(arguments.data)
+        about = description(training)
+        if arguments.out is None:
+            check_replaced(out, about)
+        model, sentence = arguments.train(training, held_out, arguments.seed)
         saved_models.save(model, out, about)
         print(sentence)
         print(out)
