@@ -21,7 +21,7 @@ MB         the most memory of our process, with as many images as the full data 
 
 `wgan_gp_critic` is wgan_gp_fashion without the generator's updates. They are as large in both
 recipes, while our critic sees half as many images: here "per image" is the cost of its training.
-`gaugan_quarter` is gaugan_facades with `--width 0.25`, for CPUs.
+`gaugan_quarter` is gaugan_facades with `--width 0.25 --latent-dim 16`, for CPUs.
 `explore` is explore.py: milliseconds from a moved slider to the new picture in the window.
 `recipe` is cgan_fashion with next to nothing in its layers, on two images of 4 x 4 pixels, and
 without oneDNN, which takes 0.1 ms for a convolution however small it is: what is left is the cost

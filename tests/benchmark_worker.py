@@ -74,9 +74,10 @@ def setting(script, quick):
     if script.startswith("wgan_gp"):
         size = 64 if quick else 512
         return SimpleNamespace(batch_size=size, text=f"n={size}", seen=(3 * size, 6 * size))
-    width = 0.25 if script == "gaugan_quarter" else 1.0
+    width, latent_dim = (0.25, 16) if script == "gaugan_quarter" else (1.0, 256)
+    sizes = {"image_size": 64, "width": width}
     return SimpleNamespace(
-        batch_size=4, text="64 px", seen=(4, 8), sizes={"image_size": 64, "width": width}
+        batch_size=4, text="64 px", seen=(4, 8), sizes=sizes, latent_dim=latent_dim
     )
 
 
@@ -97,11 +98,9 @@ def load(script, size):
 def define_models(script, module, size):
     """All models of a script, in the order that its `train` takes them."""
     if script.startswith("gaugan"):
-        encoder = module.define_encoder(**size.sizes)
-        g_model, d_model = (
-            module.define_generator(**size.sizes),
-            module.define_discriminator(**size.sizes),
-        )
+        encoder = module.define_encoder(latent_dim=size.latent_dim, **size.sizes)
+        g_model = module.define_generator(latent_dim=size.latent_dim, **size.sizes)
+        d_model = module.define_discriminator(**size.sizes)
         return g_model, encoder, d_model, module.define_gan(g_model, encoder, d_model)
     g_model = module.define_generator()
     if script.startswith("wgan_gp"):
@@ -141,7 +140,9 @@ def train_document(script, module, dataset, size, clock):
         whole = script == "wgan_gp_fashion"
         step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size, whole=whole)
     elif script.startswith("gaugan"):
-        step = reference_recipes.gaugan_train_step(dataset, size.batch_size, size.sizes)
+        step = reference_recipes.gaugan_train_step(
+            dataset, size.batch_size, size.sizes, size.latent_dim
+        )
     else:
         step = reference_recipes.machine_learning_mastery_loop(module, dataset, size.batch_size)
     for _ in clock.steps():

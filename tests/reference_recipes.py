@@ -163,15 +163,13 @@ def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0,
     return lambda: train_step(next(batches))
 
 
-def gaugan_train_step(dataset, batch_size, sizes):
+def gaugan_train_step(dataset, batch_size, sizes, latent_dim):
     """keras.io's "GauGAN": its `train_step` as one `tf.function`, on whole batches, without VGG19.
 
     The crops are cut beforehand; the document reads and cuts them as it goes.
     """
-    encoder, g_model = (
-        gaugan_facades.define_encoder(**sizes),
-        gaugan_facades.define_generator(**sizes),
-    )
+    encoder = gaugan_facades.define_encoder(latent_dim=latent_dim, **sizes)
+    g_model = gaugan_facades.define_generator(latent_dim=latent_dim, **sizes)
     d_model = gaugan_facades.define_discriminator(**sizes)
     g_optimizer, d_optimizer = (keras.optimizers.Adam(rate, 0.0, 0.999) for rate in (1e-4, 4e-4))
     crops = facades.centre_crops(dataset, sizes["image_size"])

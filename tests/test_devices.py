@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gan_fashion
+import gaugan_facades
 from common import UserError
 from common.training import devices
 
@@ -238,11 +239,21 @@ def test_a_loss_of_one_number_is_refused_on_several_devices():
 
 def test_the_bytes_that_are_exchanged_are_those_of_the_page_on_scaling():
     page = (PROJECT / "docs/scaling.md").read_text(encoding="utf-8")
+    rows = []
     for name, critic_steps in (("cgan_fashion", 2), ("gan_fashion", 2), ("wgan_gp_fashion", 3)):
         script = importlib.import_module(name)
         define_critic = getattr(script, "define_discriminator", None) or script.define_critic
-        critic, generator = define_critic().count_params(), script.define_generator()
-        weights = sum(math.prod(weight.shape) for weight in generator.trainable_weights)
-        megabytes = 4e-6 * (critic_steps * critic + weights)
-        row = f"| {critic:,}; {weights:,} | {megabytes:.{0 if megabytes > 10 else 1}f} MB |"
-        assert row in page
+        rows.append((define_critic(), [script.define_generator()], critic_steps))
+    for size in ({"width": 0.25, "latent_dim": 16}, {"width": 1.0, "latent_dim": 256}):
+        generators = [
+            define(image_size=64, **size)
+            for define in (gaugan_facades.define_generator, gaugan_facades.define_encoder)
+        ]
+        rows.append((gaugan_facades.define_discriminator(64, size["width"]), generators, 2))
+    for critic, generators, critic_steps in rows:
+        weights = sum(
+            math.prod(weight.shape) for model in generators for weight in model.trainable_weights
+        )
+        megabytes = 4e-6 * (critic_steps * critic.count_params() + weights)
+        numbers = f"{critic.count_params():,}; {weights:,}"
+        assert f"| {numbers} | {megabytes:.{0 if megabytes > 10 else 1}f} MB |" in page
