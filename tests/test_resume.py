@@ -81,6 +81,13 @@ def test_resume_takes_equal_data_from_elsewhere(trained, tmp_path):
     cgan_fashion.main(["--resume", "--out", f"{tmp_path}/run", "--data", f"{tmp_path}/equal.npz"])
 
 
+def test_resume_says_how_to_go_on_with_images_that_have_moved(trained, tmp_path, error_of):
+    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
+    resume = ["--resume", "--out", str(tmp_path / "run"), "--data", str(tmp_path / "gone")]
+    words = "give auto, full, sample or a path; if the images have moved, --data says where to"
+    assert words in error_of(cgan_fashion.main, *resume)
+
+
 def test_resume_takes_what_auto_found_when_the_run_began(trained, tmp_path, monkeypatch):
     shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
     record = json.loads((tmp_path / "run/run.json").read_text())

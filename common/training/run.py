@@ -86,8 +86,13 @@ class Run:
         # What a loader reports of the images was said when the run began.
         quiet = self.arguments.resume or not self._devices.is_first
         quiet = io.StringIO() if quiet else sys.stderr
-        with contextlib.redirect_stderr(quiet):
-            dataset = loader(self.arguments.data, **options)
+        try:
+            with contextlib.redirect_stderr(quiet):
+                dataset = loader(self.arguments.data, **options)
+        except UserError as problem:
+            if not self.arguments.resume:
+                raise
+            raise UserError(f"{problem}; if the images have moved, --data says where to") from None
         dataset = dataset.limited(self.arguments.limit, self.arguments.seed)
         if len(dataset.images) < self.arguments.batch_size:
             raise UserError(
