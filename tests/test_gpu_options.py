@@ -8,6 +8,7 @@ from common.drawing import generators
 import keras
 import numpy as np
 import pytest
+import tensorflow
 from conftest import TINY, exit_status
 from runs import assert_same_run, interrupt_after, weights
 
@@ -67,6 +68,55 @@ def test_mixed_precision_saves_a_float32_generator(name, kind, tiny_run, monkeyp
     _, *averaged = [array for name, array in weights(folder).items() if "average/" in name]
     assert averaged and all(map(np.array_equal, saved.get_weights(), averaged))
     assert keras.config.dtype_policy().name == "float32"  # as it was before the run
+
+
+@pytest.fixture
+def set_policy():
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (lambda: keras.layers.Conv2D(2, 3, padding="same"), (64, 28, 28, 1)),
+        (lambda: keras.layers.Conv2DTranspose(2, 3, padding="same"), (64, 28, 28, 1)),
+        (lambda: keras.layers.Dense(2), (50176, 1)),
+    ],
+)
+def test_the_gradient_of_a_bias_in_bfloat16_is_summed_in_float32(layer, shape, set_policy):
+    """In bfloat16 the sum would not get beyond some hundreds."""
+    set_policy("mixed_bfloat16")
+    layer = layer()
+    with tensorflow.GradientTape() as tape:
+        output = layer(np.zeros(shape, "float32"))
+    assert output.dtype == "bfloat16"
+    gradient = tape.gradient(output, layer.bias.value)  # of the sum of all outputs
+    np.testing.assert_array_equal(gradient, [50176, 50176])
+
+
+def test_the_first_gradients_in_bfloat16_are_close_to_float32(any_script, set_policy, monkeypatch):
+    """At the start, generated images hardly differ. Rounding must not hide how they do."""
+    monkeypatch.setattr(keras.layers.Dropout, "call", lambda self, inputs, training=False: inputs)
+    define = getattr(any_script, "define_discriminator", None) or any_script.define_critic
+    inputs = any_script.generate_latent_points(any_script.LATENT_DIM, 64, 0)
+    target = np.full((64, 1), getattr(any_script, "REAL", 1.0), "float32")
+    keras.utils.set_random_seed(0)
+    gradients, first_weights = [], []
+    for policy in ("float32", "mixed_bfloat16"):
+        set_policy(policy)
+        d_model, g_model = define(), any_script.define_generator()
+        gan_model = any_script.define_gan(g_model, d_model)
+        first_weights = first_weights or [d_model.get_weights(), g_model.get_weights()]
+        d_model.set_weights(first_weights[0])
+        g_model.set_weights(first_weights[1])
+        with tensorflow.GradientTape() as tape:
+            loss = gan_model.compute_loss(y=target, y_pred=gan_model(inputs, training=True))
+        kernels = [each for each in g_model.trainable_variables if each.name == "kernel"]
+        gradients.append(tape.gradient(loss, [kernel.value for kernel in kernels]))
+    for kernel, exact, rounded in zip(kernels, *gradients, strict=True):
+        cosine = np.vdot(exact, rounded) / np.linalg.norm(exact) / np.linalg.norm(rounded)
+        assert cosine > 0.95, kernel.path
 
 
 @pytest.mark.slow
