@@ -53,9 +53,9 @@ def _bias_add(value, bias, data_format=None, name=None):
     large as the next number, adding that number changes nothing: on two cores, 50,000 ones make
     512. The gradient of a plain addition is the same sum, but in float32, and it is faster.
     """
+    is_bfloat16 = getattr(value, "dtype", None) == tensorflow.bfloat16
     channels_last = data_format in (None, "NHWC")
-    on_cpu = not tensorflow.config.list_physical_devices("GPU")
-    if value.dtype == tensorflow.bfloat16 and channels_last and on_cpu:
+    if is_bfloat16 and channels_last and not tensorflow.config.list_physical_devices("GPU"):
         return value + bias
     return _tensorflow_bias_add(value, bias, data_format, name)
 
