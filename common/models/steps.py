@@ -10,7 +10,7 @@ from common.backend import keras
 from common.backend import tensorflow as tf
 
 BLOCK = 4  # height and width of a block of pixels; AVX-512 has 4 × 4 SIMD lanes
-SMALL_MAP = 4 * 4  # pixels of a feature map
+SMALL_MAP = 8 * 8  # pixels of a feature map
 LARGE_KERNEL = 2**20  # weights; at 4 bytes each they do not fit in a core's cache
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt in glibc's malloc.h
 
@@ -252,29 +252,45 @@ def _can_compute_as_product(layer):
 
 
 def _call_as_product(layer):
-    """A `call` for a convolution that on a small feature map is one matrix product.
+    """A `call` for a convolution that on a small feature map is computed as a matrix product.
 
     For its convolutions oneDNN first copies the kernel into another order, forwards and backwards.
     Where the kernel is much larger than the feature map, that takes longer than the convolution. A
-    matrix product of the patches (im2col) and the kernel uses the kernel as it is. On larger maps
-    the gradient of the patches costs more than that saves.
+    matrix product of the patches (im2col) and the kernel uses the kernel as it is, and another one
+    computes the kernel's gradient. The gradient of the inputs stays a convolution: as a product it
+    would be that of the patches, which overlap and have to be added up.
     """
     keras_call = layer.call
     kernel_height, kernel_width = layer.kernel_size
     padding = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
 
-    def call(inputs):
+    def patches(inputs):
+        """The inputs of each output pixel as a row: (n * pixels, number of weights per filter)."""
         height, width, channels = inputs.shape[1:]
-        if height * width > SMALL_MAP:
-            return keras_call(inputs)
         padded = tf.pad(inputs, padding)
         shifts = [(y, x) for y in range(kernel_height) for x in range(kernel_width)]
-        patches = tf.concat([padded[:, y : y + height, x : x + width] for y, x in shifts], axis=3)
-        rows = tf.reshape(patches, (-1, len(shifts) * channels))
-        kernel = tf.convert_to_tensor(layer.kernel)
-        outputs = tf.matmul(rows, tf.reshape(kernel, (-1, layer.filters)))
+        shifted = [padded[:, y : y + height, x : x + width] for y, x in shifts]
+        return tf.reshape(tf.concat(shifted, axis=3), (-1, len(shifts) * channels))
+
+    @tf.custom_gradient
+    def convolve(inputs, kernel):
+        outputs = tf.matmul(patches(inputs), tf.reshape(kernel, (-1, layer.filters)))
+
+        def gradients(upstream):
+            rows = tf.reshape(upstream, (-1, layer.filters))
+            kernel_gradient = tf.matmul(patches(inputs), rows, transpose_a=True)
+            input_gradient = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1)
+            return input_gradient, tf.reshape(kernel_gradient, kernel.shape)
+
+        return tf.reshape(outputs, (-1, *inputs.shape[1:3], layer.filters)), gradients
+
+    def call(inputs):
+        height, width = inputs.shape[1:3]
+        if height * width > SMALL_MAP:
+            return keras_call(inputs)
+        outputs = convolve(inputs, tf.convert_to_tensor(layer.kernel))
         if layer.use_bias:
             outputs += tf.convert_to_tensor(layer.bias)
-        return layer.activation(tf.reshape(outputs, (-1, height, width, layer.filters)))
+        return layer.activation(outputs)
 
     return call
