@@ -129,6 +129,7 @@ def test_resume_refuses_a_damaged_checkpoint(trained, tmp_path, error_of):
         checkpoint.write_bytes(content)
         error = error_of(cgan_fashion.main, "--resume", "--epochs", "2", "--out", f"{tmp_path}/run")
         assert words in error and "checkpoint.npz" in error
+        assert "replace --resume with --overwrite, which deletes this run, or" in error
         assert checkpoint.read_bytes() == content
 
 
@@ -156,7 +157,8 @@ GOOD = {"epochs": 1, "steps": 0, "sums": {}, "history": {"g_loss": [0.5]}, "seco
 def test_resume_refuses_a_checkpoint_of_something_else(old_gan_run, error_of, changes, words):
     change_state(old_gan_run / "checkpoint.npz", **changes)
     main = importlib.import_module("gan_fashion").main
-    assert words in error_of(main, "--resume", "--epochs", "2", "--out", str(old_gan_run))
+    error = error_of(main, "--resume", "--epochs", "2", "--out", str(old_gan_run))
+    assert words in error and error.rstrip().endswith(resuming.START_ANEW)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_resume_does_not_train_again_what_was_finished(trained, tmp_path, error_
     shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
     (tmp_path / "run/checkpoint.npz").unlink()
     error = error_of(cgan_fashion.main, "--resume", "--epochs", "2", "--out", f"{tmp_path}/run")
-    assert "cannot resume after 1 epoch: " in error and "has no checkpoint.npz" in error
+    assert "cannot resume after 1 epoch: " in error and "has no checkpoint.npz; for a" in error
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(trained, tmp_path, monkeypatch):
