@@ -9,7 +9,8 @@ trained against each other (Goodfellow et al. 2014, arXiv 1406.2661). Both are c
 DCGAN (Radford et al. 2015, arXiv 1511.06434). The class is one more channel of the discriminator's
 input and of the generator's first feature map. Giving it to both networks is what makes the GAN
 conditional (Mirza and Osindero 2014, arXiv 1411.1784). Layer sizes and settings are those of the
-Machine Learning Mastery tutorial "How to Develop a Conditional GAN (cGAN) From Scratch".
+Machine Learning Mastery tutorial "How to Develop a Conditional GAN (cGAN) From Scratch", except for
+the initial values of the embeddings (`embed`).
 """
 
 import sys

@@ -7,8 +7,9 @@
 Read cgan_fashion.py first. The main differences: A label is a one-hot vector, and the networks
 receive it without an embedding. So a vector that is half a 2 and half a 6 is a label, too. The
 discriminator outputs a logit, and the loss is computed from it. Pixels are scaled to [0, 1].
-Networks and settings are those of the keras.io example "Conditional GAN". As in that example, the
-target 1 means generated and 0 means real. Either way works, if all targets follow the same one.
+Networks and settings are those of the keras.io example "Conditional GAN", except that the label
+channels are filled correctly and the discriminator learns from half-batches. As in that example,
+the target 1 means generated and 0 means real. Either way works, if all targets follow the same one.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Measure how good the images of a trained generator are.
 
-    python evaluate.py --model cgan                  # 10,000 samples, less than a minute
+    python evaluate.py --model cgan                  # 10,000 samples, about a minute
     python evaluate.py --model cgan --cas            # a few minutes more
     python evaluate.py --model gaugan
     python evaluate.py --model some/generator.keras --data my/images --json scores.json
@@ -15,6 +15,8 @@ outputs for samples (generated images), and again for real images:
                             come below it. It is not the FID of papers, which uses the features of
                             Inception. That network is for photos in colour, and says little about
                             grey images of 28 x 28 pixels.
+    share of each class     in the place of the label accuracy, if the generator has no classes: the
+                            share of the samples in which the judge finds each class
     variety within a class  how far apart the features of images of a class are, divided by the
                             same for real images; 1 is as varied as these
     classification accuracy score (--cas)

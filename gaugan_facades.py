@@ -12,8 +12,8 @@ decides the style: in training an encoder reads it from the photo that belongs t
 loss keeps the encoder's latents close to N(0, 1), as in a variational autoencoder (Kingma and
 Welling 2014, arXiv 1312.6114), so that a random latent is a style, too. The discriminator scores
 patches of an image, given the label map. Networks and settings are those of the keras.io example
-"GauGAN for conditional image generation", but the normalisation (`spade`), the KL loss and the
-discriminator's half-batches differ from it.
+"GauGAN for conditional image generation", but the normalisation (`spade`, `define_encoder`), the
+KL loss and the discriminator's half-batches differ from it, and the encoder is trained.
 """
 
 import math
@@ -180,7 +180,7 @@ def kl_divergence(mean, log_variance):
     """Kullback-Leibler divergence of N(mean, variance) from N(0, 1), in nats: (n, d) to (n,).
 
     Source: Kingma and Welling 2014, appendix B. The keras.io example sums it over a batch. Here the
-    loss is the mean, which at its batch of 4 weighs a quarter.
+    loss is the mean: a quarter of that sum, at the example's batch size of 4.
     """
     return -0.5 * ops.sum(1 + log_variance - mean**2 - ops.exp(log_variance), axis=1)
 

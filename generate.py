@@ -72,7 +72,9 @@ def define_parser():
         help="draw the latents and labels in this file, which explore.py has saved",
     )
     parser.add_integer("--frames", 2, 1000, None, "images of a walk (default: 9)")
-    parser.add_integer("--frame-size", 16, 1024, None, "its pixels (default: 96; GauGAN: 256)")
+    parser.add_integer(
+        "--frame-size", 16, 1024, None, "pixels of a side of a frame (default: 96; GauGAN: 256)"
+    )
     parser.add_integer("--fps", 1, 50, None, "frames per second (default: 1; --learning: 6)")
     label_maps.add_options(parser)
     return parser
@@ -100,7 +102,10 @@ def check_options(arguments, generator):
     frame_size = 256 if takes_label_maps else 96
     for option, default in (("frames", 9), ("frame_size", frame_size), ("fps", 1)):
         if not walking and getattr(arguments, option) is not None:
-            raise UserError(f"--{option.replace('_', '-')} needs one of the --interpolate options")
+            or_learning = " or --learning" * (option == "fps")
+            raise UserError(
+                f"--{option.replace('_', '-')} needs one of the --interpolate options{or_learning}"
+            )
         if getattr(arguments, option) is None:
             setattr(arguments, option, default)
     if takes_label_maps:

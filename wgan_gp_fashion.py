@@ -9,7 +9,8 @@ image, then the largest possible difference of the two mean scores is the Wasser
 between the distributions of real and of generated images (Arjovsky et al. 2017, arXiv 1701.07875).
 The gradient penalty keeps the critic close to that condition: it grows as the norm of the score's
 gradient departs from 1 (Gulrajani et al. 2017, arXiv 1704.00028). Networks and settings are those
-of the keras.io example "WGAN-GP overriding Model.train_step".
+of the keras.io example "WGAN-GP overriding Model.train_step", except that the critic learns from
+half-batches.
 """
 
 import sys

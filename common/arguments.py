@@ -149,8 +149,8 @@ def add_generator_options(parser):
         "--model",
         required=True,
         metavar="NAME|PATH",
-        help="a script's name or its beginning, for the newest run in runs/ or else the generator "
-        "in trained/; or a run folder or .keras file",
+        help="a script's name or the part of it before an underscore, such as cgan, for the newest "
+        "run in runs/ or else the generator in trained/; or a run folder or .keras file",
     )
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "of the random latents")
 
@@ -230,5 +230,6 @@ def check_training(arguments):
         )
     if arguments.limit is not None and arguments.limit < arguments.batch_size:
         raise UserError(
-            f"--limit {arguments.limit} is less than one batch of {arguments.batch_size}"
+            f"--limit {arguments.limit} is less than one batch of {arguments.batch_size}: "
+            "give a smaller --batch-size as well"
         )

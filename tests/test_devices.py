@@ -8,9 +8,11 @@ import json
 import math
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +24,7 @@ from common.training import devices
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import ALL_SCRIPTS, PROJECT
 from runs import assert_same_run, weights
 
@@ -162,6 +165,22 @@ def test_a_machine_is_lost(folders, tmp_path, killed):
         assert_same_training(out, folders / "longer/one")
 
 
+@pytest.mark.slow
+def test_a_process_of_several_can_be_terminated(tmp_path):
+    command = f"cgan_fashion --epochs 100000 --out {tmp_path / 'run'}"
+    processes = start_two([command])
+    try:
+        for line in processes[0].stdout:
+            if line.startswith("epoch 1/"):
+                break
+        processes[1].terminate()
+        assert processes[1].wait(timeout=20) == -signal.SIGTERM
+    finally:
+        processes[1].kill()
+    status, _output, error = outcome(processes[0])
+    assert status == 1 and LOST in error
+
+
 def config(*addresses, job="worker", index=0, **others):
     return {"cluster": {job: addresses} | others, "task": {"type": job, "index": index}}
 
@@ -235,6 +254,59 @@ def test_a_loss_of_one_number_is_refused_on_several_devices():
 
     output = keras.KerasTensor((None, 1))
     assert devices._is_one_number(mean, output) and not devices._is_one_number(product, output)
+
+
+def test_gradients_of_embeddings_are_exchanged_with_the_others(monkeypatch):
+    """Two devices: what each sends, and what both get back."""
+    sent, shares = [], [([[1.0, 2.0], [3.0, 4.0]], [5, 0]), ([[5.0, 6.0], [7.0, 8.0]], [5, 2])]
+
+    def gradients(number):
+        values, indices = shares[number]
+        parts = tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant([6, 2]))
+        return [(tf.constant([10.0 * number]), "bias"), (parts, "embedding")]
+
+    def exchange(number, all_reduce):
+        context = SimpleNamespace(
+            replica_id_in_sync_group=tf.constant(number),
+            num_replicas_in_sync=2,
+            all_reduce=all_reduce,
+        )
+        monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: context)
+        return devices._sum_gradients(gradients(number))
+
+    def send(_operation, tensors):
+        sent.append(tensors)
+        return tensors
+
+    for number in (0, 1):
+        exchange(number, send)
+    assert len(sent) == 2
+    np.testing.assert_array_equal(sent[1][1][0], [[[0, 0], [0, 0]], shares[1][0]])
+    totals = tf.nest.map_structure(tf.add, *sent)
+    for number in (0, 1):
+        (bias, name), (parts, other) = exchange(number, lambda *_sent: totals)
+        assert (name, other) == ("bias", "embedding") and float(bias[0]) == 10.0
+        np.testing.assert_array_equal(parts.values, shares[0][0] + shares[1][0])
+        np.testing.assert_array_equal(parts.indices, [5, 0, 5, 2])
+        assert parts.indices.dtype == tf.int32 and parts.dense_shape.numpy().tolist() == [6, 2]
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_waiting_for_another_machine(run_script, monkeypatch):
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other)]
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config(*addresses)))
+    process = run_script("gan_fashion.py", wait=False)
+    try:
+        assert process.stderr.readline() == "Waiting for the processes on all 2 machines\n"
+        time.sleep(1)  # until TensorFlow waits
+        process.send_signal(signal.SIGINT)
+        output, error = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == -signal.SIGINT and output == error == ""
 
 
 def test_the_bytes_that_are_exchanged_are_those_of_the_page_on_scaling():

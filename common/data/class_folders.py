@@ -55,9 +55,12 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
         loose = [name for name in classes if classes[name] is None]
         if len(loose) == len(classes) and (labels_needed or not loose):
             tables = [name for name in files.names if name.casefold().endswith((".npz", ".csv"))]
+            hint = f": give the file itself, {path / min(tables)}" if tables else ""
+            if loose and not tables:
+                hint = ": sort the pictures into a folder for each class"
             raise ValueError(
                 f"it holds {len(loose) or 'no'} pictures, and no folder of pictures for each class "
-                f"nor IDX files{f': give the file itself, {path / min(tables)}' if tables else ''}"
+                f"nor IDX files{hint}"
             )
         if labels_needed:
             classes = {name: label for name, label in classes.items() if label is not None}

@@ -158,7 +158,9 @@ def _load(name, files, source, class_names, parts, *, n_batch=None, **options):
             used = "full"
         except UserError as problem:
             if used == "full":
-                raise
+                raise UserError(
+                    f"{problem}: give --data sample, or the path of the files"
+                ) from None
             print(f"Using the embedded sample of 10,000 images: {problem}", file=sys.stderr)
             used = "sample"
     if used == "sample":

@@ -65,7 +65,8 @@ def decode(content):
     """
     if content.startswith(b"\xff\xd8"):
         raise ValueError(
-            "it is a JPEG, whose compression invents values between the classes: save it as a PNG"
+            "it is a JPEG, whose compression invents values between the classes: save the original "
+            "as a PNG (converting this file does not remove these values)"
         )
     with pictures.opened(content, ("PNG", "BMP")) as image:
         spread = _GREY_STEPS.get(image.tile[0][3], 1) if image.tile else 1

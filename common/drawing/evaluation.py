@@ -114,7 +114,7 @@ def find_judge(real):
         )
     accuracy = judge.accuracy(held_out.images, held_out.labels)
     part = "a fifth of the training images" if seen_by_generator else "the test part"
-    part += "; it may have learnt from them" * bool(seen_by_judge)
+    part += "; the judge may have learnt from them" * bool(seen_by_judge)
     return judge, (
         f"The judge finds the class of {accuracy:.1%} of the {len(held_out.images):,} real images, "
         f"which are {part}."

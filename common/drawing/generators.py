@@ -161,7 +161,9 @@ class Generator:
         Raises UserError if it fits no class, or several.
         """
         if not self.class_names or self.label_kind == "label map":
-            raise UserError(f"{self.name} has no classes to choose from, so no {text!r}")
+            raise UserError(
+                f"{self.name} has no classes to choose from, so no {text!r}: leave out --class"
+            )
         wanted = _folded(text)
         names = [_folded(name) for name in self.class_names]
         for found in (

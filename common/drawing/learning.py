@@ -21,7 +21,10 @@ def draw(folder, path, frames_per_second):
     """
     epochs = find_samples(folder)
     if not epochs:
-        raise UserError(f"there are no sample pictures of a training run in {folder / 'samples'}")
+        raise UserError(
+            f"there are no sample pictures of a training run in {folder / 'samples'}: give a run "
+            "folder of your own with --model"
+        )
     chosen = [epochs[index] for index in log_spaced(len(epochs), MAX_FRAMES)]
     frames = [_frame(sample_path(folder, epoch), epoch) for epoch in chosen]
     milliseconds = [1000 // frames_per_second] * (len(frames) - 1) + [LAST_FRAME_MILLISECONDS]

@@ -9,7 +9,7 @@ import ctypes
 from common.backend import keras
 from common.backend import tensorflow as tf
 
-BLOCK = 4  # height and width of a block of pixels; AVX-512 has 4 × 4 SIMD lanes
+BLOCK = 4  # height and width of a block: its 4 × 4 pixels fill the 16 SIMD lanes of AVX-512
 SMALL_MAP = 8 * 8  # pixels of a feature map
 LARGE_KERNEL = 2**20  # weights; at 4 bytes each they do not fit in a core's cache
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt in glibc's malloc.h

@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import re
+import signal
 import sys
 
 from common import UserError
@@ -102,6 +103,7 @@ class Devices:
         """Have models train on several devices as they do on one.
 
         Batch normalisation uses the statistics of the whole batch then, not of a device's share.
+        All gradients of a step are exchanged together, which is faster.
         Raises UserError for a loss function that returns one number for a batch: Keras takes it for
         the loss of the whole batch, while it is that of a share.
         """
@@ -109,6 +111,9 @@ class Devices:
             for layer in model._flatten_layers():
                 if isinstance(layer, keras.layers.BatchNormalization):
                     layer._moments = _moments_of_whole_batch(layer)
+            if model.compiled:
+                optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+                optimizer._all_reduce_sum_gradients = _sum_gradients
             losses = keras.tree.flatten(getattr(model, "loss", None))
             for loss, output in zip(losses, keras.tree.flatten(model.output), strict=False):
                 if inspect.isfunction(loss) and _is_one_number(loss, output):
@@ -196,6 +201,40 @@ def _moments_of_whole_batch(layer):
     return moments
 
 
+def _sum_gradients(gradients_and_variables):
+    """Add up the gradients of all devices, those of embeddings included, in one exchange.
+
+    It replaces a method of Keras's optimizers. The gradient of an embedding has one part for each
+    label in the batch, and TensorFlow gathers these parts in three exchanges, one after the other.
+    Here each device writes its parts into an array with a place for each device, and zeros into the
+    other places: the sum of these arrays has the parts of all devices.
+    """
+    devices = tf.distribute.get_replica_context()
+    if devices is None:
+        return gradients_and_variables
+    number, count = devices.replica_id_in_sync_group, devices.num_replicas_in_sync
+
+    def in_own_place(parts):
+        return tf.pad(parts[tf.newaxis], [(number, count - 1 - number), *[(0, 0)] * parts.ndim])
+
+    def in_places(gradient):
+        if not isinstance(gradient, tf.IndexedSlices):
+            return gradient
+        indices = tf.cast(gradient.indices, gradient.values.dtype)  # exact up to 2^24 in float32
+        return in_own_place(gradient.values), in_own_place(indices)
+
+    def out_of_places(total, gradient):
+        if not isinstance(gradient, tf.IndexedSlices):
+            return total
+        values, indices = (tf.reshape(parts, (-1, *parts.shape[2:])) for parts in total)
+        indices = tf.cast(indices, gradient.indices.dtype)
+        return tf.IndexedSlices(values, indices, gradient.dense_shape)
+
+    gradients, variables = zip(*gradients_and_variables, strict=True)
+    totals = devices.all_reduce("SUM", [in_places(gradient) for gradient in gradients])
+    return list(zip(map(out_of_places, totals, gradients), variables, strict=True))
+
+
 def _is_one_number(loss, output):
     batch = tf.zeros((2, *output.shape[1:]), output.dtype)
     try:
@@ -277,6 +316,24 @@ _EXPECTED = (
 _mirrored_strategy = functools.cache(tf.distribute.MirroredStrategy)
 
 
+@contextlib.contextmanager
+def _usual_signals():
+    """A `with` block to connect in, which Ctrl-C ends at once. Afterwards, signals act as before.
+
+    Python's handler of Ctrl-C would run only when TensorFlow has connected all processes. And
+    TensorFlow ignores SIGTERM, which is what `kill` sends, from then on.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if handlers[signal.SIGINT] is signal.default_int_handler:  # else Ctrl-C has another meaning
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:  # None is a handler that Python does not know
+                signal.signal(number, handler)
+
+
 @functools.cache
 def _multi_worker_strategy(n_machines):
     print(f"Waiting for the processes on all {n_machines} machines", file=sys.stderr)
@@ -287,7 +344,8 @@ def _multi_worker_strategy(n_machines):
         running.configure_coordination_service, heartbeat_timeout_in_ms=1000 * SILENCE
     )
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        with _usual_signals():
+            return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as problem:
         reason = " ".join(str(problem).split())
         raise UserError(f"TensorFlow cannot connect the machines of TF_CONFIG: {reason}") from None

@@ -111,7 +111,10 @@ def origin(script):
 def check_origin(record, script):
     """Raise UserError if `record` is of another script, or of another version of Keras."""
     if record["script"] != script:
-        raise UserError(f"belongs to a run of {record['script']}.py, not of {script}.py")
+        raise UserError(
+            f"belongs to a run of {record['script']}.py, not of {script}.py: "
+            "resume it with its own script, or choose another folder with --out"
+        )
     found = record["versions"]["keras"]
     if found != keras.__version__:
         raise UserError(
@@ -128,7 +131,9 @@ def read_record(folder, script):
         check_origin(record, script)
         dict(record["arguments"]), record["data"]["source"], int(record["epochs_finished"])
     except FileNotFoundError:
-        raise UserError(f"{folder} holds no run to resume") from None
+        raise UserError(
+            f"{folder} holds no run to resume: leave out --resume, or choose the folder with --out"
+        ) from None
     except UserError as problem:
         raise UserError(f"{path} {problem}") from None
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
