@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import gan_fashion
 import gaugan_facades
 from common import UserError
-from common.training import devices
+from common.training import devices, exchanges
 
 import keras
 import numpy as np
@@ -272,7 +272,7 @@ def test_gradients_of_embeddings_are_exchanged_with_the_others(monkeypatch):
             all_reduce=all_reduce,
         )
         monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: context)
-        return devices._sum_gradients(gradients(number))
+        return exchanges.sum_gradients(gradients(number))
 
     def send(_operation, tensors):
         sent.append(tensors)

@@ -1,6 +1,7 @@
 """What the documents say can be done: commands run, quotations and figures are what they claim."""
 
 import importlib
+import math
 import re
 import runpy
 import shlex
@@ -230,6 +231,17 @@ def test_lesson_3_and_the_flag_alone_does_not_mend_it():
     script.define_gan = and_again
     _d_model, by_its_own, by_the_composite = one_step_each(script)
     assert by_its_own > 1e-4 and by_the_composite > 1e-4
+
+
+def test_the_first_five_epochs_with_the_tutorial_s_embeddings():
+    pairs = documents.edits(documents.read(PROJECT / "trained/README.md"), "### The first five")
+    for script, deviation in (
+        (importlib.import_module("cgan_fashion"), 1.0),
+        (changed("cgan_fashion", pairs), 0.1 / math.sqrt(12)),  # uniform from -0.05 to 0.05
+    ):
+        layers = script.define_generator()._flatten_layers()
+        (embedding,) = [layer for layer in layers if isinstance(layer, keras.layers.Embedding)]
+        assert np.std(embedding.embeddings) == pytest.approx(deviation, rel=0.15)
 
 
 def test_lesson_4_changes_the_learning_rates():

@@ -145,7 +145,10 @@ def test_without_a_display_show_says_so(capsys):
         (["--model", f"{'x' * 300}.keras"], "File name too long"),
         (["--model", "runs.keras", "--out", "two\nlines"], "there is no file runs.keras"),
         (["--model", "gan", "--out", "two\nlines"], "two lines must end in .png"),
-        (["--model", "cgan", "--fps", "2"], "--fps needs one of the --interpolate options or --learning"),
+        (
+            ["--model", "cgan", "--fps", "2"],
+            "--fps needs one of the --interpolate options or --learning",
+        ),
         (
             ["--model", "cgan", "--interpolate", "2", "6", "--interpolate-latent"],
             "not allowed with",
