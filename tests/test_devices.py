@@ -30,6 +30,7 @@ from runs import assert_same_run, weights
 
 WORKER = Path(__file__).with_name("devices_worker.py")
 LOST = "lost contact with the process"
+WAITING = "Waiting for the processes on all 2 machines: start the same command on each\n"
 
 
 def start(commands, n_cpus=1, killed_at_step=0, tf_config=None):
@@ -120,7 +121,7 @@ def folders(tmp_path_factory):
     commands = [*each("processes"), once("processes"), once("to_processes", "--resume")]
     outcomes = assert_finished(*start_two(commands))
     assert outcomes[0][1].count("Finished: ") == 7 and outcomes[1][1] == ""
-    assert outcomes[1][2] == "Waiting for the processes on all 2 machines\n"
+    assert outcomes[1][2] == WAITING
     for name in ("two", "processes"):
         shutil.copytree(top / name / "cgan_fashion", longer / f"from_{name}")
     commands = [once(name, "--resume") for name in ("from_two", "from_processes")]
@@ -300,7 +301,7 @@ def test_ctrl_c_while_waiting_for_another_machine(run_script, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", json.dumps(config(*addresses)))
     process = run_script("gan_fashion.py", wait=False)
     try:
-        assert process.stderr.readline() == "Waiting for the processes on all 2 machines\n"
+        assert process.stderr.readline() == WAITING
         time.sleep(1)  # until TensorFlow waits
         process.send_signal(signal.SIGINT)
         output, error = process.communicate(timeout=20)

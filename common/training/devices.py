@@ -282,7 +282,10 @@ def _usual_signals():
 
 @functools.cache
 def _multi_worker_strategy(n_machines):
-    print(f"Waiting for the processes on all {n_machines} machines", file=sys.stderr)
+    print(
+        f"Waiting for the processes on all {n_machines} machines: start the same command on each",
+        file=sys.stderr,
+    )
     # By default TensorFlow gives up a process that has been silent for 10 seconds, as on a machine
     # that is busy or swaps. There is no public way to change that.
     running = context.context()
