@@ -175,10 +175,11 @@ def test_a_process_of_several_can_be_terminated(tmp_path):
             if line.startswith("epoch 1/"):
                 break
         processes[1].terminate()
-        assert processes[1].wait(timeout=20) == -signal.SIGTERM
+        _output, error = processes[1].communicate(timeout=20)
+        assert processes[1].returncode == -signal.SIGTERM and error == WAITING
     finally:
         processes[1].kill()
-    status, _output, error = outcome(processes[0])
+        status, _output, error = outcome(processes[0])
     assert status == 1 and LOST in error
 
 
@@ -299,7 +300,9 @@ def test_ctrl_c_while_waiting_for_another_machine(run_script, monkeypatch):
             free.bind(("127.0.0.1", 0))
         addresses = [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other)]
     monkeypatch.setenv("TF_CONFIG", json.dumps(config(*addresses)))
-    process = run_script("gan_fashion.py", wait=False)
+    # A process that was started in the background ignores Ctrl-C, and so do those that it starts.
+    press = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    process = run_script("-c", f"{press}; import gan_fashion; gan_fashion.main([])", wait=False)
     try:
         assert process.stderr.readline() == WAITING
         time.sleep(1)  # until TensorFlow waits
