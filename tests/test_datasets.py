@@ -112,7 +112,7 @@ def test_auto_falls_back_on_the_sample_and_says_so_in_a_line(cache, capsys):
         output = capsys.readouterr()
         assert output.out == "" and output.err.count("\n") == 1
         assert "embedded sample" in output.err and "no internet in tests" in output.err
-        with pytest.raises(UserError, match="cannot be downloaded"):
+        with pytest.raises(UserError, match="cannot be downloaded .*: give --data sample, or"):
             load("full")
 
 

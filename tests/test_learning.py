@@ -89,7 +89,7 @@ def test_what_does_not_go_with_it(here, error_of, arguments, words):
 def test_no_pictures_or_damaged_ones(here, error_of):
     shutil.copy("runs/cgan_fashion/generator.keras", "alone.keras")
     error = error_of(generate.main, "--model", "alone.keras", "--learning", "--out", "a.gif")
-    assert "there are no sample pictures of a training run in samples" in error
+    assert "there are no sample pictures of a training run in samples: give a run" in error
     picture = here / "runs/cgan_fashion/samples/epoch_0001.png"
     picture.write_bytes(picture.read_bytes()[:200])
     error = error_of(generate.main, "--model", "cgan", "--learning", "--out", "a.gif")

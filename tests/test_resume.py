@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import cgan_fashion
 from common.arguments import training_parser
 from common.data import datasets
-from common.training import resuming
+from common.training import resuming, run_folder
 
 import keras
 import numpy as np
@@ -99,21 +99,21 @@ def test_resume_takes_what_auto_found_when_the_run_began(trained, tmp_path, monk
 
 def test_resume_refuses_a_run_of_another_script(old_run, error_of):
     main = importlib.import_module("cgan_mnist").main
-    assert "belongs to a run of cgan_fashion.py" in error_of(
-        main, "--resume", "--out", str(old_run)
-    )
+    error = error_of(main, "--resume", "--out", str(old_run))
+    assert "belongs to a run of cgan_fashion.py" in error and "with its own script" in error
 
 
 def test_resume_needs_a_run(tmp_path, error_of):
     error = error_of(cgan_fashion.main, "--resume", "--out", str(tmp_path / "none"))
-    assert "holds no run to resume" in error
+    assert "holds no run to resume: leave out --resume, or choose the folder with --out" in error
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"script": "cgan_fashion"}'])
 def test_resume_refuses_a_damaged_record(tmp_path, error_of, content):
     (tmp_path / "run.json").write_bytes(content)
-    assert "run.json is damaged" in error_of(cgan_fashion.main, "--resume", "--out", str(tmp_path))
+    error = error_of(cgan_fashion.main, "--resume", "--out", str(tmp_path))
+    assert "run.json is damaged" in error and error.rstrip().endswith(run_folder.START_ANEW)
 
 
 def test_resume_refuses_a_damaged_checkpoint(trained, tmp_path, error_of):
@@ -158,7 +158,7 @@ def test_resume_refuses_a_checkpoint_of_something_else(old_gan_run, error_of, ch
     change_state(old_gan_run / "checkpoint.npz", **changes)
     main = importlib.import_module("gan_fashion").main
     error = error_of(main, "--resume", "--epochs", "2", "--out", str(old_gan_run))
-    assert words in error and error.rstrip().endswith(resuming.START_ANEW)
+    assert words in error and error.rstrip().endswith(run_folder.START_ANEW)
 
 
 @pytest.mark.parametrize(

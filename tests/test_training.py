@@ -102,6 +102,7 @@ def test_another_seed_gives_another_run(trained, tmp_path):
         (["--batch-size", "3"], "--batch-size 3 is odd"),
         (["--latent-dim", "0"], "--latent-dim: 0 is not"),
         (["--limit", "5"], "--limit 5 is less than one batch of"),
+        (["--limit", "5"], "give a smaller --batch-size as well"),
         (["--seed", "-1"], "--seed: -1 is not"),
         (["--resume", "--overwrite"], "not allowed with"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),

@@ -274,11 +274,12 @@ def _call_as_product(layer):
 
     @tf.custom_gradient
     def convolve(inputs, kernel):
-        outputs = tf.matmul(patches(inputs), tf.reshape(kernel, (-1, layer.filters)))
+        rows = patches(inputs)
+        outputs = tf.matmul(rows, tf.reshape(kernel, (-1, layer.filters)))
 
         def gradients(upstream):
-            rows = tf.reshape(upstream, (-1, layer.filters))
-            kernel_gradient = tf.matmul(patches(inputs), rows, transpose_a=True)
+            upstream_rows = tf.reshape(upstream, (-1, layer.filters))
+            kernel_gradient = tf.matmul(rows, upstream_rows, transpose_a=True)
             input_gradient = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1)
             return input_gradient, tf.reshape(kernel_gradient, kernel.shape)
 

@@ -7,11 +7,6 @@ from common import UserError
 from common.training import run_folder
 from common.training.progress import Progress
 
-# What to do where a run cannot be resumed: the end of an error message.
-START_ANEW = (
-    "for a new run, replace --resume with --overwrite, which deletes this run, "
-    "or with another --out"
-)
 # These may differ from what the run began with.
 MAY_CHANGE = (
     *("epochs", "data", "checkpoint_minutes", "evaluate_every", "gpus"),
@@ -25,7 +20,8 @@ def read_record(folder, script):
     finished = Progress(epochs=record["epochs_finished"])
     if finished.epochs and not (folder / "checkpoint.npz").exists():
         raise UserError(
-            f"cannot resume after {finished}: {folder} has no checkpoint.npz; {START_ANEW}"
+            f"cannot resume after {finished}: {folder} has no checkpoint.npz; "
+            f"{run_folder.START_ANEW}"
         )
     return record
 

@@ -19,6 +19,11 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+# What to do where a run cannot be resumed: the end of an error message.
+START_ANEW = (
+    "for a new run, replace --resume with --overwrite, which deletes this run, "
+    "or with another --out"
+)
 FILES = (
     "run.json",
     "checkpoint.npz",
@@ -137,7 +142,7 @@ def read_record(folder, script):
     except UserError as problem:
         raise UserError(f"{path} {problem}") from None
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
-        raise UserError(f"{path} is damaged: {problem}") from None
+        raise UserError(f"{path} is damaged: {problem}; {START_ANEW}") from None
     return record
 
 

@@ -84,7 +84,7 @@ class RunState:
             try:
                 arrays, state = checkpoints.read(path, self._in_checkpoint(), check_state)
             except UserError as problem:
-                raise UserError(f"{problem}; {resuming.START_ANEW}") from None
+                raise UserError(f"{problem}; {run_folder.START_ANEW}") from None
             checkpoints.restore(self._in_checkpoint(), arrays)
             return state
 
@@ -95,7 +95,7 @@ class RunState:
             self.progress = Progress.from_json(state["progress"])
             self.rng.bit_generator.state = state["rng"]
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise UserError(f"{path} is damaged: {problem}; {resuming.START_ANEW}") from None
+            raise UserError(f"{path} is damaged: {problem}; {run_folder.START_ANEW}") from None
         if devices.addresses:
             checkpoints.copy_from_first(self._in_checkpoint(), devices)
         self.saved = str(self.progress)
