@@ -302,9 +302,11 @@ def test_a_flat_folder_is_for_scripts_without_labels(shapes):
     flat = shapes / "Ü"
     with pytest.raises(
         UserError, match="it holds 3 pictures, and no folder of pictures for each"
-    ) as e:
+    ) as problem:
         load(flat)
-    assert str(e.value).endswith("nor IDX files: sort the pictures into a folder for each class")
+    assert str(problem.value).endswith(
+        "nor IDX files: sort the pictures into a folder for each class"
+    )
     found = load(flat, labels_needed=False)
     assert found.images.shape == (3, 32, 32, 3)
     assert found.class_names == () and found.labels.tolist() == [0, 0, 0]
