@@ -37,8 +37,8 @@ import sys
 # Importing TensorFlow takes seconds. Modules that need it are imported inside functions, so that
 # --help and error messages come at once.
 from common.arguments import ArgumentParser, add_generator_options, problems_in_one_line
-from common.drawing import evaluation, generators, neighbours
 from common.files import PICTURES, check_writable, default_path, write_text
+from common.sampling import evaluation, generators, neighbours
 
 import numpy as np
 

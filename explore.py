@@ -19,7 +19,7 @@ from common.arguments import (
     add_label_map_option,
     problems_in_one_line,
 )
-from common.drawing import generators, label_maps
+from common.sampling import generators, label_maps
 
 
 def define_parser():
@@ -35,8 +35,8 @@ def define_parser():
 
 def define_explorer(generator, seed, layout):
     """Open the window for a generator. `layout` is the label map to begin with, or None."""
-    from common.drawing.explorer import ClassExplorer, Explorer
-    from common.drawing.label_map_editor import LabelMapEditor
+    from common.sampling.explorer import ClassExplorer, Explorer
+    from common.sampling.label_map_editor import LabelMapEditor
 
     if generator.label_kind == "label map":
         return LabelMapEditor(generator, seed, layout)
@@ -54,7 +54,7 @@ def main(argv=None):
                 raise UserError(f"{generator.name} takes no label maps: leave out --layout")
             layout = label_maps.read_layout(generator, arguments.layout, arguments.layout_from)
 
-        from common.drawing import explorer
+        from common.sampling import explorer
 
         explorer.check_window()
         generator.load()

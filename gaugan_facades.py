@@ -295,8 +295,8 @@ def validation_losses(d_model, gan_model, styled_generator, inputs, n_batch):
     target, unused = np.ones((n_batch, 1, 1, 1), "float32"), unused_targets(gan_model, n_batch)
     for start in range(0, count - n_batch + 1, n_batch):
         batch = [array[start : start + n_batch] for array in inputs]
-        images, colours, layouts, noise = batch
-        generated = styled_generator.predict_on_batch([images, layouts, noise])
+        images, colours, label_maps, noise = batch
+        generated = styled_generator.predict_on_batch([images, label_maps, noise])
         d_loss_real = d_model.test_on_batch([colours, images], target)
         d_loss_fake = d_model.test_on_batch([colours, generated], -target)
         losses = gan_model.test_on_batch(batch, unused, return_dict=True)
@@ -326,17 +326,17 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
 
     for epoch in run.epochs():
         for _step in run.steps(len(training_set.images) // n_batch):
-            images, colours, layouts = generate_real_samples(training_set, half_batch, size, rng)
+            images, colours, label_maps = generate_real_samples(training_set, half_batch, size, rng)
             d_loss_real = d_model.train_on_batch([colours, images], target)
 
             # Generated from the label maps and in the styles of the real half-batch.
             noise = generate_latent_points(latent_dim, half_batch, rng)
-            generated = training_generator.predict_on_batch([images, layouts, noise])
+            generated = training_generator.predict_on_batch([images, label_maps, noise])
             d_loss_fake = d_model.train_on_batch([colours, generated], -target)
 
-            images, colours, layouts = generate_real_samples(training_set, n_batch, size, rng)
+            images, colours, label_maps = generate_real_samples(training_set, n_batch, size, rng)
             noise = generate_latent_points(latent_dim, n_batch, rng)
-            inputs = [images, colours, layouts, noise]
+            inputs = [images, colours, label_maps, noise]
             losses = gan_model.train_on_batch(inputs, unused, return_dict=True)
             run.average.update()
             run.log(**step_losses(d_loss_real, d_loss_fake, losses))

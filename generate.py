@@ -20,8 +20,8 @@ import sys
 # that help and errors come at once.
 from common import UserError
 from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
-from common.drawing import generators, label_maps
 from common.files import PICTURES, check_writable, default_path, write_arrays
+from common.sampling import generators, label_maps
 
 import numpy as np
 
@@ -148,7 +148,7 @@ def generate_walk(generator, classes, frames, seed):
     Returns images, float32 (walks, frames, H, W, C) in [0, 1], and labels, the share of each
     class, float32 (walks, frames, classes), or None where the generator takes none.
     """
-    from common.drawing import interpolation
+    from common.sampling import interpolation
 
     first, last = generator.random_latents(2, np.random.default_rng(seed))
     latents = interpolation.slerp(first, first if len(classes) == 2 else last, frames)
@@ -206,7 +206,7 @@ def refuse_others(arguments, option, known):
 def draw_latents(generator, arguments):
     """Draw what a file of inputs holds, write the picture, and return images and labels."""
     from common import plotting
-    from common.drawing import inputs
+    from common.sampling import inputs
 
     latents, labels = inputs.load(arguments.latent, generator)
     images = generator.draw(latents, labels)
@@ -216,7 +216,7 @@ def draw_latents(generator, arguments):
 
 def draw_learning(generator, arguments):
     """Write the animation of the sample pictures beside a generator. Raises UserError for none."""
-    from common.drawing import learning
+    from common.sampling import learning
 
     refuse_others(arguments, "learning", ("out", "fps"))
     if arguments.out:

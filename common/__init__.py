@@ -1,9 +1,10 @@
 """Code that the scripts share. You can understand a model without it: a script shows all of that.
 
-There are four subpackages, from top to bottom: `training` (a training run and its folder),
-`drawing` (pictures from saved generators), `models` (helpers for Keras models) and `data` (the
-images to learn from). Each imports only from those below it. The modules beside them serve all
-four: command lines in `arguments`, the import of Keras in `backend`, `files`, and `plotting`.
+There are five subpackages, from top to bottom: `training` (a training run and its folder),
+`sampling` (pictures from saved generators), `judges` (networks that score pictures), `models`
+(helpers for Keras models) and `data` (the images to learn from). Each imports only from those below
+it. The modules beside them serve all five: command lines in `arguments`, the import of Keras in
+`backend`, `files`, and `plotting`.
 
 Importing this package sets environment variables that TensorFlow and Keras read only once, when
 they are imported. So a script imports from `common` before it imports keras.

@@ -200,7 +200,7 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         1_000_000,
         None,
         "epochs from one evaluation of generated images to the next; 0 for none (default: as often "
-        "as takes less than 3 %% of the training time; none if common/models/judges has no network "
+        "as takes less than 3 %% of the training time; none if common/judges has no network "
         "for such images)",
     )
     parser.add_number(

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from common.backend import keras, mixed_precision
 from common.backend import tensorflow as tf
 from common.data import datasets, facades
-from common.drawing import generators
 from common.models import saved_models
 from common.models.averaging import MovingAverage
 from common.models.steps import quicken
+from common.sampling import generators
 from common.training.devices import Devices
 
 import fused_steps

@@ -68,23 +68,23 @@ def _wgan_gp(script, module, g_model, critic_trainer, gan_model, dataset, n_batc
 def _gaugan(module, g_model, encoder, d_model, gan_model, dataset, n_batch, rng):
     half_batch, size = n_batch // 2, g_model.output_shape[1]
     latent_dim = g_model.input_shape[0][1]
-    images, colours, layouts = module.generate_real_samples(dataset, n_batch, size, rng)
+    images, colours, label_maps = module.generate_real_samples(dataset, n_batch, size, rng)
     noise = module.generate_latent_points(latent_dim, n_batch, rng)
     styled_generator = module.define_styled_generator(g_model, encoder, training=True)
     target = np.ones((half_batch, 1, 1, 1), "float32")
     nothing = module.unused_targets(gan_model, n_batch)
     d_model.test_on_batch([colours[:half_batch], images[:half_batch]], target)
-    gan_model.test_on_batch([images, colours, layouts, noise], nothing)
+    gan_model.test_on_batch([images, colours, label_maps, noise], nothing)
 
     @tf.function
-    def step(images, colours, layouts, noise):
+    def step(images, colours, label_maps, noise):
         half = slice(half_batch)
         d_model.train_step(([colours[half], images[half]], target))
-        generated = styled_generator([images[half], layouts[half], noise[half]])
+        generated = styled_generator([images[half], label_maps[half], noise[half]])
         d_model.train_step(([colours[half], generated], -target))
-        gan_model.train_step(([images, colours, layouts, noise], nothing))
+        gan_model.train_step(([images, colours, label_maps, noise], nothing))
 
-    return step, _tensors([images, colours, layouts, noise])
+    return step, _tensors([images, colours, label_maps, noise])
 
 
 def _tensors(inputs):

@@ -2,7 +2,7 @@
 
 import re
 
-from common.drawing import diagrams
+from common.sampling import diagrams
 
 import pytest
 from conftest import PROJECT
@@ -51,7 +51,7 @@ def test_what_the_boxes_say():
 
 def test_the_diagrams_in_the_documents_are_up_to_date():
     course = (PROJECT / "docs/course.md").read_text(encoding="utf-8")
-    pattern = r"\]\((\S+\.png)\)\s+\*`python -m common.drawing.diagrams ([^`]+)`"
+    pattern = r"\]\((\S+\.png)\)\s+\*`python -m common.sampling.diagrams ([^`]+)`"
     found = re.findall(pattern, course)
     assert len(found) == 5
     for path, words in found:

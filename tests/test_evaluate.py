@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import evaluate
 from common.data import datasets, drawn_facades, facades
-from common.drawing import evaluation, generators, neighbours, real_images
+from common.judges import classifier, segmenter
 from common.models import saved_models
-from common.models.judges import classifier, segmenter
+from common.sampling import evaluation, generators, neighbours, real_images
 
 import keras
 import numpy as np
@@ -252,7 +252,7 @@ def test_classification_accuracy_score(copier, monkeypatch):
         model = classifier.define_classifier(images.shape[1:], n_classes)
         return model
 
-    monkeypatch.setattr("common.drawing.evaluation.MIN_PER_CLASS", 5)
+    monkeypatch.setattr("common.sampling.evaluation.MIN_PER_CLASS", 5)
     monkeypatch.setattr(classifier, "train", train)
     found = figures(
         "--model", copier, "--data", "real.npz", "--count", "200", "--cas", "--seed", "4"

@@ -18,9 +18,9 @@ import generate
 from common import UserError
 from common.data import facades
 from common.data.datasets import CLOTHES
-from common.drawing import explorer, inputs, label_map_editor
-from common.drawing.generators import Generator
 from common.models import saved_models
+from common.sampling import explorer, inputs, label_map_editor
+from common.sampling.generators import Generator
 
 import keras
 import numpy as np
@@ -388,7 +388,7 @@ def test_a_real_window(models, display, run_script, monkeypatch):
     # A shell starts a program in the background with Ctrl-C ignored, and with it these tests.
     code = """
 import signal, sys, explore
-from common.drawing import explorer
+from common.sampling import explorer
 signal.signal(signal.SIGINT, signal.default_int_handler)
 show = explorer.pyplot.show
 def show_and_act():

@@ -100,21 +100,21 @@ def few_drawn(monkeypatch):
 @needs_the_real_set
 def test_the_real_set():
     found = facades.load_facades(str(REAL))
-    assert len(found.images) == len(found.layouts) == len(found.names) == 378
+    assert len(found.images) == len(found.label_maps) == len(found.names) == 378
     assert found.names[0] == "cmp_b0001" and found.names[-1] == "cmp_b0378"
-    assert sum(min(layout.shape) < 256 for layout in found.layouts) == 3
-    pixels = sum(np.bincount(layout.ravel(), minlength=12) for layout in found.layouts)
+    assert sum(min(layout.shape) < 256 for layout in found.label_maps) == 3
+    pixels = sum(np.bincount(layout.ravel(), minlength=12) for layout in found.label_maps)
     # Counted in the archive's own label maps, where the values are 1 to 12.
     assert pixels.tolist()[:4] == [37_578_512, 93_790_650, 32_795_646, 3_229_531]
     assert all(
         image.shape == (*layout.shape, 3)
-        for image, layout in zip(found.images, found.layouts, strict=True)
+        for image, layout in zip(found.images, found.label_maps, strict=True)
     )
     training, validation = facades.split(found, seed=0)
     assert (len(training.images), len(validation.images)) == (302, 76)
     fitted = facades.fit(found, 64)
-    photos, layouts = facades.centre_crops(fitted, 64)
-    assert photos.shape == (378, 64, 64, 3) and layouts.shape == (378, 64, 64)
+    photos, label_maps = facades.centre_crops(fitted, 64)
+    assert photos.shape == (378, 64, 64, 3) and label_maps.shape == (378, 64, 64)
 
 
 def test_a_zip_file_and_folders_of_it(tmp_path):
@@ -125,7 +125,9 @@ def test_a_zip_file_and_folders_of_it(tmp_path):
         found = facades.load_facades(source)
         assert found.names == ("cmp_b0001", "cmp_b0002", "cmp_b0003")
         assert found.source == source
-        for number, (image, layout) in enumerate(zip(found.images, found.layouts, strict=True), 1):
+        for number, (image, layout) in enumerate(
+            zip(found.images, found.label_maps, strict=True), 1
+        ):
             assert image.shape == (40, 50, 3) and image.dtype == layout.dtype == "uint8"
             assert np.array_equal(layout, random_layout(number))
     assert len({facades.load_facades(source).sha256() for source in sources}) == 1
@@ -136,7 +138,7 @@ def test_a_zip_file_and_folders_of_it(tmp_path):
 def test_the_layout_of_the_keras_io_document(tmp_path, write):
     found = facades.load_facades(write(tmp_path / "set", keras_io_files(11)))
     assert found.names[0] == "1" and found.names[-1] == "11"  # not 1, 10, 11, 2 …
-    for number, layout in enumerate(found.layouts, 1):
+    for number, layout in enumerate(found.label_maps, 1):
         assert np.array_equal(layout, random_layout(number))
 
 
@@ -401,7 +403,7 @@ def test_bytes_flipped_in_an_archive(tmp_path):
             refused += 1
             assert "\n" not in str(problem)
         else:
-            assert np.array_equal(found.layouts[0], random_layout(1))
+            assert np.array_equal(found.label_maps[0], random_layout(1))
     assert refused > 100
 
 
@@ -485,15 +487,15 @@ def test_a_photo_is_read_upright_and_in_colours(tmp_path):
 
 
 def painted(sizes):
-    """Facades whose photos are their layouts in colours."""
-    layouts = [
+    """Facades whose photos are their label_maps in colours."""
+    label_maps = [
         np.kron(
             np.random.default_rng(i).integers(0, 12, (-(-h // 8), -(-w // 8))), np.ones((8, 8))
         )[:h, :w].astype("uint8")
         for i, (h, w) in enumerate(sizes)
     ]
     names = tuple(str(number) for number in range(len(sizes)))
-    return facades.Facades([facades.colours(one) for one in layouts], layouts, names, "test")
+    return facades.Facades([facades.colours(one) for one in label_maps], label_maps, names, "test")
 
 
 @pytest.mark.parametrize(("count", "training"), [(378, 302), (2, 1), (5, 4), (9, 7)])
@@ -502,7 +504,7 @@ def test_split(count, training):
     first, second = facades.split(every, seed=3)
     assert len(first.images) == training and first.source == "test"
     assert sorted(first.images + second.images) == list(range(count))
-    assert first.images == first.layouts == list(first.names)
+    assert first.images == first.label_maps == list(first.names)
     assert facades.split(every, seed=3) == (first, second)
     if count > 5:
         assert facades.split(every, seed=4)[1] != second
@@ -527,15 +529,15 @@ def test_one_facade_cannot_be_split():
 )
 def test_fit(size, image_size, fitted):
     found = facades.fit(painted([size]), image_size)
-    assert found.layouts[0].shape == fitted and found.images[0].shape == (*fitted, 3)
-    assert found.layouts[0].dtype == found.images[0].dtype == "uint8"
-    assert found.layouts[0].max() < 12
+    assert found.label_maps[0].shape == fitted and found.images[0].shape == (*fitted, 3)
+    assert found.label_maps[0].dtype == found.images[0].dtype == "uint8"
+    assert found.label_maps[0].max() < 12
 
 
 def test_large_photos_stay_as_they_are_at_256():
     before = painted([(300, 280)])
     after = facades.fit(before, 256)
-    assert after.images[0] is before.images[0] and after.layouts[0] is before.layouts[0]
+    assert after.images[0] is before.images[0] and after.label_maps[0] is before.label_maps[0]
 
 
 def test_photos_are_averaged_over_areas_when_scaled_down():
@@ -560,14 +562,16 @@ def test_photo_and_layout_stay_aligned(image_size):
     """Of a photo painted from its own layout, every crop has to be painted from its own, too."""
     found = facades.fit(painted([(300, 400), (256, 256), (150, 300), (420, 207)]), image_size)
     chosen = np.array([0, 1, 2, 3, 0, 0])
-    photos, layouts = facades.random_crops(found, chosen, image_size, np.random.default_rng(0))
+    photos, label_maps = facades.random_crops(found, chosen, image_size, np.random.default_rng(0))
     assert photos.shape == (6, image_size, image_size, 3) and photos.dtype == "uint8"
-    assert layouts.shape == (6, image_size, image_size) and layouts.dtype == "uint8"
+    assert label_maps.shape == (6, image_size, image_size) and label_maps.dtype == "uint8"
     middle_photos, middle_layouts = facades.centre_crops(found, image_size)
     assert len(middle_photos) == len(middle_layouts) == 4
-    exact = (photos[:1], layouts[:1]) if image_size == 256 else (photos[:0], layouts[:0])
+    exact = (photos[:1], label_maps[:1]) if image_size == 256 else (photos[:0], label_maps[:0])
     assert np.array_equal(exact[0], facades.colours(exact[1]))
-    for photo, layout in zip((*photos, *middle_photos), (*layouts, *middle_layouts), strict=True):
+    for photo, layout in zip(
+        (*photos, *middle_photos), (*label_maps, *middle_layouts), strict=True
+    ):
         expected = facades.colours(layout).astype(int)
         error = np.abs(expected - photo).mean()
         # Edges are blurred where it was scaled; one pixel aside is much worse.
@@ -583,21 +587,21 @@ def test_random_crops_are_everywhere_and_come_from_the_generator_alone():
     def crop(seed):
         return facades.random_crops(found, [0] * 200, 64, np.random.default_rng(seed))
 
-    photos, layouts = crop(0)
+    photos, label_maps = crop(0)
     corners = {(int(top), int(left)) for top, left, _ in photos[:, 0, 0]}
     assert corners == {(top, left) for top in range(7) for left in range(4)}
-    assert np.array_equal(layouts, photos[..., 1] % 12)
+    assert np.array_equal(label_maps, photos[..., 1] % 12)
     assert np.array_equal(crop(0)[0], photos) and not np.array_equal(crop(1)[0], photos)
     middle, _ = facades.centre_crops(found, 64)
     assert middle[0, 0, 0].tolist() == [3, 1, 1]
 
 
 def test_one_hot_and_colours():
-    layouts = np.array([[[0, 11], [3, 1]]], "uint8")
-    vectors = facades.one_hot(layouts)
+    label_maps = np.array([[[0, 11], [3, 1]]], "uint8")
+    vectors = facades.one_hot(label_maps)
     assert vectors.shape == (1, 2, 2, 12) and vectors.dtype == "float32"
-    assert vectors.sum() == 4 and np.array_equal(vectors.argmax(-1), layouts)
-    shown = facades.colours(layouts)
+    assert vectors.sum() == 4 and np.array_equal(vectors.argmax(-1), label_maps)
+    shown = facades.colours(label_maps)
     assert shown.shape == (1, 2, 2, 3) and shown.dtype == "uint8"
     assert shown[0].tolist() == [[[0, 0, 170], [170, 0, 0]], [[0, 170, 255], [0, 0, 255]]]
     for outside in (np.array([12]), np.array([255])):
@@ -615,11 +619,11 @@ def test_the_colours_are_those_of_the_real_label_maps():
 
 def test_first_and_digest():
     found = painted([(40, 50), (50, 40), (30, 30)])
-    assert found.first(2).names == ("0", "1") and len(found.first(2).layouts) == 2
+    assert found.first(2).names == ("0", "1") and len(found.first(2).label_maps) == 2
     assert found.first(None).names == found.names and found.first(9).names == found.names
     assert found.sha256() == painted([(40, 50), (50, 40), (30, 30)]).sha256()
     assert found.sha256() != found.first(2).sha256()
-    for changed in ("images", "layouts"):
+    for changed in ("images", "label_maps"):
         other = painted([(40, 50), (50, 40), (30, 30)])
         getattr(other, changed)[1][3, 4] ^= 1
         assert other.sha256() != found.sha256()
@@ -629,14 +633,14 @@ def test_first_and_digest():
 
 
 def test_drawn_facades():
-    photos, layouts, names = drawn_facades.draw_all(20)
-    assert len(photos) == len(layouts) == len(set(names)) == 20
-    for photo, layout in zip(photos, layouts, strict=True):
+    photos, label_maps, names = drawn_facades.draw_all(20)
+    assert len(photos) == len(label_maps) == len(set(names)) == 20
+    for photo, layout in zip(photos, label_maps, strict=True):
         height, width = layout.shape
         assert 340 <= height <= 520 and 380 <= width <= 460
         assert photo.shape == (height, width, 3) and photo.dtype == layout.dtype == "uint8"
         assert 40 < photo.mean() < 230 and photo.std() > 20
-    pixels = sum(np.bincount(layout.ravel(), minlength=12) for layout in layouts)
+    pixels = sum(np.bincount(layout.ravel(), minlength=12) for layout in label_maps)
     assert len(pixels) == 12
     # Shares of the real set; those of the drawn one are about the same.
     real = [0.154, 0.385, 0.134, 0.013, 0.040, 0.028, 0.040, 0.015, 0.021, 0.115, 0.024, 0.033]
@@ -645,12 +649,12 @@ def test_drawn_facades():
 
 
 def test_drawn_facades_are_always_the_same_and_all_different():
-    photos, layouts, _ = drawn_facades.draw_all(6)
+    photos, label_maps, _ = drawn_facades.draw_all(6)
     again = drawn_facades.draw_all(4)
     for number in range(4):
         assert np.array_equal(again[0][number], photos[number])
-        assert np.array_equal(again[1][number], layouts[number])
-    shapes = [layout.shape for layout in layouts]
+        assert np.array_equal(again[1][number], label_maps[number])
+    shapes = [layout.shape for layout in label_maps]
     assert len(set(shapes)) == 6
 
 

@@ -304,12 +304,12 @@ def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models):
 
 def test_inputs_are_scaled_and_encoded():
     photos = np.array([0, 255, 51], "uint8").reshape(1, 1, 1, 3)
-    images, colours, layouts = facades.to_inputs(photos, np.array([[[11]]], "uint8"))
+    images, colours, label_maps = facades.to_inputs(photos, np.array([[[11]]], "uint8"))
     np.testing.assert_allclose(images.ravel(), [-1, 1, -0.6], rtol=1e-6)
-    assert layouts.tolist() == [[[[0.0] * 11 + [1.0]]]]
+    assert label_maps.tolist() == [[[[0.0] * 11 + [1.0]]]]
     expected = facades.colours(np.array([11])).ravel() / 127.5 - 1
     np.testing.assert_allclose(colours.ravel(), expected, rtol=1e-5)
-    assert {array.dtype.name for array in (images, colours, layouts)} == {"float32"}
+    assert {array.dtype.name for array in (images, colours, label_maps)} == {"float32"}
 
 
 def test_a_step_is_two_half_batches_and_one_batch(models, monkeypatch):

@@ -9,8 +9,8 @@ import cgan_fashion
 import generate
 from common import plotting
 from common.data.datasets import CLOTHES
-from common.drawing import generators, interpolation
 from common.models import saved_models
+from common.sampling import generators, interpolation
 
 import keras
 import numpy as np

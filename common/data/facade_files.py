@@ -55,7 +55,7 @@ def read(source, first=None):
     Large photos and their label maps are scaled down. `first` is 0 or 1, the number that stands for
     the first class in maps whose pixels are class numbers; None to guess it from the numbers.
 
-    Returns photos, a list of uint8 (H, W, 3); layouts (label maps), a list of uint8 (H, W) with
+    Returns photos, a list of uint8 (H, W, 3); label_maps (label maps), a list of uint8 (H, W) with
     classes 0 to K - 1; their names; `label_map_files.Classes`; and a list of the assumptions that
     were made. Raises UserError, which names the file, if a file is missing or damaged, or if a
     photo and its label map do not match.
@@ -70,10 +70,10 @@ def read(source, first=None):
             pairs = _pair(files.names)
             names, colours = _classes_in(files)
             photos, label_maps = _read_pairs(pairs, files.read)
-        layouts, classes, assumed = label_map_files.to_classes(
+        label_maps, classes, assumed = label_map_files.to_classes(
             label_maps, names, colours, first, strict=colours is not None
         )
-    return photos, layouts, tuple(name for name, _, _ in pairs), classes, assumed
+    return photos, label_maps, tuple(name for name, _, _ in pairs), classes, assumed
 
 
 def read_layout(path, class_names=CMP_NAMES, first=None, colours=None):

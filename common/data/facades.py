@@ -1,4 +1,4 @@
-"""Photos of building facades with label maps (layouts) of twelve classes, or your own photos.
+"""Photos of building facades with label maps (label_maps) of twelve classes, or your own photos.
 
     python -m common.data facades               # prints the classes, draws the first facades
     python -m common.data facades --data drawn
@@ -45,7 +45,7 @@ class Facades(NamedTuple):
 
     Attributes:
         images: photos, uint8 (H, W, 3).
-        layouts: their label maps, uint8 (H, W), with classes 0 to K - 1.
+        label_maps: their label maps, uint8 (H, W), with classes 0 to K - 1.
         names: a name for each photo.
         source: what was given to `load_facades`, or "drawn" if "auto" has found no other.
         class_names: the names of the K classes.
@@ -55,7 +55,7 @@ class Facades(NamedTuple):
     """
 
     images: list
-    layouts: list
+    label_maps: list
     names: tuple
     source: str
     class_names: tuple = CLASS_NAMES
@@ -72,13 +72,13 @@ class Facades(NamedTuple):
 
     def chosen(self, indices):
         """`Facades` with only those at these indices."""
-        images, layouts, names = ([values[i] for i in indices] for values in self[:3])
-        return self._replace(images=images, layouts=layouts, names=tuple(names))
+        images, label_maps, names = ([values[i] for i in indices] for values in self[:3])
+        return self._replace(images=images, label_maps=label_maps, names=tuple(names))
 
     def sha256(self):
-        """The SHA-256 of photos and layouts, hexadecimal: equal if two sets are the same."""
+        """The SHA-256 of photos and label_maps, hexadecimal: equal if two sets are the same."""
         digest = hashlib.sha256()
-        for array in (*self.images, *self.layouts):
+        for array in (*self.images, *self.label_maps):
             digest.update(repr(array.shape).encode())
             digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()
@@ -108,12 +108,12 @@ def load_facades(source="auto", first=None):
 
 
 def _read(path, source, first):
-    photos, layouts, names, classes, assumed = facade_files.read(path, first)
+    photos, label_maps, names, classes, assumed = facade_files.read(path, first)
     if classes.names != CLASS_NAMES:
         assumed = [f"{len(classes.names)} classes: {listed(classes.names)}", *assumed]
     if assumed:
         print(f"{path}: {'; '.join(assumed)}", file=sys.stderr)
-    return Facades(photos, layouts, names, source, *classes)
+    return Facades(photos, label_maps, names, source, *classes)
 
 
 def split(facades, seed, n_batch=1):
@@ -139,7 +139,7 @@ def check_count(count, n_batch, what):
 
 
 def fit(facades, image_size):
-    """Scale photos and layouts so that square crops of `image_size` pixels fit into them.
+    """Scale photos and label_maps so that square crops of `image_size` pixels fit into them.
 
     A crop shows the same part of a facade, whatever `image_size` is: a square of 256 pixels of the
     original photo. If the shorter side of a photo is less than 256 pixels, a crop shows all of it.
@@ -147,7 +147,7 @@ def fit(facades, image_size):
     Returns `Facades`. Raises UserError if the scaled photos would not fit into memory.
     """
     sizes = []
-    for layout in facades.layouts:
+    for layout in facades.label_maps:
         scale = max(image_size / 256, image_size / min(layout.shape))
         sizes.append(tuple(max(image_size, round(side * scale)) for side in layout.shape))
     memory.check(
@@ -155,8 +155,8 @@ def fit(facades, image_size):
         f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,",
     )
     images = [_resize(*pair, SMOOTH) for pair in zip(facades.images, sizes, strict=True)]
-    layouts = [_resize(*pair, NEAREST) for pair in zip(facades.layouts, sizes, strict=True)]
-    return facades._replace(images=images, layouts=layouts)
+    label_maps = [_resize(*pair, NEAREST) for pair in zip(facades.label_maps, sizes, strict=True)]
+    return facades._replace(images=images, label_maps=label_maps)
 
 
 def _resize(array, size, resampling):
@@ -174,10 +174,10 @@ def random_crops(facades, chosen, image_size, rng):
         image_size: height and width of a crop, pixels.
         rng: a numpy Generator.
 
-    Returns photos uint8 (n, image_size, image_size, 3), layouts uint8 (n, image_size, image_size).
+    Returns photos, uint8 (n, size, size, 3), and label maps, uint8 (n, size, size).
     """
     corners = [
-        [rng.integers(0, side - image_size + 1) for side in facades.layouts[i].shape]
+        [rng.integers(0, side - image_size + 1) for side in facades.label_maps[i].shape]
         for i in chosen
     ]
     return _crops(facades, chosen, corners, image_size)
@@ -185,44 +185,47 @@ def random_crops(facades, chosen, image_size, rng):
 
 def centre_crops(facades, image_size):
     """Cut a square out of the middle of each facade. Returns arrays like `random_crops`."""
-    corners = [[(side - image_size) // 2 for side in layout.shape] for layout in facades.layouts]
+    corners = [[(side - image_size) // 2 for side in layout.shape] for layout in facades.label_maps]
     return _crops(facades, range(len(corners)), corners, image_size)
 
 
 def _crops(facades, chosen, corners, image_size):
     photos = np.empty((len(corners), image_size, image_size, 3), np.uint8)
-    layouts = np.empty((len(corners), image_size, image_size), np.uint8)
+    label_maps = np.empty((len(corners), image_size, image_size), np.uint8)
     for number, (i, (top, left)) in enumerate(zip(chosen, corners, strict=True)):
         square = np.s_[top : top + image_size, left : left + image_size]
-        photos[number], layouts[number] = facades.images[i][square], facades.layouts[i][square]
-    return photos, layouts
+        photos[number], label_maps[number] = (
+            facades.images[i][square],
+            facades.label_maps[i][square],
+        )
+    return photos, label_maps
 
 
-def one_hot(layouts, n_classes=N_CLASSES):
+def one_hot(label_maps, n_classes=N_CLASSES):
     """Encode integers 0 to K - 1, with one channel for each class: float32 (..., K)."""
-    return np.eye(n_classes, dtype="float32")[layouts]
+    return np.eye(n_classes, dtype="float32")[label_maps]
 
 
-def colours(layouts, palette=COLOURS):
+def colours(label_maps, palette=COLOURS):
     """Replace class numbers 0 to K - 1 by the colours of a palette (K, 3): uint8 (..., 3)."""
-    return np.asarray(palette, "uint8")[layouts]
+    return np.asarray(palette, "uint8")[label_maps]
 
 
-def to_inputs(photos, layouts, palette=COLOURS):
+def to_inputs(photos, label_maps, palette=COLOURS):
     """Convert photos uint8 (n, H, W, 3) and label maps, integers (n, H, W), to inputs of networks.
 
     `palette` has the colour of each class, uint8 (K, 3). Returns three float32 arrays: photos in
     [-1, 1], label maps in colours in [-1, 1], and one-hot label maps.
     """
-    pictures = photos, colours(layouts, palette)
+    pictures = photos, colours(label_maps, palette)
     images = [(pixels.astype("float32") - 127.5) / 127.5 for pixels in pictures]
-    return [*images, one_hot(layouts, len(palette))]
+    return [*images, one_hot(label_maps, len(palette))]
 
 
 def side_by_side(facades, height=200, columns=3, gap=4):
     """A picture of each layout in colours with its photo to the right of it: uint8 (H, W, 3)."""
     rows = []
-    for number, (image, layout) in enumerate(zip(facades.images, facades.layouts, strict=True)):
+    for number, (image, layout) in enumerate(zip(facades.images, facades.label_maps, strict=True)):
         if number % columns == 0:
             rows.append([])
         size = (height, max(1, round(height * layout.shape[1] / layout.shape[0])))

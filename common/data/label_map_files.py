@@ -155,13 +155,13 @@ def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
         names, first = _number(numbered, names, first, assumed)
     table = (np.arange(256) - (first or 0)) % 256
     table[NO_CLASS] = names.index("none") if "none" in names else table[NO_CLASS]
-    layouts = [
+    label_maps = [
         tables.get(file, table).astype("uint8")[label_map.values]
         for file, label_map in label_maps.items()
     ]
     if colours is None:
         colours = _palette(names, numbered.values(), first)
-    return layouts, Classes(names, distinct_colours(len(names), colours), first), assumed
+    return label_maps, Classes(names, distinct_colours(len(names), colours), first), assumed
 
 
 def looks_like(label_map, colours):

@@ -9,7 +9,7 @@ import random
 
 from common import UserError
 from common.data import facades
-from common.models.judges import classifier, metrics, scores, segmenter
+from common.judges import classifier, metrics, scores, segmenter
 from common.models.sampling import Sampler
 
 import numpy as np
@@ -41,7 +41,7 @@ class Quality:
     """
 
     def __init__(self, dataset, pixel_range, seed, every):
-        kind = _OfLabelMaps if hasattr(dataset, "layouts") else _OfClasses
+        kind = _OfLabelMaps if hasattr(dataset, "label_maps") else _OfClasses
         if every is None:
             every = 0
             if kind.has_judge(dataset):

@@ -22,16 +22,16 @@ SEED = 5
 def draw_all(count=None):
     """Draw a set, `COUNT` facades unless told otherwise, always the same ones on one machine.
 
-    Returns photos, a list of uint8 (H, W, 3), layouts, a list of uint8 (H, W) with classes 0 to
+    Returns photos, a list of uint8 (H, W, 3), label_maps, a list of uint8 (H, W) with classes 0 to
     11, and a tuple of names.
     """
-    photos, layouts, names = [], [], []
+    photos, label_maps, names = [], [], []
     for number in range(COUNT if count is None else count):
         photo, layout = draw(np.random.default_rng((SEED, number)), STYLES[number % len(STYLES)])
         photos.append(photo)
-        layouts.append(layout)
+        label_maps.append(layout)
         names.append(f"drawn_{number + 1:04d}")
-    return photos, layouts, tuple(names)
+    return photos, label_maps, tuple(names)
 
 
 def draw(rng, style):

@@ -7,7 +7,7 @@ import math
 import warnings
 from typing import NamedTuple
 
-from common.models.judges import classifier, metrics
+from common.judges import classifier, metrics
 
 import numpy as np
 
@@ -129,18 +129,18 @@ def classification_accuracy_score(images, labels, held_out, seed):
     return with_spread(figures_of, len(images))
 
 
-def label_map_figures(judge, images, layouts, n_maps):
+def label_map_figures(judge, images, label_maps, n_maps):
     """Compare what a segmenter finds in images with their label maps: a dict of `Figure`s.
 
     Args:
         judge: a `segmenter.Judge`.
         images: (n, H, W, 3), float32 in [0, 1] or uint8.
-        layouts: integers (n, H, W).
+        label_maps: integers (n, H, W).
         n_maps: the number of different label maps. There must be equally many images of each, a
             multiple of five and at least ten, one label map after the other. For photos, which all
             have different label maps, give 1: then `colour_variation` is that of all photos.
     """
-    found, expected = judge.segment(images), judge.scaled(layouts)
+    found, expected = judge.segment(images), judge.scaled(label_maps)
 
     def figures_of(part):
         counts = metrics.confusion(found[part], expected[part], judge.n_classes)

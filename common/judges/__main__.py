@@ -1,8 +1,8 @@
 """Train the judges that come with this code: networks that measure how good images are.
 
-python -m common.models.judges clothes                  # 5 minutes on two cores
-python -m common.models.judges digits --data sample     # 1 minute
-python -m common.models.judges facades --data drawn     # 2 minutes
+python -m common.judges clothes                  # 5 minutes on two cores
+python -m common.judges digits --data sample     # 1 minute
+python -m common.judges facades --data drawn     # 2 minutes
 """
 
 import sys
@@ -17,7 +17,7 @@ from common.models import saved_models
 
 def define_parser():
     """The command line: the name of a judge, and the options of that judge."""
-    parser = ArgumentParser(prog="python -m common.models.judges", description=__doc__)
+    parser = ArgumentParser(prog="python -m common.judges", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
     for name, load, train, text, sources in (
         ("clothes", load_clothes, train_classifier, "tells the classes of Fashion-MNIST apart", ()),
@@ -59,7 +59,7 @@ def load_facades(source):
 
 def description(dataset):
     """What is saved with a judge that was trained on a data set: the images that it is for."""
-    if hasattr(dataset, "layouts"):
+    if hasattr(dataset, "label_maps"):
         return {"class_names": list(dataset.class_names), "facades": dataset.source}
     shape = list(dataset.images.shape[1:])
     return {"class_names": list(dataset.class_names), "image_shape": shape}
@@ -67,7 +67,7 @@ def description(dataset):
 
 def train_classifier(training, held_out, seed):
     """Train a classifier. Returns it and a sentence on its accuracy."""
-    from common.models.judges import classifier
+    from common.judges import classifier
 
     model = classifier.train(
         training.images, training.labels, len(training.class_names), seed, report=report
@@ -78,13 +78,13 @@ def train_classifier(training, held_out, seed):
 
 def train_segmenter(training, validation, seed):
     """Train a segmentation network. Returns it and a sentence on how good it is."""
-    from common.models.judges import metrics, segmenter
+    from common.judges import metrics, segmenter
 
     n_classes = len(training.class_names)
     training, validation = (facades.fit(part, segmenter.SIZE) for part in (training, validation))
     model = segmenter.train(training, n_classes, seed, report=report)
-    photos, layouts = facades.centre_crops(validation, segmenter.SIZE)
-    counts = metrics.confusion(segmenter.Judge(model).segment(photos), layouts, n_classes)
+    photos, label_maps = facades.centre_crops(validation, segmenter.SIZE)
+    counts = metrics.confusion(segmenter.Judge(model).segment(photos), label_maps, n_classes)
     accuracy, iou = metrics.pixel_accuracy(counts), metrics.mean_iou(counts)
     return model, (
         f"pixel accuracy {accuracy:.4f}, mean IoU {iou:.4f} on {len(photos):,} photos "

@@ -1,8 +1,8 @@
 """Draws a model as a diagram: a box for each layer, an arrow for each tensor.
 
-    python -m common.drawing.diagrams some/generator.keras
-    python -m common.drawing.diagrams SCRIPT.define_discriminator
-    python -m common.drawing.diagrams SCRIPT.define_generator latent_dim=2 --out diagram.png
+    python -m common.sampling.diagrams some/generator.keras
+    python -m common.sampling.diagrams SCRIPT.define_discriminator
+    python -m common.sampling.diagrams SCRIPT.define_generator latent_dim=2 --out diagram.png
 
 SCRIPT is the name of a training script, without `.py`; its function is called and returns the
 model. `keras.utils.plot_model` draws such diagrams as well, but leaves the layout to Graphviz, a
@@ -232,7 +232,7 @@ def make(name, settings):
 
 
 def main(argv=None):
-    parser = ArgumentParser(prog="python -m common.drawing.diagrams", description=__doc__)
+    parser = ArgumentParser(prog="python -m common.sampling.diagrams", description=__doc__)
     parser.add_argument("model", metavar="MODEL", help="FILE.keras, or SCRIPT.FUNCTION")
     parser.add_argument("settings", metavar="KEY=NUMBER", nargs="*", help="for the function")
     parser.add_path("--out", "FILE.png", "the picture (default: in generated/)")

@@ -211,7 +211,7 @@ class Generator:
 
     @functools.cached_property
     def _mixing_model(self):
-        from common.drawing import interpolation
+        from common.sampling import interpolation
 
         return interpolation.accept_mixed_labels(self.model, len(self.class_names))
 

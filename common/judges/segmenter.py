@@ -2,7 +2,7 @@
 
 from common.backend import keras
 from common.data import facades
-from common.models.judges.classifier import convolution, shipped_path, to_unit
+from common.judges.classifier import convolution, shipped_path, to_unit
 from common.models.sampling import in_batches
 from common.models.steps import quicken
 
@@ -31,10 +31,10 @@ class Judge:
             found[part] = probabilities.argmax(axis=-1)
         return found
 
-    def scaled(self, layouts):
+    def scaled(self, label_maps):
         """Scale label maps (n, H, W) to the size of those that `segment` returns: (n, 64, 64)."""
-        pixels = ((np.arange(SIZE) + 0.5) * layouts.shape[1] / SIZE).astype(int)
-        return layouts[:, pixels[:, np.newaxis], pixels]
+        pixels = ((np.arange(SIZE) + 0.5) * label_maps.shape[1] / SIZE).astype(int)
+        return label_maps[:, pixels[:, np.newaxis], pixels]
 
 
 def load_judge(source):
@@ -81,7 +81,7 @@ def train(training_set, n_classes, seed=0, steps=STEPS, report=None):
 
     Args:
         training_set: `Facades` that `facades.fit` has scaled for crops of 64 pixels.
-        n_classes: the number of classes in their layouts.
+        n_classes: the number of classes in their label_maps.
         seed: seed of the initial weights and of the crops.
         steps: the number of training steps, each with a batch of 16 crops.
         report: called with a line of text every 100 steps, or None.
@@ -97,8 +97,8 @@ def train(training_set, n_classes, seed=0, steps=STEPS, report=None):
     losses = []
     for step in range(1, steps + 1):
         chosen = rng.integers(0, len(training_set.images), BATCH)
-        photos, layouts = facades.random_crops(training_set, chosen, SIZE, rng)
-        losses.append(learner.train_on_batch(photos.astype("float32") / 255, layouts))
+        photos, label_maps = facades.random_crops(training_set, chosen, SIZE, rng)
+        losses.append(learner.train_on_batch(photos.astype("float32") / 255, label_maps))
         if report and step % 100 == 0:
             report(f"step {step}/{steps}: loss {np.mean(losses):.3f}")
             losses = []

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from common import UserError
 from common.arguments import add_label_map_option
 from common.data import facades, label_map_files
-from common.drawing import real_images
 from common.models import saved_models
+from common.sampling import real_images
 
 import numpy as np
 from PIL import Image
@@ -26,7 +26,7 @@ MAX_DRAWN = 100  # images in the picture
 class Subject(NamedTuple):
     """What to draw images from, in squares of the size of the images."""
 
-    layouts: np.ndarray  # label maps, uint8 (n, H, W)
+    label_maps: np.ndarray  # label maps, uint8 (n, H, W)
     photos: np.ndarray | None  # their photos, uint8 (n, H, W, 3); None for the file of --layout
     style: np.ndarray | None  # the photo of --style, uint8 (H, W, 3)
 
@@ -90,16 +90,16 @@ def find_subject(generator, arguments):
         ) from None
     images_each = _images_per_layout(arguments)
     if arguments.count is None:
-        arguments.count = min(N_LAYOUTS, len(validation.layouts)) * images_each
+        arguments.count = min(N_LAYOUTS, len(validation.label_maps)) * images_each
     n_layouts = 1 if arguments.interpolate_latent else math.ceil(arguments.count / images_each)
-    if n_layouts > len(validation.layouts):
+    if n_layouts > len(validation.label_maps):
         raise UserError(
             f"--count {arguments.count} is more than {images_each} for each of the "
-            f"{len(validation.layouts)} validation facades"
+            f"{len(validation.label_maps)} validation facades"
         )
     # As in training: a square shows the piece of a facade that 256 pixels of the original show.
-    photos, layouts = facades.centre_crops(facades.fit(validation.first(n_layouts), size), size)
-    return Subject(layouts, photos, style)
+    photos, label_maps = facades.centre_crops(facades.fit(validation.first(n_layouts), size), size)
+    return Subject(label_maps, photos, style)
 
 
 def read_layout(generator, path, first=None):
@@ -153,20 +153,21 @@ def draw_label_maps(generator, subject, arguments):
     """
     from common import plotting
 
-    layouts = subject.layouts
+    label_maps = subject.label_maps
     images_each, count = _images_per_layout(arguments), arguments.count
     latents = _draw_latents(generator, subject.style, images_each, arguments)
     images = generator.draw(
-        np.tile(latents, (len(layouts), 1))[:count], np.repeat(layouts, images_each, axis=0)[:count]
+        np.tile(latents, (len(label_maps), 1))[:count],
+        np.repeat(label_maps, images_each, axis=0)[:count],
     )
 
     if count > MAX_DRAWN:
         print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
-    references = {"label map": facades.colours(layouts, class_colours(generator))}
+    references = {"label map": facades.colours(label_maps, class_colours(generator))}
     if subject.photos is not None:
         references["photo"] = subject.photos
     if subject.style is not None:
-        references["style"] = np.repeat(subject.style[np.newaxis], len(layouts), axis=0)
+        references["style"] = np.repeat(subject.style[np.newaxis], len(label_maps), axis=0)
     cells = []
     for number, start in enumerate(range(0, min(count, MAX_DRAWN), images_each)):
         cells.extend(pictures[number].astype("float32") / 255 for pictures in references.values())
@@ -183,10 +184,12 @@ def draw_walk(generator, subject, arguments):
 
     Returns images, float32 (1, frames, H, W, 3) in [0, 1].
     """
-    from common.drawing import interpolation
+    from common.sampling import interpolation
 
     latents = interpolation.slerp(*_draw_latents(generator, None, 2, arguments), arguments.frames)
-    return generator.draw(latents, np.repeat(subject.layouts[:1], len(latents), axis=0))[np.newaxis]
+    return generator.draw(latents, np.repeat(subject.label_maps[:1], len(latents), axis=0))[
+        np.newaxis
+    ]
 
 
 def middle_square(array, size, resampling):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from common import UserError
 from common.data import facades, reading
-from common.drawing import real_images
+from common.sampling import real_images
 
 import numpy as np
 
@@ -43,7 +43,7 @@ def evaluate_images(generator, arguments):
     if arguments.cas:
         check_cas(generator, count, training)
 
-    from common.models.judges import scores
+    from common.judges import scores
 
     labels = scores.proportional_labels(training.labels, count) if generator.label_kind else None
 
@@ -89,7 +89,7 @@ def check_cas(generator, count, training):
 
 def find_judge(real):
     """Load the judge for the images of a `Real`, or train one. Also returns a sentence about it."""
-    from common.models.judges import classifier
+    from common.judges import classifier
 
     training, held_out, seen_by_generator, seen_by_judge = real
     judge = classifier.load_judge(training.class_names, training.images.shape[1:])
@@ -127,7 +127,7 @@ def evaluate_label_maps(generator, arguments):
         raise UserError(f"--cas needs class labels, and {generator.name} takes label maps")
     training, validation, _, seen_by_judge = real_images.load_facades(generator, arguments.data)
 
-    from common.models.judges import scores, segmenter
+    from common.judges import scores, segmenter
 
     judge, origin = segmenter.load_judge(training.source), "comes with this code"
     origin += ", and may have learnt from the photos below" * seen_by_judge
@@ -142,15 +142,15 @@ def evaluate_label_maps(generator, arguments):
         )
         origin = f"was trained on {len(training.images)} photos"
     size = generator.image_shape[0]
-    photos, layouts = facades.centre_crops(facades.fit(validation, size), size)
-    count = arguments.count or SAMPLES_PER_MAP * len(layouts)
-    n_maps = min(len(layouts), count // MIN_PER_MAP)
+    photos, label_maps = facades.centre_crops(facades.fit(validation, size), size)
+    count = arguments.count or SAMPLES_PER_MAP * len(label_maps)
+    n_maps = min(len(label_maps), count // MIN_PER_MAP)
     each = count // n_maps // scores.N_PARTS * scores.N_PARTS
-    asked = np.repeat(layouts[:n_maps], each, axis=0)
+    asked = np.repeat(label_maps[:n_maps], each, axis=0)
     samples = draw_samples(generator, len(asked), asked, arguments.seed)
     return Evaluation(
         scores.label_map_figures(judge, samples, asked, n_maps),
-        scores.label_map_figures(judge, photos, layouts, n_maps=1),
+        scores.label_map_figures(judge, photos, label_maps, n_maps=1),
         samples,
         facades.centre_crops(facades.fit(training, size), size)[0],
         len(photos),

@@ -11,8 +11,8 @@ import shlex
 import sys
 
 from common import UserError, plotting
-from common.drawing import inputs
 from common.files import default_path
+from common.sampling import inputs
 
 import numpy as np
 from matplotlib import pyplot

@@ -2,9 +2,9 @@
 
 from common import UserError
 from common.data import drawn_facades, facades
-from common.drawing import label_maps
-from common.drawing.explorer import ACCENT, INK, Explorer, update_image
 from common.files import replacing
+from common.sampling import label_maps
+from common.sampling.explorer import ACCENT, INK, Explorer, update_image
 
 import numpy as np
 from matplotlib.patches import Rectangle
