@@ -323,7 +323,7 @@ def test_not_a_set(tmp_path):
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for read in (facades.load_facades, facades.read_layout, facades.read_photo):
+    for read in (facades.load_facades, facades.read_label_map, facades.read_photo):
         with pytest.raises(UserError, match="neither a file nor a folder"):
             read(str(tmp_path / "pipe"))
     folder = Path(write_folder(tmp_path / "set", cmp_files()))
@@ -417,12 +417,12 @@ def test_a_layout_counts_from_0_or_from_1(tmp_path):
     for values in (layout, layout + 1):
         for image in (Image.fromarray(values), Image.fromarray(values.astype("uint16"))):
             image.save(path)
-            assert np.array_equal(facades.read_layout(str(path)), layout)
-            assert facades.read_layout(path).dtype == "uint8"
+            assert np.array_equal(facades.read_label_map(str(path)), layout)
+            assert facades.read_label_map(path).dtype == "uint8"
     # None of the CMP's label maps has a 0, and many have no shop, which is 12.
     without_shop = np.where(layout == 11, 1, layout)
     path.write_bytes(encoded(without_shop + 1, "PNG"))
-    assert np.array_equal(facades.read_layout(path), without_shop)
+    assert np.array_equal(facades.read_label_map(path), without_shop)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -437,7 +437,7 @@ def test_a_layout_with_few_bits_for_a_pixel(tmp_path, bits):
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + row))
     path = tmp_path / "layout.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b""))
-    assert np.array_equal(facades.read_layout(path), values)
+    assert np.array_equal(facades.read_label_map(path), values)
 
 
 @pytest.mark.parametrize(
@@ -453,17 +453,17 @@ def test_a_layout_with_other_values(tmp_path, values, named):
     path = tmp_path / "layout.png"
     Image.fromarray(np.array([list(values)], "uint8")).save(path)
     with pytest.raises(UserError, match=f"cannot read {path}: {named}"):
-        facades.read_layout(path)
+        facades.read_label_map(path)
 
 
 def test_pictures_that_cannot_be_read(tmp_path):
     colourful = tmp_path / "colours.png"
     colourful.write_bytes(encoded(255 - facades.colours(random_layout(0)), "PNG"))
     with pytest.raises(UserError, match=r"colours\.png: it is in colours, such as 85 0 170, which"):
-        facades.read_layout(colourful)
+        facades.read_label_map(colourful)
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "huge.png").write_bytes(huge_png(60_000, 60_000))
-    for read in (facades.read_layout, facades.read_photo):
+    for read in (facades.read_label_map, facades.read_photo):
         for name, message in (
             ("text.png", "it is not a picture in a format that can be read"),
             ("huge.png", "more than 178956970 pixels: scale it down"),

@@ -5,7 +5,7 @@ import zipfile
 from types import SimpleNamespace
 
 from common import UserError
-from common.data import facades, label_map_files, reading
+from common.data import facades, reading
 from common.data.__main__ import main as show
 from common.sampling import label_maps
 
@@ -206,10 +206,10 @@ def test_255_is_a_class_of_its_own(tmp_path, capsys):
     assert found.class_names == ("0", "1", "2", "3", "none") and len(found.colours) == 5
     assert "255 is taken for a class of its own, none" in capsys.readouterr().err
     path = tmp_path / "set/1.png"
-    layout = facades.read_layout(path, found.class_names, colours=found.colours)
+    layout = facades.read_label_map(path, found.class_names, colours=found.colours)
     assert np.array_equal(layout, labels(seed=1))
     with pytest.raises(UserError, match="label 255 is none of the classes"):
-        facades.read_layout(path, found.class_names[:4])
+        facades.read_label_map(path, found.class_names[:4])
 
 
 def test_names_of_classes(tmp_path, capsys):
@@ -265,7 +265,7 @@ def test_the_cmps_colours_decide(tmp_path, capsys, to_map):
     assert found.class_names == facades.CLASS_NAMES and found.numbered_from is None
     assert np.array_equal(found.colours, CMP) and capsys.readouterr().err == ""
     for first in (None, 0, 1):
-        layout = facades.read_layout(tmp_path / "set/2.png", first=first)
+        layout = facades.read_label_map(tmp_path / "set/2.png", first=first)
         assert np.array_equal(layout, labels(seed=2))
     assert capsys.readouterr().err == ""
 
@@ -278,7 +278,7 @@ def test_the_cmps_colours_decide_for_all_maps_of_a_set(tmp_path):
     assert found.class_names == facades.CLASS_NAMES and found.numbered_from == 1
     only_two = np.where(labels() > 2, 1, 10).astype("uint8")  # red and blue, as anybody's
     Image.fromarray(CMP[only_two]).save(tmp_path / "two.png")
-    assert np.array_equal(facades.read_layout(tmp_path / "two.png"), only_two)
+    assert np.array_equal(facades.read_label_map(tmp_path / "two.png"), only_two)
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ def test_other_palettes_are_ones_own(tmp_path, palette):
     path = tmp_path / "layout.png"
     for image in (reordered(labels(), found.colours, 1), Image.fromarray(labels())):
         image.save(path)
-        layout = facades.read_layout(path, found.class_names, colours=found.colours)
+        layout = facades.read_label_map(path, found.class_names, colours=found.colours)
         assert np.array_equal(layout, labels())
 
 
@@ -373,12 +373,12 @@ def test_a_map_in_nearly_all_of_the_cmps_colours(tmp_path):
     layout = labels()
     Image.fromarray(np.where(layout[..., None] == 2, 0, CMP[layout])).save(tmp_path / "layout.png")
     with pytest.raises(UserError, match="such as 0 0 0, which is none of the 12 known ones"):
-        facades.read_layout(tmp_path / "layout.png")
+        facades.read_label_map(tmp_path / "layout.png")
     shifted = palette_map(layout, [(0, 0, 0), *CMP])  # as if from 1, and yet from 0
     shifted.save(tmp_path / "layout.png")
     with pytest.raises(UserError, match="such as 0 0 0, which is none"):
-        facades.read_layout(tmp_path / "layout.png")
-    assert np.array_equal(facades.read_layout(tmp_path / "layout.png", first=0), layout)
+        facades.read_label_map(tmp_path / "layout.png")
+    assert np.array_equal(facades.read_label_map(tmp_path / "layout.png", first=0), layout)
 
 
 # ---- one label map
@@ -388,28 +388,28 @@ def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
     path = tmp_path / "layout.png"
     layout = np.maximum(labels(), 1)  # from 0, and no 0 in it
     Image.fromarray(layout).save(path)
-    assert np.array_equal(facades.read_layout(path), layout - 1)
+    assert np.array_equal(facades.read_label_map(path), layout - 1)
     assert f"{path}: there is no 0 in it" in capsys.readouterr().err
-    assert np.array_equal(facades.read_layout(path, first=0), layout)
-    assert np.array_equal(facades.read_layout(path, first=1), layout - 1)
+    assert np.array_equal(facades.read_label_map(path, first=0), layout)
+    assert np.array_equal(facades.read_label_map(path, first=1), layout - 1)
     names = ("a", "b", "c", "d")  # 4 is the last of these only if they are numbered from 1
-    assert np.array_equal(facades.read_layout(path, names), layout - 1)
+    assert np.array_equal(facades.read_label_map(path, names), layout - 1)
     assert capsys.readouterr().err == ""
     Image.fromarray(labels() + np.uint8(9)).save(path)
     with pytest.raises(UserError, match="label 13 is not between 1 and 12; its values are 9, 10"):
-        facades.read_layout(path)
+        facades.read_label_map(path)
 
 
 def test_the_cmps_colours_for_classes_without_names(tmp_path):
     Image.fromarray(CMP[labels()]).save(tmp_path / "layout.png")
-    found = facades.read_layout(tmp_path / "layout.png", tuple("12345"), first=1)
+    found = facades.read_label_map(tmp_path / "layout.png", tuple("12345"), first=1)
     assert np.array_equal(found, labels())
     with pytest.raises(
         UserError, match="in colours, such as .*, which is none of the 4 known ones"
     ):
-        facades.read_layout(tmp_path / "layout.png", tuple("1234"))
+        facades.read_label_map(tmp_path / "layout.png", tuple("1234"))
     with pytest.raises(UserError, match="layout.png: it is in colours"):
-        facades.read_layout(tmp_path / "layout.png", ("sky", "tree", "c", "d", "e"))
+        facades.read_label_map(tmp_path / "layout.png", ("sky", "tree", "c", "d", "e"))
 
 
 def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
@@ -426,12 +426,12 @@ def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     write(tmp_path / "set", pairs())
     check(facades.load_facades("~/set"))
-    assert np.array_equal(facades.read_layout("~/set/0.png"), labels())
+    assert np.array_equal(facades.read_label_map("~/set/0.png"), labels())
     assert facades.read_photo("~/set/0.jpg").shape == (*SHAPE, 3)
 
 
 def test_colours_are_far_from_each_other():
-    colours = label_map_files.distinct_colours(40, CMP[:2]).astype(int)
+    colours = facades.distinct_colours(40, CMP[:2]).astype(int)
     assert colours[:2].tolist() == CMP[:2].tolist()
     distances = np.abs(colours[:, None] - colours).max(axis=2)
     assert distances[~np.eye(40, dtype=bool)].min() >= 51

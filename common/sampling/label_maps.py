@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from common import UserError
 from common.arguments import add_label_map_option
-from common.data import facades, label_map_files
+from common.data import facades
 from common.models import saved_models
 from common.sampling import real_images
 
@@ -107,7 +107,7 @@ def read_layout(generator, path, first=None):
 
     `first` is the number of the first class in it; None for that of the generator's training.
     """
-    return facades.read_layout(
+    return facades.read_label_map(
         path,
         generator.class_names,
         generator.numbered_from if first is None else first,
@@ -204,7 +204,7 @@ def class_colours(generator):
     """A colour for each class of a generator's label maps, uint8 (classes, 3)."""
     n_classes = len(generator.class_names)
     known = facades.COLOURS if n_classes == facades.N_CLASSES else ()
-    return label_map_files.distinct_colours(n_classes, generator.colours or known)
+    return facades.distinct_colours(n_classes, generator.colours or known)
 
 
 def _draw_latents(generator, style, count, arguments):
