@@ -148,8 +148,8 @@ def opened(path):
     if path.is_dir():
         yield path
         return
+    start = beginning(path)
     if not zipfile.is_zipfile(path):
-        start = beginning(path)
         half = "not a zip file that is whole" if start.startswith(b"PK") else None
         raise ValueError(f"it is {half or kind_of(start) or 'not a zip file, nor a folder'}")
     with tempfile.TemporaryDirectory() as folder:
