@@ -98,11 +98,11 @@ def find_pairs(folder, files):
     def unlike_photos(group):  # they are named after no label, and have many colours
         name, pairs = "".join(group), photos_of[group]
         is_named = bool(re.search("label|class|mask|seg|annot", name))
-        return is_named, -len(pairs), -_count_colours(folder, pairs[0][0]), len(name)
+        return is_named, -len(pairs), -_count_colours(folder, pairs[0][0]), len(name), name
 
     def unlike_maps(group):  # there may also be maps of instances, or in other colours
         name = "".join(group)
-        return not re.search("label|class", name), -len(found[photos, group]), len(name)
+        return not re.search("label|class", name), -len(found[photos, group]), len(name), name
 
     photos = min(photos_of, key=unlike_photos)
     label_maps = min((maps for other, maps in found if other == photos), key=unlike_maps)
