@@ -120,24 +120,24 @@ def _agreeing(files):
     """Find names that agree: a dict of lists of (photo, label map) by (group, group)."""
     paths = {file: PurePosixPath(unicodedata.normalize("NFC", file).casefold()) for file in files}
     ends = Counter(end for path in paths.values() for end in _ends(path.stem))
-    groups = defaultdict(lambda: defaultdict(list))
+    groups = defaultdict(lambda: defaultdict(dict))
     for file, path in paths.items():
         end_of_most = max(_ends(path.stem), key=lambda end: (ends[end], len(end)), default="")
         *parents, _ = path.parts
         for start in range(len(parents) + 1):
             for stop in range(start, min(start + 2, len(parents)) + 1):
-                for end in {"", end_of_most}:
-                    inner = *parents[:start], *parents[stop:], path.stem.removesuffix(end)
-                    groups["/".join(parents[start:stop]), end]["/".join(inner)].append(file)
-    by_name = defaultdict(set)
+                for end in ("", end_of_most):
+                    name = *parents[:start], *parents[stop:], path.stem.removesuffix(end)
+                    groups["/".join(parents[start:stop]), end][name][_suffix(file)] = file
+    by_name = defaultdict(dict)
     for (place, end), names in groups.items():
         is_mixed = max(map(len, names.values())) > 1  # 1.jpg and 1.png: a group for each format
         for name, members in names.items():
-            for file in members:
-                by_name[name].add(((place, end, _suffix(file) if is_mixed else ""), file))
+            for suffix, file in members.items():
+                by_name[name][place, end, suffix if is_mixed else ""] = file
     found = defaultdict(list)
     for members in by_name.values():
-        for (photos, photo), (maps, label_map) in itertools.permutations(members, 2):
+        for (photos, photo), (maps, label_map) in itertools.permutations(members.items(), 2):
             if photo != label_map and _suffix(label_map) in LOSSLESS:
                 found[photos, maps].append((photo, label_map))
     return found
