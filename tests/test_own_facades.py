@@ -162,7 +162,7 @@ def test_a_map_that_is_missing_does_not_let_others_win(tmp_path):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["1.jpg", "2.png"], "agree (2 pictures): images/1.jpg with masks/1.png, or 1.jpg with 1_"),
+        (["1.jpg", "2.png"], "agree (2 pictures): images/1.jpg and masks/1.png, or 1.jpg and 1_"),
         (["trainA/1.jpg", "trainB/1.jpg"], "agree (2 pictures): images/1.jpg"),  # JPEGs are no maps
         (["1.jpg", "1.json"], "JSON files hold outlines"),
     ],

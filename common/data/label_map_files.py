@@ -14,22 +14,8 @@ from common.data.reading import listed
 import numpy as np
 from PIL import Image
 
-CMP_NAMES = tuple(
-    [
-        "background",
-        "facade",
-        "window",
-        "door",
-        "cornice",
-        "sill",
-        "balcony",
-        "blind",
-        "deco",
-        "molding",
-        "pillar",
-        "shop",
-    ]
-)
+CMP_NAMES = ("background", "facade", "window", "door", "cornice", "sill")
+CMP_NAMES += ("balcony", "blind", "deco", "molding", "pillar", "shop")
 CMP_COLOURS = np.array(
     [(0, 0, 170), (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 255, 255), (85, 255, 170)]
     + [(170, 255, 85), (255, 255, 0), (255, 170, 0), (255, 85, 0), (255, 0, 0), (170, 0, 0)],
@@ -108,14 +94,16 @@ def decode(content):
         values = values.astype("uint8")
         if image.mode != "P":
             return LabelMap(values, _GREYS, True), size
-        palette = np.zeros((256, 3), np.uint8)
-        entries = np.array(image.getpalette("RGB"), "uint8").reshape(-1, 3)
-        palette[: len(entries)] = entries
+        palette = _padded(np.array(image.getpalette("RGB"), "uint8").reshape(-1, 3))
         label_map = LabelMap(values, palette, True)
         if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
             # The greys in the palette are so dark that they must be class numbers.
             label_map = LabelMap(palette[values][..., 0], _GREYS, True)
         return label_map, size
+
+
+def _padded(colours):
+    return np.pad(colours, ((0, 256 - len(colours)), (0, 0)))
 
 
 def _of_colours(pixels):
@@ -127,9 +115,7 @@ def _of_colours(pixels):
             "it has more than 256 colours: it is a photo, or its compression or smooth edges have "
             "invented colours between those of the classes"
         )
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(found)] = found
-    return LabelMap(values.astype("uint8"), colours, False)
+    return LabelMap(values.astype("uint8"), _padded(found), False)
 
 
 def _unique_colours(pixels):
@@ -146,12 +132,9 @@ def of_nearest(pixels, colours):
     `pixels` are uint8 (H, W, 3), `colours` uint8 (K, 3). Returns a `LabelMap` and a share.
     """
     found, values = _unique_colours(pixels)
-    distances = np.abs(found[:, np.newaxis].astype(int) - colours).max(axis=2)
-    is_near = distances.min(axis=1) <= 4 * CLOSE
-    palette = np.zeros((256, 3), np.uint8)
-    palette[: len(colours)] = colours
-    classes = distances.argmin(axis=1).astype("uint8")
-    return LabelMap(classes[values], palette, False), is_near[values].mean()
+    is_near = _rows(found, colours, 4 * CLOSE) >= 0
+    classes = _rows(found, colours, 255).astype("uint8")
+    return LabelMap(classes[values], _padded(colours), False), is_near[values].mean()
 
 
 def to_classes(label_maps, names, colours, first, remarks, strict=False):
@@ -181,7 +164,12 @@ def to_classes(label_maps, names, colours, first, remarks, strict=False):
     for file, one in numbered.items():
         is_near = colours is not None and first is None and one.looks_like(colours)
         if one.is_coloured() and (strict or is_near or not one.is_numbered):
-            raise ValueError(f"{file}: {_unknown_colour(one, colours)}{hint}")
+            unknown, known = one.colours[one.found()], ""
+            if colours is not None:
+                unknown = unknown[_rows(unknown, colours) < 0]
+                known = f", which is none of the {len(colours)} known ones"
+            some = " ".join(map(str, unknown[0]))
+            raise ValueError(f"{file}: it is in colours, such as {some}{known}{hint}")
     numbered_from = None
     if numbered:
         if first is None:
@@ -213,31 +201,23 @@ def _tables(label_maps, colours):
     A grey may also be a class number. So grey maps are read by their colours only if all greys in
     all of them are known colours.
     """
-    coloured = {file: one.is_coloured() for file, one in label_maps.items()}
-    tables = {
-        file: _rows(one.colours, colours, CLOSE if coloured[file] else 0)
-        for file, one in label_maps.items()
-    }
-    known = {file for file, one in label_maps.items() if (tables[file][one.found()] >= 0).all()}
-    if not all(coloured[file] or file in known for file in label_maps):
-        known = {file for file in known if coloured[file]}
-    return {file: tables[file] for file in known}
-
-
-def _unknown_colour(label_map, colours):
-    found = label_map.colours[label_map.found()]
-    unknown = found if colours is None else found[_rows(found, colours) < 0]
-    known = "" if colours is None else f", which is none of the {len(colours)} known ones"
-    return f"it is in colours, such as {' '.join(map(str, unknown[0]))}{known}"
+    tables, is_grey_known = {}, True
+    for file, one in label_maps.items():
+        table = _rows(one.colours, colours, CLOSE if one.is_coloured() else 0)
+        if (table[one.found()] >= 0).all():
+            tables[file] = table
+        elif not one.is_coloured():
+            is_grey_known = False
+    return {f: table for f, table in tables.items() if is_grey_known or label_maps[f].is_coloured()}
 
 
 def _check_palettes(label_maps):
     """Raise ValueError if a number has different colours in two palettes: they were renumbered."""
     seen = {}  # a colour and the file that it is from, by number
-    for file, label_map in label_maps.items():
-        for value in label_map.found().tolist() if label_map.colours is not _GREYS else ():
-            colour, other = seen.setdefault(value, (label_map.colours[value], file))
-            if np.abs(colour.astype(int) - label_map.colours[value]).max() > CLOSE:
+    for file, one in label_maps.items():
+        for value in one.found() if one.colours is not _GREYS else ():
+            colour, other = seen.setdefault(value, (one.colours[value].astype(int), file))
+            if np.abs(colour - one.colours[value]).max() > CLOSE:
                 raise ValueError(
                     f"{file}: its palette differs from that of {other}. If the numbers are right "
                     f"nevertheless, give --layout-from 0 or 1; {HINT}"

@@ -59,14 +59,9 @@ def read(source, first=None):
             files = files_in(folder)[0]
             names, colours = _read_classes(folder, files)
             pairs, remarks = find_pairs(folder, files)
-            if pairs:
-                photos, label_maps = _read_pairs(folder, pairs)
-            else:
-                pairs = [(file, file) for file in _wide_pictures(folder, files)]
-                photos, label_maps = _read_side_by_side(folder, dict(pairs), colours)
-        is_known = colours is not None
+            photos, label_maps = _read_pairs(folder, pairs, colours)
         label_maps, classes = label_map_files.to_classes(
-            label_maps, names, colours, first, remarks, is_known
+            label_maps, names, colours, first, remarks, strict=colours is not None
         )
     if sum(np.bincount(np.concatenate([one.ravel() for one in label_maps])) > 0) == 1:
         remarks.append("warning: all pixels of its label maps have the same class")
@@ -82,13 +77,23 @@ def find_pairs(folder, files):
     """Find the photos and their label maps.
 
     `files` are the names of files in the folder. If names of folders speak of a training part, it
-    alone is taken. Returns a list of (photo, label map), and a list of remarks.
+    alone is taken. Returns a list of (photo, label map), which are the same file if it holds both
+    side by side, and a list of remarks. Raises ValueError if there are no pairs.
     """
-    chosen = [file for file in files if _suffix(file) in _LOSSY + LOSSLESS]
+    chosen = [file for file in files if _suffix(file) in (".jpg", *LOSSLESS)]
     training = [file for file in chosen if _TRAINING.search(file.casefold().rpartition("/")[0])]
     found = _agreeing(training) or _agreeing(chosen)
+    if not found and chosen:
+        with reporting(chosen[0]), pictures.opened(read_bytes(folder / chosen[0])) as image:
+            if image.width > 1.5 * image.height:
+                return [(file, file) for file in training or chosen], []
     if not found:
-        return [], []
+        hint = "images/1.jpg and masks/1.png, or 1.jpg and 1_mask.png; maps are PNG, BMP, GIF, TIFF"
+        if any(file.casefold().endswith(".json") for file in files):
+            hint = "JSON files hold outlines: draw maps from them, labelme's with labelme2voc.py"
+        raise ValueError(
+            f"it holds no photos with label maps whose names agree ({len(chosen)} pictures): {hint}"
+        )
     most = max(map(len, found.values()))
     found = {groups: pairs for groups, pairs in found.items() if 2 * len(pairs) > most}
     photos_of = defaultdict(list)
@@ -164,18 +169,20 @@ def _count_colours(folder, file):
     return 0
 
 
-def _read_pairs(folder, pairs):
+def _read_pairs(folder, pairs, colours):
     """Returns photos, uint8 (H, W, 3), and a dict of `LabelMap`s by the names of their files."""
     photos, label_maps, n_bytes = [], {}, 0
     for number, (photo_file, map_file) in enumerate(with_progress(pairs, "photos"), start=1):
         with reporting(photo_file):
             photo, size = pictures.read_photo(read_bytes(folder / photo_file))
-        with reporting(map_file):
-            label_maps[map_file], (width, height) = label_map_files.decode(
-                read_bytes(folder / map_file)
-            )
-            if (width, height) != size:
-                raise ValueError(f"it is {width} x {height}, its photo {size[0]} x {size[1]}")
+            if map_file == photo_file:
+                photo, label_maps[map_file] = _halves(photo, colours)
+        if map_file != photo_file:
+            with reporting(map_file):
+                content = read_bytes(folder / map_file)
+                label_maps[map_file], (width, height) = label_map_files.decode(content)
+                if (width, height) != size:
+                    raise ValueError(f"it is {width} x {height}, its photo {size[0]} x {size[1]}")
         photos.append(photo)
         n_bytes += photo.nbytes + photo.nbytes // 3
         if number >= 10:  # enough to estimate the memory for the others
@@ -184,46 +191,24 @@ def _read_pairs(folder, pairs):
     return photos, label_maps
 
 
-def _read_side_by_side(folder, files, colours):
-    """Cut pictures of a photo beside its label map in the middle. Returns as `_read_pairs`.
+def _halves(picture, colours):
+    """Cut a picture of a photo beside its label map in the middle: uint8 (H, W, 3), `LabelMap`.
 
     The half whose pixels are nearer to the colours of the classes is the label map. Each pixel of
-    it gets the nearest of them, since pix2pix's pictures are JPEGs, which changes colours a little.
+    it gets the nearest of them, since these pictures are often JPEGs, which changes colours.
     """
     colours = label_map_files.CMP_COLOURS if colours is None else colours
-    photos, label_maps, side = [], {}, None
-    for file in with_progress(files, "pictures"):
-        with reporting(file):
-            picture, _ = pictures.read_photo(read_bytes(folder / file))
-            width = picture.shape[1] // 2
-            halves = picture[:, :width], picture[:, -width:]
-            maps, near = zip(
-                *(label_map_files.of_nearest(half, colours) for half in halves), strict=True
-            )
-            side = int(near[1] > near[0]) if side is None else side
-            if near[side] < 0.5:
-                raise ValueError(
-                    "it looks like a photo beside its label map, as pix2pix has them, but most "
-                    f"colours in it are those of no classes; {label_map_files.HINT}"
-                )
-        photos.append(halves[1 - side])
-        label_maps[file] = maps[side]
-    return photos, label_maps
-
-
-def _wide_pictures(folder, files):
-    """The pictures that may be pairs side by side. Raises ValueError if there are none."""
-    chosen = [file for file in files if _suffix(file) in _LOSSY + LOSSLESS]
-    if chosen:
-        with reporting(chosen[0]), pictures.opened(read_bytes(folder / chosen[0])) as image:
-            if image.width > 1.5 * image.height:
-                return [file for file in chosen if _TRAINING.search(file.casefold())] or chosen
-    hint = "images/1.jpg with masks/1.png, or 1.jpg with 1_mask.png; maps are PNG, BMP, GIF or TIFF"
-    if any(file.casefold().endswith(".json") for file in files):
-        hint = "JSON files hold outlines: draw label maps from them, labelme's with labelme2voc.py"
-    raise ValueError(
-        f"it holds no photos with label maps whose names agree ({len(chosen)} pictures): {hint}"
+    width = picture.shape[1] // 2
+    halves = picture[:, :width], picture[:, -width:]
+    (left, left_share), (right, right_share) = (
+        label_map_files.of_nearest(half, colours) for half in halves
     )
+    if max(left_share, right_share) < 0.5:
+        raise ValueError(
+            "it looks like a photo beside its label map, as pix2pix has them, but most colours in "
+            f"it are those of no classes; {label_map_files.HINT}"
+        )
+    return (halves[1], left) if left_share > right_share else (halves[0], right)
 
 
 def _read_classes(folder, files):
