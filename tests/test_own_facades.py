@@ -558,7 +558,8 @@ def test_choices_keep_what_classes_are(tmp_path):
     for part in parts:
         assert part.class_names == tuple("abcde") and part.colours is found.colours
     crops = facades.centre_crops(facades.fit(found, 64), 64)[1]
-    assert facades.one_hot(crops, 5).shape == (10, 64, 64, 5)
+    _, _, one_hot = facades.to_inputs(crops[..., None].repeat(3, -1), crops, found.colours)
+    assert one_hot.shape == (10, 64, 64, 5) and np.array_equal(one_hot.argmax(-1), crops)
     assert np.array_equal(facades.colours(crops, found.colours), found.colours[crops])
 
 
