@@ -65,7 +65,8 @@ def show_facades(arguments):
     out = arguments.out or default_path(f"facades_first_{len(shown.images)}.png")
     photos, label_maps = facades.centre_crops(facades.fit(shown, 256), 256)
     pairs = np.stack([facades.colours(label_maps, dataset.colours), photos], axis=1)
-    plotting.save_grid(pairs.reshape(-1, 256, 256, 3).astype("float32") / 255, out, columns=6)
+    pairs = pairs.reshape(-1, 256, 256, 3).astype("float32") / 255
+    plotting.save_grid(pairs, out, columns=min(6, len(pairs)))
 
     heights, widths = zip(*(label_map.shape for label_map in dataset.label_maps), strict=True)
     print(
