@@ -20,13 +20,11 @@ import math
 import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
-from common import plotting
 from common.arguments import add_label_map_option, training_parser
 from common.data import facades
 from common.models import vgg
 from common.models.freezing import Frozen
 from common.models.optimizers import Adam
-from common.models.steps import quicken
 from common.training.run import Run
 
 import keras
@@ -260,21 +258,19 @@ def define_styled_generator(g_model, encoder, training):
     return keras.Model([image, layout, noise], generated, name="gaugan_facades_styled_generator")
 
 
-def generate_real_samples(dataset, n_samples, image_size, rng=None):
+def generate_real_samples(dataset, n_samples, image_size, rng):
     """Draw facades, and cut a square out of each.
 
     Returns photos and label maps in colours, float32 (n, size, size, 3) in [-1, 1], and label maps
     one-hot, float32 (n, size, size, classes).
     """
-    rng = np.random.default_rng(rng)
     chosen = rng.integers(0, len(dataset.images), n_samples)
     crops = facades.random_crops(dataset, chosen, image_size, rng)
     return facades.to_inputs(*crops, dataset.colours)
 
 
-def generate_latent_points(latent_dim, n_samples, rng=None):
+def generate_latent_points(latent_dim, n_samples, rng):
     """Draw latents, or the noise for `draw_latent`: (n, latent_dim) from N(0, 1)."""
-    rng = np.random.default_rng(rng)
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
@@ -304,7 +300,17 @@ def validation_losses(d_model, gan_model, styled_generator, inputs, n_batch):
     return {f"val_{name}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_batch, run):
+def train(
+    g_model,
+    training_generator,
+    validation_generator,
+    d_model,
+    gan_model,
+    training_set,
+    validation_set,
+    n_batch,
+    run,
+):
     """Train in turn the discriminator, on two half-batches, and generator and encoder, on a batch.
 
     `training_set` and `validation_set` are `Facades` that fit the image size. `run` (a `Run`)
@@ -315,13 +321,10 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
     latent_dim = g_model.input_shape[0][1]
     target = np.ones((half_batch, 1, 1, 1), "float32")
     unused = unused_targets(gan_model, n_batch)
-    training_generator = define_styled_generator(g_model, encoder, training=True)
-    validation_generator = define_styled_generator(g_model, encoder, training=False)
-    quicken(training_generator, validation_generator)  # the other models are given to `run.begin`
 
     crops = facades.to_inputs(*facades.centre_crops(validation_set, size), validation_set.colours)
     validation = [*crops, generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)]
-    sample_images, sample_colours, sample_layouts = (array[:N_SAMPLES] for array in crops)
+    sample_images, sample_colours, sample_label_maps = (array[:N_SAMPLES] for array in crops)
     sample_latents = generate_latent_points(latent_dim, len(sample_images), run.sample_rng)
 
     for epoch in run.epochs():
@@ -338,23 +341,23 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
             noise = generate_latent_points(latent_dim, n_batch, rng)
             inputs = [images, colours, label_maps, noise]
             losses = gan_model.train_on_batch(inputs, unused, return_dict=True)
-            run.average.update()
             run.log(**step_losses(d_loss_real, d_loss_fake, losses))
 
-        # Sample and save the average of the generator's weights over the last steps: its images
-        # are better than those of the current weights (common/models/averaging.py says why).
+        # Sampled and saved is the generator with the average of its weights over the last steps:
+        # it draws better images than the current weights (common/models/averaging.py says why).
+        picture, titles = None, ("label map", "photo", "generated")
         if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
-            generated = run.average.of(g_model).predict_on_batch([sample_latents, sample_layouts])
+            averaged = run.average.of(g_model)
+            generated = averaged.predict([sample_latents, sample_label_maps], verbose=0)
             rows = np.stack([sample_colours, sample_images, generated], axis=1)
-            cells, titles = (np.concatenate(rows) + 1) / 2, ("label map", "photo", "generated")
-            plotting.save_grid(cells, run.sample_path(), columns=3, titles=titles)
+            picture = np.concatenate(rows)
         losses = validation_losses(d_model, gan_model, validation_generator, validation, n_batch)
-        run.save_epoch(**losses)
+        run.save_epoch(picture, titles, **losses)
 
 
 def main(argv=None):
-    defaults = {"epochs": 15, "batch_size": 4, "latent_dim": LATENT_DIM}
-    parser = training_parser("gaugan_facades", __doc__, **defaults, sources=facades.SOURCES)
+    defaults = {"epochs": 15, "batch_size": 4, "latent_dim": LATENT_DIM, "own_images": False}
+    parser = training_parser(__file__, __doc__, **defaults, sources=facades.SOURCES)
     parser.add_choice("--image-size", (64, 128, 256), IMAGE_SIZE, "pixels of a side")
     parser.add_number("--width", 0.01, 4, 1.0, "multiplies the channels of all networks")
     parser.add_integer("--sample-every", 1, 1_000_000, 5, "epochs from one picture to the next")
@@ -375,8 +378,15 @@ def main(argv=None):
         encoder = define_encoder(image_size, arguments.latent_dim, width)
         d_model = define_discriminator(image_size, width)
         gan_model = define_gan(g_model, encoder, d_model, vgg_model)
-        run.begin(generator=g_model, encoder=encoder, discriminator=d_model, gan=gan_model)
-        train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_batch, run)
+        training_generator = define_styled_generator(g_model, encoder, training=True)
+        validation_generator = define_styled_generator(g_model, encoder, training=False)
+        models = {"generator": g_model, "encoder": encoder, "discriminator": d_model}
+        models |= {"gan": gan_model, "training_generator": training_generator}
+        # This checks that the generator can be saved and drawn, and replaces the way in which Keras
+        # calls these models by a faster one with the same results (--plain leaves Keras's own).
+        run.begin(pixel_range=(-1, 1), **models, validation_generator=validation_generator)
+        generators = (g_model, training_generator, validation_generator)
+        train(*generators, d_model, gan_model, training_set, validation_set, n_batch, run)
 
 
 if __name__ == "__main__":

@@ -96,7 +96,9 @@ class _TracedSteps:
         graphs = {}
 
         def run_step(batches):
-            batch = [part for part in next(iter(batches)) if part is not None]
+            batch = next(iter(batches))
+            batch = batch if isinstance(batch, tuple | list) else [batch]
+            batch = [part for part in batch if part is not None]
             tensors = [tf.constant(array) for array in keras.tree.flatten(batch)]
             signature = (self._reset_is_due, *[(tensor.shape, tensor.dtype) for tensor in tensors])
             if signature not in graphs:
