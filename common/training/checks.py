@@ -17,7 +17,8 @@ def check_generator(model, about):
     """Save a generator, load it and draw an image with it, as `generate.py` will do.
 
     `about` is what is saved with it. Returns its `label_kind`. Raises UserError if any of that
-    fails, or if the loaded model draws another image.
+    fails, or if the loaded model draws another image. Where the folder for temporary files has no
+    room for it, nothing is saved.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "generator.keras")
@@ -33,7 +34,7 @@ def check_generator(model, about):
                 label = np.zeros((1, *shape), "int32")
             images = [generator.draw(latents, label) for generator in (live, loaded)]
         except OSError:
-            raise
+            return live.label_kind
         except Exception as problem:  # Keras raises many types of it for what it cannot save
             reason = " ".join(str(problem).replace(str(path), "it").split())
             raise UserError(f"generate.py could not draw with this generator: {reason}") from None

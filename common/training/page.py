@@ -45,7 +45,7 @@ def write(folder, prog, record, progress, state="running", message=""):
     """
     epochs = max(record["arguments"]["epochs"], progress.epochs)
     arguments = {f"--{name}": value for name, value in record["arguments"].items()}
-    data = record["data"] | {"sha256": record["data"]["sha256"][:12]}
+    data = record["data"] | {"sha256": record["data"].get("sha256", "")[:12]}
     facts = {"Arguments": {"--out": folder} | arguments, "Data": data}
     content = {
         "name": record["script"],
