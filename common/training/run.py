@@ -33,7 +33,6 @@ import time
 from common import UserError
 from common.backend import keras, mixed_precision, tensorflow
 from common.files import sample_path
-from common.models import memory
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
 from common.training import resuming, run_folder
@@ -43,6 +42,8 @@ from common.training.starting import check_folder, start
 from common.training.state import Diverged, FollowingState, RunState, error_text
 
 import numpy as np
+
+LESS_MEMORY = "give a smaller --batch-size, --image-size or --width"
 
 
 class Run:
@@ -136,7 +137,6 @@ class Run:
         if self.arguments.resume:
             state.restore(self._devices)
         state.clear_folder()
-        memory.warn_if_too_small(models, self.arguments.batch_size)
         state.write_record()
         on = f" on {self._devices.count} devices" if self._devices.count > 1 else ""
         self._say(
@@ -257,7 +257,7 @@ class Run:
             self._exit(1, f"error: {error_text(problem)}")
         if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
             saved = f"{state.saved} saved in {state.folder}"
-            self._exit(1, f"error: out of memory, with {saved}; give a smaller {memory.OPTIONS}")
+            self._exit(1, f"error: out of memory, with {saved}; {LESS_MEMORY}")
         hint = state.resume_hint() + " (on all machines)" * bool(self._devices.addresses)
         if lost:
             self._exit(1, f"error: {lost}; stopped {hint}")
