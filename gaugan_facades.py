@@ -34,7 +34,6 @@ from common.arguments import add_label_map_option, training_parser
 from common.data import facades
 from common.models import vgg
 from common.models.freezing import Frozen
-from common.models.optimizers import Adam
 from common.training.run import Run
 
 import keras
@@ -172,7 +171,7 @@ def scaled(channels, width):
 
 def adam(learning_rate):
     """A new optimizer, since each model needs its own."""
-    return Adam(learning_rate, beta_1=0.0, beta_2=0.999)
+    return keras.optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.999)
 
 
 def draw_latent(mean, log_variance, noise):

@@ -24,7 +24,6 @@ import sys
 from common.arguments import training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
-from common.models.optimizers import Adam
 from common.models.sizes import count_halvings
 from common.training.run import Run
 
@@ -124,7 +123,7 @@ class GradientNorm(layers.Layer):
 
 def adam():
     """A new optimizer, since each model needs its own."""
-    return Adam(learning_rate=2e-4, beta_1=0.5, beta_2=0.9)
+    return keras.optimizers.Adam(learning_rate=2e-4, beta_1=0.5, beta_2=0.9)
 
 
 def wasserstein_loss(sign, score):

@@ -29,7 +29,6 @@ import time
 from common import UserError, plotting
 from common.arguments import check_training, error_text
 from common.backend import keras, mixed_precision, tensorflow
-from common.models import memory
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
 from common.training import folder, resuming
@@ -41,6 +40,7 @@ from common.training.state import State
 
 import numpy as np
 
+LESS_MEMORY = "give a smaller --batch-size, --image-size or --width"
 STOPPING = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
 
 
@@ -191,7 +191,6 @@ class Run:
         changes = state.restore() if arguments.resume else []
         if self._devices.is_first:
             folder.clear(arguments.out, arguments.overwrite)
-        memory.warn_if_too_small(models, arguments.batch_size)
         state.write_record()
         on = f" on {self._devices.count} devices" if self._devices.count > 1 else ""
         self._say(
@@ -313,7 +312,7 @@ class Run:
             self._exit(1 if state else 2, f"error: {error_text(problem)}")
         if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
             saved = f", with {state.saved} saved in {state.folder}" if state else ""
-            self._exit(1, f"error: out of memory{saved}; give a smaller {memory.OPTIONS}")
+            self._exit(1, f"error: out of memory{saved}; {LESS_MEMORY}")
         hint = state.resume_hint() if self._has_page else "before the training began"
         if lost:
             self._exit(1, f"error: {lost}; stopped {hint}")
