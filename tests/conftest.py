@@ -5,8 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+
+from common.data import facades
 
 import numpy as np
 import pytest
@@ -63,6 +66,26 @@ def trained(tmp_path_factory):
         arguments = [*TINY, "--epochs", "1", "--out", str(folder / "runs" / name)]
         importlib.import_module(name).main(arguments)
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn():
+    """The drawn facades."""
+    return facades.load_facades("drawn")
+
+
+@pytest.fixture(scope="session")
+def few_drawn(tmp_path_factory):
+    """A function that returns the path of a zip file of the first drawn facades."""
+
+    def write(count, source=facades.DRAWN):
+        path = tmp_path_factory.mktemp("drawn") / "few.zip"
+        with zipfile.ZipFile(source) as every, zipfile.ZipFile(path, "w") as few:
+            for name in sorted(every.namelist())[: 2 * count]:
+                few.writestr(name, every.read(name))
+        return path
+
+    return write
 
 
 @pytest.fixture

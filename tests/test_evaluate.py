@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import evaluate
-from common.data import datasets, drawn_facades, facades
+from common.data import datasets, facades
 from common.judges import classifier, segmenter
 from common.models import saved_models
 from common.models.generators import Generator
@@ -403,9 +403,9 @@ def save_painter(path, spread):
 
 
 @pytest.fixture
-def few_facades(monkeypatch):
+def few_facades(monkeypatch, drawn):
     """Sixty drawn facades in the place of all; what their judge sees are the true colours."""
-    few = facades.Facades(*drawn_facades.draw_all(60), "drawn")
+    few = drawn.first(60)
     monkeypatch.setattr(facades, "load_facades", lambda *_, **__: few)
 
     def segment(judge, images):

@@ -6,7 +6,7 @@ import zipfile
 
 import gaugan_facades as gaugan
 from common import UserError
-from common.data import drawn_facades, facades
+from common.data import facades
 from common.models import vgg
 
 import keras
@@ -35,10 +35,10 @@ def models():
 
 
 @pytest.fixture(scope="module")
-def batch():
+def batch(drawn):
     """Four crops of drawn facades as the composite takes them: image, colours, layout, noise."""
-    drawn = facades.fit(facades.Facades(*drawn_facades.draw_all(4), "drawn"), SIZE)
-    inputs = facades.to_inputs(*facades.centre_crops(drawn, SIZE))
+    few = facades.fit(drawn.first(4), SIZE)
+    inputs = facades.to_inputs(*facades.centre_crops(few, SIZE))
     return [*inputs, gaugan.generate_latent_points(LATENT_DIM, 4, 5)]
 
 
@@ -272,10 +272,10 @@ def test_saved_models_need_no_code_of_their_own(models, batch, tmp_path):
             np.testing.assert_array_equal(one, other)
 
 
-def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models):
+def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models, drawn):
     g_model, encoder, d_model, gan_model = models
-    drawn = facades.fit(facades.Facades(*drawn_facades.draw_all(10), "drawn"), SIZE)
-    inputs = facades.to_inputs(*facades.centre_crops(drawn, SIZE))
+    few = facades.fit(drawn.first(10), SIZE)
+    inputs = facades.to_inputs(*facades.centre_crops(few, SIZE))
     noise = gaugan.generate_latent_points(LATENT_DIM, 10, 0)
     styled_generator = gaugan.define_styled_generator(g_model, encoder, training=False)
     before = [copies(model) for model in models]
@@ -312,7 +312,7 @@ def test_inputs_are_scaled_and_encoded():
     assert {array.dtype.name for array in (images, colours, label_maps)} == {"float32"}
 
 
-def test_a_step_is_two_half_batches_and_one_batch(models, monkeypatch):
+def test_a_step_is_two_half_batches_and_one_batch(models, monkeypatch, drawn):
     g_model, encoder, d_model, gan_model = models
     calls = []
 
@@ -327,9 +327,9 @@ def test_a_step_is_two_half_batches_and_one_batch(models, monkeypatch):
     monkeypatch.setattr(d_model, "train_on_batch", of_d)
     monkeypatch.setattr(gan_model, "train_on_batch", of_gan)
     monkeypatch.setattr(gaugan, "validation_losses", lambda *_: {"val_d_loss": 1.0})
-    drawn = facades.fit(facades.Facades(*drawn_facades.draw_all(14), "drawn"), SIZE)
+    few = facades.fit(drawn.first(14), SIZE)
     run = OneEpoch()
-    gaugan.train(g_model, encoder, d_model, gan_model, drawn.first(13), drawn.first(3), 6, run)
+    gaugan.train(g_model, encoder, d_model, gan_model, few.first(13), few.first(3), 6, run)
     assert calls == [("d", {3}, {1}), ("d", {3}, {-1}), ("gan", {6}, True)] * 2
     logged = {"d_loss": 2.0, "g_loss": 5.0, "feature_loss": 3.0, "kl_loss": 4.0}
     assert [list(losses.items()) for losses in run.logged] == [list(logged.items())] * 2
@@ -423,7 +423,8 @@ def test_imagenet_weights_are_keras_s(monkeypatch):
 def write_facades(folder, count, photo, label, first):
     """Drawn facades as files; `photo` and `label` are the file names, with a number to fill in."""
     folder.mkdir()
-    for number, (pixels, layout, _) in enumerate(zip(*drawn_facades.draw_all(count), strict=True)):
+    few = facades.load_facades("drawn").first(count)
+    for number, (pixels, layout) in enumerate(zip(few.images, few.label_maps, strict=True)):
         Image.fromarray(pixels).save(folder / photo.format(number))
         Image.fromarray(layout + np.uint8(first)).save(folder / label.format(number))
     return folder
@@ -447,8 +448,10 @@ def source_of(kind, folder):
 
 
 @pytest.mark.parametrize("kind", ["drawn", "zip", "document"])  # and a folder: below
-def test_a_training_run_of_each_data_source(kind, eagerly, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(drawn_facades, "COUNT", 8)
+def test_a_training_run_of_each_data_source(
+    kind, eagerly, monkeypatch, tmp_path, capsys, few_drawn
+):
+    monkeypatch.setattr(facades, "DRAWN", few_drawn(8))
     source = source_of(kind, tmp_path)
     run = tmp_path / "run"
     gaugan.main([*TINY, "--epochs", "1", "--data", str(source), "--out", str(run)])
@@ -516,15 +519,15 @@ def test_resume_keeps_to_the_vgg_that_auto_has_found(no_network, monkeypatch, tm
         (["--data", "nowhere"], "nowhere"),
     ],
 )
-def test_bad_arguments(no_network, monkeypatch, tmp_path, error_of, arguments, words):
+def test_bad_arguments(no_network, monkeypatch, tmp_path, error_of, few_drawn, arguments, words):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(drawn_facades, "COUNT", 8)
+    monkeypatch.setattr(facades, "DRAWN", few_drawn(8))
     error = error_of(gaugan.main, *TINY, "--data", "drawn", *arguments)
     assert error.startswith("gaugan_facades.py: error: ") and words in error
     assert not list(tmp_path.iterdir())
 
 
-def test_a_limit_that_fills_no_batch_is_found_before_the_facades_are_drawn(error_of, tmp_path):
+def test_a_limit_that_fills_no_batch_is_found_before_the_facades_are_read(error_of, tmp_path):
     arguments = ["--data", "not read", "--limit", "4", "--out", str(tmp_path / "run")]
     error = error_of(gaugan.main, *arguments)
     assert "of --limit 4 facades, 3 are for training: these do not fill one batch of 4" in error

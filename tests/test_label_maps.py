@@ -5,7 +5,7 @@ import shutil
 
 import gaugan_facades as gaugan
 import generate
-from common.data import drawn_facades, facades
+from common.data import facades
 from common.models import saved_models
 from common.sampling import finding
 
@@ -19,7 +19,7 @@ SIZE, LATENT_DIM = 64, 6
 
 
 @pytest.fixture(scope="module")
-def trained_gaugan(tmp_path_factory):
+def trained_gaugan(tmp_path_factory, few_drawn):
     """A folder whose runs/ holds a GauGAN that has not learned anything, of 30 drawn facades."""
 
     def train(*models_and_more):
@@ -33,7 +33,7 @@ def trained_gaugan(tmp_path_factory):
     arguments = ["--data", "drawn", "--limit", "30", "--image-size", "64", "--width", "0.02"]
     arguments += ["--latent-dim", "6", "--vgg", "none", "--seed", "3", "--epochs", "1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawn_facades, "COUNT", 31)
+        patch.setattr(facades, "DRAWN", few_drawn(31))
         patch.setattr(gaugan, "train", train)
         gaugan.main([*arguments, "--out", str(folder / "runs/gaugan_facades")])
         yield folder

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import cgan_fashion
 import gan_fashion
 from common import UserError, plotting
-from common.data import datasets, drawn_facades, facades
+from common.data import datasets
 from common.judges import classifier
 from common.training import quality
 from common.training.progress import Progress
@@ -172,8 +172,8 @@ def test_real_images_score_as_such(clothes):
     assert figures["frechet_distance"] == pytest.approx(0, abs=1e-6)
 
 
-def test_label_maps(monkeypatch):
-    few = facades.Facades(*drawn_facades.draw_all(10), "drawn")
+def test_label_maps(monkeypatch, drawn):
+    few = drawn.first(10)
     latent = keras.Input((1,), name="latent")
     layout = keras.Input((64, 64, 12), name="layout")
     image = layers.Conv2D(3, 1, activation="tanh")(layout)

@@ -7,7 +7,7 @@ The source of the photos is one of
     auto      the CMP base set from Keras's cache, or downloaded into it; if that fails, drawn
               facades, with a notice
     full      the same, but an error if that fails
-    drawn     facades drawn by common/data/drawn_facades; the network is not used
+    drawn     320 facades that come with this code, drawn by a program; the network is not used
     a path    the CMP archive, or a folder or zip file of any photos with label maps
               (common/data/facade_files.py says how the files must be named)
 
@@ -17,10 +17,12 @@ Objects with Regular Structure", GCPR 2013): 378 photos, straightened, up to 102
 
 import hashlib
 import sys
+import zipfile
+from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError
-from common.data import datasets, downloads, drawn_facades, facade_files, memory
+from common.data import datasets, downloads, facade_files, memory
 from common.data.cmp_classes import CLASS_NAMES, COLOURS
 from common.data.facade_files import read_layout as read_layout
 from common.data.facade_files import read_photo as read_photo
@@ -30,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 N_CLASSES = len(CLASS_NAMES)
+DRAWN = Path(__file__).parent / "samples/facades.zip"
 SOURCES = (
     "auto: the CMP facades from Keras's cache or a download, else drawn ones; full; drawn; "
     "or the path of a folder or zip file of photos with label maps (default: auto)"
@@ -103,8 +106,14 @@ def load_facades(source="auto", first=None):
             print(f"Using drawn facades: {problem}", file=sys.stderr)
             source = "drawn"
     if source == "drawn":
-        return Facades(*drawn_facades.draw_all(), "drawn")
+        return _read(DRAWN, "drawn", None)
     return _read(source, str(source), first)
+
+
+def drawn_label_map(number):
+    """The label map of one of the drawn facades, 1 to 320: uint8 (H, W), classes 0 to 11."""
+    with zipfile.ZipFile(DRAWN) as archive, archive.open(f"drawn_{number:04d}.png") as file:
+        return np.asarray(Image.open(file))  # its palette has the colours of the classes
 
 
 def _read(path, source, first):

@@ -1,7 +1,7 @@
 """A window for painting a label map with the mouse; it shows the image that a GauGAN draws."""
 
 from common import UserError
-from common.data import drawn_facades, facades
+from common.data import facades
 from common.files import replacing
 from common.sampling import label_maps
 from common.sampling.explorer import ACCENT, INK, Explorer, update_image
@@ -195,7 +195,6 @@ def paint_line(layout, start, end, radius, number):
 
 def example_layout(size, seed):
     """The label map of a drawn facade, uint8 (size, size), cropped as in training."""
-    style = drawn_facades.STYLES[seed % len(drawn_facades.STYLES)]
-    photo, layout = drawn_facades.draw(np.random.default_rng(seed), style)
-    facade = facades.Facades([photo], [layout], ("",), "drawn")
+    layout = facades.drawn_label_map(1 + seed % 320)
+    facade = facades.Facades([facades.colours(layout)], [layout], ("",), "drawn")
     return facades.centre_crops(facades.fit(facade, size), size)[1][0]
