@@ -148,8 +148,8 @@ def opened(path):
     if path.is_dir():
         yield path
         return
+    start = beginning(path)
     if not zipfile.is_zipfile(path):
-        start = beginning(path)
         half = "not a zip file that is whole" if start.startswith(b"PK") else None
         raise ValueError(f"it is {half or kind_of(start) or 'not a zip file, nor a folder'}")
     with tempfile.TemporaryDirectory() as folder:
@@ -169,11 +169,11 @@ def _unpack(archive, folder):
     for member in members:
         place = PureWindowsPath(member.filename)  # some programs write backslashes
         name = place.as_posix()
+        if place.anchor or ".." in place.parts:
+            raise ValueError(f"its member {name} is outside the folder")
         is_folder = member.filename.endswith(("/", "\\"))
         if is_folder or any(map(_is_hidden, place.parts)) or _LEFT_OVER.fullmatch(name):
             continue
-        if place.anchor or ".." in place.parts:
-            raise ValueError(f"its member {name} is outside the folder")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(f"its member {name} is a symbolic link")
         if member.file_size > MAX_FILE_BYTES:
