@@ -38,7 +38,8 @@ import sys
 # --help and error messages come at once.
 from common.arguments import ArgumentParser, add_generator_options, problems_in_one_line
 from common.files import PICTURES, check_writable, default_path, write_text
-from common.sampling import evaluation, generators, neighbours
+from common.models.generators import Generator
+from common.sampling import evaluation, finding, neighbours
 
 import numpy as np
 
@@ -127,7 +128,7 @@ def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
-        generator = generators.Generator(generators.find(arguments.model))
+        generator = Generator(finding.find(arguments.model))
         out = arguments.out or default_path(f"{generator.name}_nearest_seed{arguments.seed}.png")
         check_writable(out, PICTURES)
         if arguments.json:

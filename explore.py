@@ -19,7 +19,8 @@ from common.arguments import (
     add_label_map_option,
     problems_in_one_line,
 )
-from common.sampling import generators, label_maps
+from common.models.generators import Generator
+from common.sampling import finding, label_maps
 
 
 def define_parser():
@@ -47,7 +48,7 @@ def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
-        generator = generators.Generator(generators.find(arguments.model))
+        generator = Generator(finding.find(arguments.model))
         layout = None
         if arguments.layout:
             if generator.label_kind != "label map":

@@ -21,7 +21,8 @@ import sys
 from common import UserError
 from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
 from common.files import PICTURES, check_writable, default_path, write_arrays
-from common.sampling import generators, label_maps
+from common.models.generators import Generator
+from common.sampling import finding, label_maps
 
 import numpy as np
 
@@ -255,7 +256,7 @@ def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
-        generator = generators.Generator(generators.find(arguments.model))
+        generator = Generator(finding.find(arguments.model))
         if arguments.learning:
             return draw_learning(generator, arguments)
         if arguments.latent:

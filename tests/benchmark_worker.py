@@ -21,8 +21,8 @@ from common.backend import tensorflow as tf
 from common.data import datasets, facades
 from common.models import saved_models
 from common.models.averaging import MovingAverage
+from common.models.generators import Generator
 from common.models.steps import quicken
-from common.sampling import generators
 from common.training.devices import Devices
 
 import fused_steps
@@ -174,7 +174,7 @@ def answers_of_explorers(repeats=30):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "generator.keras")
             saved_models.save(script.define_generator(**size), path, {"script": name})
-            generator = generators.Generator(path)
+            generator = Generator(path)
             explorer = explore.define_explorer(generator, seed=0, layout=None)
         seconds = []
         for _ in range(repeats):

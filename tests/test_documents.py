@@ -13,7 +13,7 @@ import types
 import evaluate
 import explore
 import generate
-from common.sampling import explorer, generators
+from common.sampling import explorer, finding
 
 import documents
 import keras
@@ -123,7 +123,7 @@ class Reader:
 
     def evaluate(self, words):
         arguments = evaluate.define_parser().parse_args(words)
-        assert generators.find(arguments.model).is_file()
+        assert finding.find(arguments.model).is_file()
         if not self.evaluated:  # it takes seconds
             evaluate.main(["--model", arguments.model, "--count", "100", "--data", "sample"])
         self.evaluated = True

@@ -9,7 +9,8 @@ import evaluate
 from common.data import datasets, facades
 from common.judges import classifier, segmenter
 from common.models import saved_models
-from common.sampling import evaluation, generators, neighbours, real_images
+from common.models.generators import Generator
+from common.sampling import evaluation, neighbours, real_images
 
 import keras
 import numpy as np
@@ -163,7 +164,7 @@ def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier,
     )
     # That of digits has not learnt from the fifth that is kept back.
     save_copier(here / "digits.keras", images[:10], names=datasets.DIGITS)
-    real = real_images.load_dataset(generators.Generator(here / "digits.keras"), "sample")
+    real = real_images.load_dataset(Generator(here / "digits.keras"), "sample")
     assert (real.seen_by_generator, real.seen_by_judge) == (True, False)
 
 
@@ -430,7 +431,7 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     for seed, limit, seen in ((0, None, False), (5, None, True), (0, 60, True)):
         record["arguments"] = {"limit": limit, "seed": seed}
         (here / "run.json").write_text(json.dumps(record))
-        generator = generators.Generator(here / "painter.keras")
+        generator = Generator(here / "painter.keras")
         assert real_images.load_facades(generator).seen_by_judge == seen
     save_painter(here / "painter.keras", 0.0)
     arguments = ["--model", "painter.keras", "--data", "drawn", "--count", "100"]

@@ -19,8 +19,8 @@ from common import UserError
 from common.data import facades
 from common.data.datasets import CLOTHES
 from common.models import saved_models
+from common.models.generators import Generator
 from common.sampling import explorer, inputs, label_map_editor
-from common.sampling.generators import Generator
 
 import keras
 import numpy as np

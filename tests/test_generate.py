@@ -10,7 +10,8 @@ import generate
 from common import plotting
 from common.data.datasets import CLOTHES
 from common.models import saved_models
-from common.sampling import generators, interpolation
+from common.models.generators import Generator
+from common.sampling import finding, interpolation
 
 import keras
 import numpy as np
@@ -167,29 +168,29 @@ def test_bad_arguments(here, error_of, arguments, words):
 
 def test_no_model_yet(here, error_of, monkeypatch):
     (here / "runs").unlink()
-    monkeypatch.setattr(generators, "FOLDERS", (Path("runs"), Path("trained")))
+    monkeypatch.setattr(finding, "FOLDERS", (Path("runs"), Path("trained")))
     error = error_of(generate.main, "--model", "cgan")
     assert "there is no model 'cgan'" in error and "a script that has been trained" in error
 
 
 def test_a_run_comes_before_what_is_trained_already(here, trained, monkeypatch, capsys):
     """By script, by folder or by the beginning of a name; the newest run of a script."""
-    monkeypatch.setattr(generators, "FOLDERS", (Path("own"), Path("runs")))
-    assert generators.find("cgan") == Path("runs/cgan_fashion/generator.keras")
+    monkeypatch.setattr(finding, "FOLDERS", (Path("own"), Path("runs")))
+    assert finding.find("cgan") == Path("runs/cgan_fashion/generator.keras")
     assert capsys.readouterr().err == "Using the trained generator cgan_fashion.\n"
     for name, time in (("first", 2000), ("second", 3000), ("third", 1000)):
         shutil.copytree(trained / "runs/cgan_fashion", here / "own" / name)
         os.utime(here / "own" / name / "generator.keras", (time, time))
     for name in ("cgan", "cgan_fashion", "second", "own/second", "own/second/generator.keras"):
-        assert generators.find(name) == Path("own/second/generator.keras")
-    assert generators.find("third") == Path("own/third/generator.keras")
+        assert finding.find(name) == Path("own/second/generator.keras")
+    assert finding.find("third") == Path("own/third/generator.keras")
     assert capsys.readouterr().err == ""
-    assert generators.find("gan") == Path("runs/gan_fashion/generator.keras")
+    assert finding.find("gan") == Path("runs/gan_fashion/generator.keras")
     # A script comes before a folder, even where the folder is the first in the alphabet.
     shutil.copytree(trained / "runs/cgan_fashion", here / "own/cgan_a")
     os.utime(here / "own/cgan_a/generator.keras", (1, 1))
-    assert generators.find("cgan") == Path("own/second/generator.keras")
-    assert generators.find("cgan_a") == Path("own/cgan_a/generator.keras")
+    assert finding.find("cgan") == Path("own/second/generator.keras")
+    assert finding.find("cgan_a") == Path("own/cgan_a/generator.keras")
 
 
 def test_help_and_errors_come_without_importing_tensorflow(run_script):
@@ -381,7 +382,7 @@ def test_slerp_by_hand():
 
 
 def test_a_class_by_a_part_of_its_name():
-    generator = generators.Generator(Path("runs/cgan_fashion/generator.keras"))
+    generator = Generator(Path("runs/cgan_fashion/generator.keras"))
     assert generator.class_names == CLOTHES and CLOTHES[3] == "dress"
     for number, name in enumerate(CLOTHES):
         assert generator.find_class(name) == generator.find_class(str(number)) == number

@@ -3,7 +3,7 @@
 import importlib
 
 import cgan_fashion
-from common.sampling import generators
+from common.models.generators import Generator
 
 import keras
 import numpy as np
@@ -64,7 +64,7 @@ def test_mixed_precision_saves_a_float32_generator(name, kind, tiny_run, monkeyp
 
     saved = keras.saving.load_model(folder / "generator.keras")
     assert {layer.dtype_policy.name for layer in saved.layers} == {"float32"}
-    assert generators.Generator(folder / "generator.keras").model.dtype_policy.name == "float32"
+    assert Generator(folder / "generator.keras").model.dtype_policy.name == "float32"
     _, *averaged = [array for name, array in weights(folder).items() if "average/" in name]
     assert averaged and all(map(np.array_equal, saved.get_weights(), averaged))
     assert keras.config.dtype_policy().name == "float32"  # as it was before the run

@@ -73,7 +73,7 @@ def test_looking_at_images_of_8_bits_or_floats_in_batches_of_any_size(digits, mo
     judge = classifier.load_judge(datasets.DIGITS, (28, 28, 1))
     features, found = judge.classify(digits.images[:30])
     assert features.shape == (30, 96) and found.shape == (30,)
-    monkeypatch.setattr("common.models.sampling.MAX_PIXELS", 7 * 28 * 28)  # 7, 7, 7, 7 and 2
+    monkeypatch.setattr("common.models.generators.MAX_PIXELS", 7 * 28 * 28)  # 7, 7, 7, 7 and 2
     again, found_again = judge.classify(digits.images[:30].astype("float32") / 255)
     np.testing.assert_allclose(again, features, rtol=1e-4, atol=1e-5)
     assert np.array_equal(found_again, found)

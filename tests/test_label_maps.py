@@ -7,7 +7,7 @@ import gaugan_facades as gaugan
 import generate
 from common.data import facades
 from common.models import saved_models
-from common.sampling import generators
+from common.sampling import finding
 
 import keras
 import numpy as np
@@ -293,4 +293,4 @@ def test_something_else_than_a_generator_of_label_maps(here, error_of, shapes, w
 
 
 def test_short_and_long_name():
-    assert generators.find("gaugan") == generators.find("gaugan_facades")
+    assert finding.find("gaugan") == finding.find("gaugan_facades")

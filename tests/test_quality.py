@@ -165,7 +165,7 @@ def test_real_images_score_as_such(clothes):
     measure.after(1, generator())
     order = np.argsort(few.labels, kind="stable")
     sampler = SimpleNamespace(
-        takes_labels=True, random_latents=lambda *_: None, draw=lambda *_: few.images[order]
+        label_kind="integer", random_latents=lambda *_: None, draw=lambda *_: few.images[order]
     )
     figures = measure._figures_of(sampler, None)
     assert figures["label_accuracy"] > 0.9

@@ -11,7 +11,7 @@ import generate
 from common.arguments import training_parser
 from common.data import datasets
 from common.judges import classifier
-from common.sampling import generators
+from common.models.generators import Generator
 
 import pytest
 from conftest import ALL_SCRIPTS, PROJECT, exit_status
@@ -81,7 +81,7 @@ def test_the_readme_is_read_in_three_screens():
 def test_each_script_has_a_trained_generator():
     documented = (PROJECT / "trained/README.md").read_text(encoding="utf-8")
     for name in ALL_SCRIPTS:
-        generator = generators.Generator(PROJECT / "trained" / name / "generator.keras")
+        generator = Generator(PROJECT / "trained" / name / "generator.keras")
         assert generator.name == name
         assert f"\npython {name}.py --data " in documented
     assert sum(path.stat().st_size for path in PROJECT.glob("trained/*/*")) < 40e6
@@ -93,7 +93,7 @@ def test_each_script_has_a_trained_generator():
 )
 def test_the_trained_generators_draw_what_is_asked_for(name, class_names, least):
     """What README and trained/README.md say of them, on fewer samples."""
-    generator = generators.Generator(PROJECT / "trained" / name / "generator.keras")
+    generator = Generator(PROJECT / "trained" / name / "generator.keras")
     assert generator.class_names == class_names
     judge = classifier.load_judge(generator.class_names, generator.image_shape)
     images, labels = generate.generate_images(generator, None, 500, seed=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.backend import keras
 from common.models import saved_models
-from common.models.sampling import in_batches
+from common.models.generators import in_batches
 from common.models.steps import quicken
 
 import numpy as np

@@ -3,7 +3,7 @@
 from common.backend import keras
 from common.data import facades
 from common.judges.classifier import convolution, shipped_path, to_unit
-from common.models.sampling import in_batches
+from common.models.generators import in_batches
 from common.models.steps import quicken
 
 import numpy as np

@@ -10,7 +10,7 @@ import random
 from common import UserError
 from common.data import facades
 from common.judges import classifier, metrics, scores, segmenter
-from common.models.sampling import Sampler
+from common.models.generators import Generator
 
 import numpy as np
 
@@ -63,8 +63,10 @@ class Quality:
         if self._figures_of is None:
             with _same_random_numbers():
                 self._figures_of = self._kind(self._dataset, self._seed, g_model.output_shape[1])
-        sampler = Sampler(g_model, self._pixel_range)
-        return self._figures_of(sampler, np.random.default_rng(self._seed))
+        names = getattr(self._dataset, "class_names", ())
+        about = {"class_names": names, "pixel_range": self._pixel_range}
+        generator = Generator.of(g_model, about)
+        return self._figures_of(generator, np.random.default_rng(self._seed))
 
 
 @contextlib.contextmanager
@@ -103,10 +105,10 @@ class _OfClasses:
     def samples(_dataset):
         return N_SAMPLES
 
-    def __call__(self, sampler, rng):
-        labels = self._labels if sampler.takes_labels else None
+    def __call__(self, generator, rng):
+        labels = self._labels if generator.label_kind else None
         return self._reference.quick_figures(
-            sampler.draw(sampler.random_latents(N_SAMPLES, rng), labels), labels
+            generator.draw(generator.random_latents(N_SAMPLES, rng), labels), labels
         )
 
 
@@ -126,9 +128,9 @@ class _OfLabelMaps:
     def samples(dataset):
         return len(dataset.images) // 5
 
-    def __call__(self, sampler, rng):
-        latents = sampler.random_latents(len(self._layouts), rng)
-        found = self._judge.segment(sampler.draw(latents, self._layouts))
+    def __call__(self, generator, rng):
+        latents = generator.random_latents(len(self._layouts), rng)
+        found = self._judge.segment(generator.draw(latents, self._layouts))
         expected = self._judge.scaled(self._layouts)
         counts = metrics.confusion(found, expected, self._judge.n_classes)
         return {
