@@ -142,12 +142,11 @@ def panels(names):
     return [*pairs, others] if others else pairs
 
 
-def save_figure(figure, path, description=None):
-    """Write a matplotlib figure as a PNG, replaced in one step, with a description in the file."""
+def save_figure(figure, path):
+    """Write a matplotlib figure as a PNG, replaced in one step."""
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
-        metadata = {"Description": description} if description else None
-        figure.savefig(temporary, format="png", metadata=metadata)
+        figure.savefig(temporary, format="png")
 
 
 def save_animation(sequences, path, frame_size, frames_per_second):
