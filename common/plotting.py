@@ -46,6 +46,11 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
         Image.fromarray(picture).save(temporary, quality=95)  # PNG ignores the quality
 
 
+def spread(n, most=20):
+    """The indices of at most `most` of n things, spread evenly from the first to the last."""
+    return [round(index) for index in np.linspace(0, n - 1, min(n, most))]
+
+
 def on_paper(pixels):
     """Convert (H, W, C) in [0, 1] to uint8 (H, W, 3), with grey reversed: dark on white."""
     pixels = np.rint(255 * pixels.clip(0, 1)).astype(np.uint8)
@@ -174,6 +179,20 @@ def save_gif(frames, path, milliseconds):
         first.save(temporary, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
+def use_backend_for_windows():
+    """Let pyplot open windows, with the backend that MPLBACKEND names or one that it finds.
+
+    Returns the name of the backend in lower case; one without windows if there is no display.
+    Raises ImportError or ValueError if the backend cannot be used.
+    """
+    from matplotlib import pyplot
+
+    if MATPLOTLIB_BACKEND:
+        matplotlib.use(MATPLOTLIB_BACKEND)
+    pyplot.switch_backend(matplotlib.get_backend())
+    return matplotlib.get_backend().lower()
+
+
 def show(path):
     """Open a picture in a window and wait until the user closes it.
 
@@ -183,9 +202,7 @@ def show(path):
     from matplotlib import pyplot
 
     try:
-        if MATPLOTLIB_BACKEND:
-            matplotlib.use(MATPLOTLIB_BACKEND)
-        pyplot.switch_backend(matplotlib.get_backend())
+        use_backend_for_windows()
     except (ImportError, ValueError) as problem:
         print(f"Cannot show {path}: MPLBACKEND={MATPLOTLIB_BACKEND}: {problem}", file=sys.stderr)
         return

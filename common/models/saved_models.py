@@ -176,9 +176,9 @@ def _check_classes(config):
             name = str(part.get("config")) if name == "function" else name
             full = f"{module}.{name}" if module and module != "builtins" else name
             raise UserError(
-                f"holds {full!r:.99}: generate.py loads only layers and operations of Keras itself, "
-                f"and none that run code or read other files; write {name!r:.99} as a function of "
-                "Keras layers"
+                f"holds {full!r:.99}: generate.py loads only layers and operations of Keras "
+                f"itself, and none that run code or read other files; write {name!r:.99} as a "
+                "function of Keras layers"
             )
         found = getattr(importlib.import_module(module), name, None)
         if not isinstance(found, type) or not issubclass(found, kinds):
