@@ -158,12 +158,11 @@ def panels(names):
     return [*pairs, others] if others else pairs
 
 
-def save_figure(figure, path, description=None):
-    """Write a matplotlib figure as a PNG, replaced in one step, with a description in the file."""
+def save_figure(figure, path):
+    """Write a matplotlib figure as a PNG, replaced in one step."""
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
-        metadata = {"Description": description} if description else None
-        figure.savefig(temporary, format="png", metadata=metadata)
+        figure.savefig(temporary, format="png")
 
 
 def save_animation(sequences, path, frame_size, frames_per_second):
@@ -191,6 +190,20 @@ def save_gif(frames, path, milliseconds):
         first.save(temporary, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
+def use_backend_for_windows():
+    """Let pyplot open windows, with the backend that MPLBACKEND names or one that it finds.
+
+    Returns the name of the backend in lower case; one without windows if there is no display.
+    Raises ImportError or ValueError if the backend cannot be used.
+    """
+    from matplotlib import pyplot
+
+    if MATPLOTLIB_BACKEND:
+        matplotlib.use(MATPLOTLIB_BACKEND)
+    pyplot.switch_backend(matplotlib.get_backend())
+    return matplotlib.get_backend().lower()
+
+
 def show(path):
     """Open a picture in a window and wait until the user closes it.
 
@@ -200,9 +213,7 @@ def show(path):
     from matplotlib import pyplot
 
     try:
-        if MATPLOTLIB_BACKEND:
-            matplotlib.use(MATPLOTLIB_BACKEND)
-        pyplot.switch_backend(matplotlib.get_backend())
+        use_backend_for_windows()
     except (ImportError, ValueError) as problem:
         print(f"Cannot show {path}: MPLBACKEND={MATPLOTLIB_BACKEND}: {problem}", file=sys.stderr)
         return

@@ -139,9 +139,6 @@ class Reader:
         source = [] if "--data" in words else ["--data", "sample"]
         importlib.import_module("common.data.__main__").main([*words, *source])
 
-    def common_drawing_diagrams(self, words):
-        importlib.import_module("common.sampling.diagrams").main(words)
-
 
 @pytest.mark.slow
 def test_every_command_runs(clone, monkeypatch, capsys):
@@ -171,7 +168,7 @@ def test_every_figure_names_the_command_that_gave_it(path):
     paragraphs = re.split(r"\n\s*\n", documents.read(path))
     for figure, below in zip(paragraphs, [*paragraphs[1:], ""], strict=True):
         if figure.lstrip().startswith("![") and not below.lstrip().startswith("!["):
-            assert re.match(r"\s*\*.*\.(py|sampling.diagrams|data)\b", below, re.DOTALL), figure
+            assert re.match(r"\s*\*.*(\.py|plot_model|\.data)\b", below, re.DOTALL), figure
 
 
 def test_figures_of_the_course_are_small():

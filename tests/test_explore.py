@@ -198,7 +198,7 @@ def test_a_file_of_inputs_names_the_picture(models, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     inputs.save(tmp_path / "mine.npz", np.zeros((12, 6), "float32"))
     generate.main(["--model", str(models / "gan.keras"), "--latent", "mine.npz"])
-    assert capsys.readouterr().out == "generated/gan_fashion_generator_mine.png\n"
+    assert capsys.readouterr().out == "generated/gan_fashion_generator_gan_mine.png\n"
 
 
 def test_what_cannot_be_saved_is_said(open_one, tmp_path):
@@ -249,7 +249,7 @@ def test_label_maps_of_other_classes_are_refused(load, tmp_path):
 
 def test_what_does_not_go_with_a_file(models, error_of):
     arguments = ["--model", str(models / "cgan.keras"), "--latent", "a.npz", "--class", "1"]
-    assert "--latent says itself what to draw: leave out --class" in error_of(
+    assert "--class does not go with --latent: leave out --class" in error_of(
         generate.main, *arguments
     )
 
@@ -269,27 +269,30 @@ def test_lines_are_painted():
 def test_painting_a_label_map(open_one):
     one = open_one("gaugan", layout=np.zeros((64, 64), "uint8"))
     before = one.image
-    click(one._palette, 0.3, 1 - 7.5 / 12)
-    assert one.chosen == 7
-    press(one, "Fine")
+    map_axes = one._map_shown.axes
+    one.figure.canvas.draw()
+    click(one.palette.ax, 0.45, one.palette.labels[7].get_position()[1])
+    assert one.palette.value_selected == facades.CLASS_NAMES[7]
+    click(one.brushes.ax, 0.3, one.brushes.labels[0].get_position()[1])
+    assert one.brushes.value_selected == "Fine"
     y = 1 - 20.5 / 64
-    mouse(one._map_axes, "button_press", 10.5 / 64, y)
-    mouse(one._map_axes, "motion_notify", 30.5 / 64, y)
+    mouse(map_axes, "button_press", 10.5 / 64, y)
+    mouse(map_axes, "motion_notify", 30.5 / 64, y)
     expected = np.zeros((64, 64))
     expected[20, 10:31] = 7
     np.testing.assert_array_equal(one.layout, expected)
     shown = facades.colours(one.layout)
     np.testing.assert_array_equal(one._map_shown.get_array(), shown)
     assert one.image is before  # until the button is released
-    mouse(one._map_axes, "button_release", 30.5 / 64, y)
+    mouse(map_axes, "button_release", 30.5 / 64, y)
     drawn = one.generator.draw(one.latent, one.layout[np.newaxis])[0]
     np.testing.assert_allclose(one.image, drawn, atol=1e-6)
     assert np.abs(drawn - before).max() > 1e-4
-    mouse(one._map_axes, "motion_notify", 0.9, 0.9)  # no button is pressed
+    mouse(map_axes, "motion_notify", 0.9, 0.9)  # no button is pressed
     np.testing.assert_array_equal(one.layout, expected)
 
-    press(one, "Broad")
-    click(one._map_axes, 0.5, 0.5)
+    one.brushes.set_active(2)
+    click(map_axes, 0.5, 0.5)
     assert np.count_nonzero(one.layout == 7) - 21 == 80  # about π 5.12²
     press(one, "Undo")
     np.testing.assert_array_equal(one.layout, expected)

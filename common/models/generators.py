@@ -140,10 +140,6 @@ class Generator:
         `text` is a name, a number, or a part of a name that occurs in no other name.
         Raises UserError if it fits no class, or several.
         """
-        if not self.class_names or self.label_kind == "label map":
-            raise UserError(
-                f"{self.name} has no classes to choose from, so no {text!r}: leave out --class"
-            )
         wanted = _folded(text)
         names = [_folded(name) for name in self.class_names]
         for found in (

@@ -8,21 +8,25 @@ from pathlib import Path
 from common import UserError
 from common.data.reading import expand
 
-FOLDERS = (Path("runs"), Path(__file__).parents[2] / "trained")
+PROJECT = Path(__file__).parents[2]
+FOLDERS = (Path("runs"), PROJECT / "trained")
 
 
 def find(name):
     """Find a generator by its path or by a name, without importing TensorFlow.
 
     Args:
-        name: the path of a `.keras` file or of a run folder. Or the name of a script or of a folder
-            in `runs/`, or the part of such a name before an underscore (if that fits several names,
-            scripts come before folders, and then the first in the alphabet is used). A name stands
-            for the newest such run in `runs/`, or else for the generator in `trained/`.
+        name: the path of a `.keras` file or of a run folder, from the current folder or else from
+            that of the scripts. Or the name of a script or of a folder in `runs/`, which stands for
+            the newest such run, or else for the generator in `trained/`. Or the part of such a name
+            before an underscore. If that fits several names in `runs/`, or else in `trained/`,
+            scripts come before folders, and then the first in the alphabet is used.
 
     Returns the path of the `.keras` file. Raises UserError if there is no such generator.
     """
     path = expand(name)
+    if not path.exists() and (PROJECT / path).exists():
+        path = PROJECT / path
     if path.suffix == ".keras":
         return path
     if (path / "generator.keras").is_file():
@@ -31,22 +35,25 @@ def find(name):
         raise UserError(f"there is no generator.keras in the folder {path}")
 
     own, trained = map(_runs, FOLDERS)
-    names = set().union(*own.values(), *trained.values())
-    scripts = {script for _folder, script in [*own.values(), *trained.values()]}
-    beginning = [known for known in names if known.startswith(f"{name}_")]
-    first = min(beginning, key=lambda known: (known not in scripts, known), default=None)
-    meant = name if name in names else first
-    if meant is None:
-        known = f"one of {', '.join(sorted(names))}" if names else "a script that has been trained"
-        raise UserError(
-            f"there is no model {name!r}: give the path of a .keras file or run folder, or {known}"
-        )
-    for runs in (own, trained):
-        if paths := [path for path in runs if meant in runs[path]]:
-            path = max(paths, key=lambda path: path.stat().st_mtime)
+    for fits in (lambda known: known == name, lambda known: known.startswith(f"{name}_")):
+        for runs in (own, trained):
+            names = {known for names in runs.values() for known in names if fits(known)}
+            if not names:
+                continue
+            scripts = {script for _folder, script in runs.values()}
+            meant = min(names, key=lambda known: (known not in scripts, known))
+            path = max(
+                (path for path in runs if meant in runs[path]),
+                key=lambda path: path.stat().st_mtime,
+            )
             if runs is trained:
                 print(f"Using the trained generator {path.parent.name}.", file=sys.stderr)
             return path
+    names = set().union(*own.values(), *trained.values())
+    known = f"one of {', '.join(sorted(names))}" if names else "a script that has been trained"
+    raise UserError(
+        f"there is no model {name!r}: give the path of a .keras file or run folder, or {known}"
+    )
 
 
 def _runs(folder):
@@ -62,3 +69,10 @@ def _runs(folder):
             script = str(record["script"])
         found[path] = path.parent.name, script
     return found
+
+
+def name_for_files(generator):
+    """A name for what is drawn with a generator: that of its script and, if different, its run."""
+    path = generator.path
+    place = path.parent.name if path.name == "generator.keras" else path.stem
+    return generator.name if place in ("", generator.name) else f"{generator.name}_{place}"

@@ -17,7 +17,8 @@ def slerp(first, last, count):
     such points only. A straight line between two of them leaves the sphere (White 2016, "Sampling
     Generative Networks", arXiv 1609.04468, section 2.1).
     """
-    cosine = np.vdot(first, last) / (np.linalg.norm(first) * np.linalg.norm(last))
+    lengths = np.linalg.norm(first) * np.linalg.norm(last)
+    cosine = np.vdot(first, last) / max(lengths, 1e-12)  # latents scaled by 0 have no length
     angle = np.arccos(np.clip(cosine, -1, 1))
     share = np.linspace(0, 1, count).reshape(-1, *[1] * first.ndim)
     if np.sin(angle) < 1e-6:  # parallel or opposite latents, which define no great circle
