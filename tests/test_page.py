@@ -70,7 +70,7 @@ def test_what_the_page_says(tmp_path):
     assert commands[0] == f"python cgan_fashion.py --resume --out {tmp_path}/run"
     assert commands[1] == f"python generate.py --model {tmp_path}/run/generator.keras"
     assert found["panels"] == [{"d_loss": [1.0, 0.5, 0.33333], "g_loss": [2.0, 2.0, 2.0]}]
-    assert found["epochs"] == found["pictures"] == [1, 2, 3]
+    assert found["pictures"] == [1, 2, 3]
     assert found["reload_after"] == 2.5 and found["silent_after"] == 150
     assert abs(found["written"] - time.time()) < 60
 
@@ -86,7 +86,7 @@ def test_before_the_first_epoch(tmp_path):
     found = content(write(tmp_path, epochs=0, history={}, seconds=0.0))
     assert found["summary"] == "0 of 8 epochs."
     assert [aim for aim, _command in found["commands"]] == ["Resume it, should it stop"]
-    assert found["epochs"] == found["panels"] == found["pictures"] == []
+    assert found["panels"] == found["pictures"] == []
 
 
 def test_only_pictures_that_exist_and_belong_to_finished_epochs(tmp_path):
@@ -130,17 +130,6 @@ def test_names_that_are_no_text(tmp_path):
     """A folder of which the name is bytes in an older encoding."""
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     assert "caf\\udce9" in write(folder).read_text(encoding="utf-8")
-
-
-def test_many_epochs_make_no_large_page(tmp_path):
-    quality = {"accuracy": [None if epoch % 4 else epoch for epoch in range(1, 2501)]}
-    write(tmp_path, epochs=2500, pictures=[1, 2500], quality=quality)
-    numbers = content(tmp_path / "index.html")
-    assert numbers["epochs"][0] == 1 and numbers["epochs"][-1] == 2500
-    assert len(numbers["epochs"]) == 834 == len(numbers["panels"][0]["d_loss"])
-    assert numbers["panels"][0]["d_loss"][-1] == 1 / 2500
-    # What was measured now and then is in it, whichever epochs are left out.
-    assert numbers["panels"][1]["accuracy"][-4:] == [None, 2492, 2496, 2500]
 
 
 def test_losses_and_accuracies_are_apart_and_so_is_each_figure_of_quality(tmp_path):

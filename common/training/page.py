@@ -21,7 +21,6 @@ from PIL import Image
 
 # Read only once, so that a change of the template does not affect a run that is in progress.
 TEMPLATE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-MAX_POINTS = 1000  # in a curve
 STATES = {
     "running": "running",
     "finished": "finished",
@@ -61,7 +60,8 @@ def write(folder, prog, record, progress, state="running", message=""):
             for title, group in (facts | {"Versions": record["versions"]}).items()
         },
     }
-    content |= _samples(folder, progress) | _curves(progress) | _times(record, progress, state)
+    content |= _samples(folder, progress) | _times(record, progress, state)
+    content["panels"] = _panels(progress)
     text = json.dumps(content, separators=(",", ":"))
     # Inside HTML, a "<" might end the script element. If the name of a folder is not valid UTF-8,
     # Python represents it by surrogates, which `json` writes as escapes.
@@ -113,32 +113,18 @@ def _samples(folder, progress):
     return {"pictures": pictures, "picture_size": size}
 
 
-def _curves(progress):
-    """The curves of each plot, a dict by name, and the epochs of their points."""
+def _panels(progress):
+    """The curves of each plot: losses, accuracies, and each figure of quality by itself."""
+    names = [*plotting.panels(progress.history)]
+    groups = [[name for name in panel if "accuracy" not in name] for panel in names]
+    groups += [[name for name in panel if "accuracy" in name] for panel in names]
     curves = progress.history | progress.quality
-    every = max(1, math.ceil(progress.epochs / MAX_POINTS))
-    shown = range(progress.epochs, 0, -every)[::-1] if curves else []
-    panels = [
-        {
-            name: [_newest(curves[name][max(0, end - every) : end]) for end in shown]
-            for name in names
-        }
-        for names in (*_panels(progress.history), *([name] for name in progress.quality))
-    ]
-    return {"epochs": list(shown), "panels": panels}
+    groups += [[name] for name in progress.quality]
+    return [{name: [*map(_rounded, curves[name])] for name in group} for group in groups if group]
 
 
-def _panels(history):
-    """Yield the names of the curves in each plot. Losses and accuracies are in separate plots."""
-    for names in plotting.panels(history):
-        accuracies = [name for name in names if "accuracy" in name]
-        yield from filter(None, ([name for name in names if name not in accuracies], accuracies))
-
-
-def _newest(values):
-    """The last value that was measured, rounded; None if none was."""
-    measured = [value for value in values if value is not None and math.isfinite(value)]
-    return float(f"{measured[-1]:.5g}") if measured else None
+def _rounded(value):
+    return float(f"{value:.5g}") if value is not None and math.isfinite(value) else None
 
 
 def _times(record, progress, state):

@@ -170,7 +170,8 @@ class Run:
             raise RuntimeError("run.load(...) must be called before run.begin(...)")
         state.about["pixel_range"] = list(pixel_range)
         with self._devices.one_device(), same_random_numbers():
-            kind = check_generator(models["generator"], state.about)
+            compare = self._devices.count == 1
+            kind = check_generator(models["generator"], state.about, compare)
             self._quality = Quality(self._dataset, state.about, arguments)
         warn_of_pixel_range(models["generator"], pixel_range)
         if kind in ("integer", "one-hot"):
