@@ -39,6 +39,7 @@ class Clock:
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
         self.arguments = SimpleNamespace(epochs=1, sample_every=1)
         self.average = None  # of the models, once these are defined
+        self.sample_labels = np.arange(10, dtype="int32")
         self.counting = contextlib.ExitStack()  # to be left after the first step
 
     def epochs(self):
@@ -51,14 +52,13 @@ class Clock:
             for step in range(int(line)):
                 started = time.perf_counter()
                 yield step
+                if self.average:
+                    self.average.update()
                 self.counting.close()
                 seconds.append(time.perf_counter() - started)
             print(json.dumps(seconds), flush=True)
 
-    def sample_path(self):
-        return Path(tempfile.gettempdir(), "benchmark.png")
-
-    def log(self, **_losses):
+    def log(self, *_images, **_losses):
         pass
 
     save_epoch = log
@@ -147,21 +147,25 @@ def load(script, size):
 
 
 def define_models(script, module, size):
-    """All models of a script, in the order that its `train` takes them."""
+    """The models that the `train` of a script takes, in that order, and those that are averaged."""
     if script.startswith("gaugan"):
         encoder = module.define_encoder(latent_dim=size.latent_dim, **size.sizes)
         g_model = module.define_generator(latent_dim=size.latent_dim, **size.sizes)
         d_model = module.define_discriminator(**size.sizes)
-        return g_model, encoder, d_model, module.define_gan(g_model, encoder, d_model)
+        styled = [module.define_styled_generator(g_model, encoder, mode) for mode in (True, False)]
+        gan_model = module.define_gan(g_model, encoder, d_model)
+        return (g_model, *styled, d_model, gan_model), (g_model, encoder)
     g_model = module.define_generator()
     if script.startswith("wgan_gp"):
         critic = module.define_critic()
         gan_model = module.define_gan(g_model, critic)
         if script == "wgan_gp_critic":
             gan_model.train_on_batch = lambda *_inputs: 0.0
-        return g_model, module.define_critic_trainer(critic), gan_model
+        training_generator = module.define_training_generator(g_model)
+        models = g_model, training_generator, module.define_critic_trainer(critic), gan_model
+        return models, (g_model,)
     d_model = module.define_discriminator()
-    return g_model, d_model, module.define_gan(g_model, d_model)
+    return (g_model, d_model, module.define_gan(g_model, d_model)), (g_model,)
 
 
 def train_ours(script, module, dataset, size, clock):
@@ -169,16 +173,15 @@ def train_ours(script, module, dataset, size, clock):
     counts = [] if os.environ.get("TF_CONFIG") else count_operations(clock)
     devices, n_batch = Devices(), size.batch_size
     devices.enter()
-    models = define_models(script, module, size)
+    models, averaged = define_models(script, module, size)
     devices.prepare(models)
     quicken(*models)
-    averaged = models[: 2 if script.startswith("gaugan") else 1]
     with devices.one_device():
         clock.average = MovingAverage(*averaged, decay=0.999)
     if script.startswith("gaugan"):
         module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
     elif script.startswith("wgan_gp"):
-        module.train(*models, dataset, module.LATENT_DIM, n_batch, module.CRITIC_STEPS, clock)
+        module.train(*models, dataset, n_batch, module.CRITIC_STEPS, clock)
     else:
         module.train(*models, dataset, module.LATENT_DIM, n_batch, clock)
     return sum(counts)

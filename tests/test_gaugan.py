@@ -329,11 +329,14 @@ def test_a_step_is_two_half_batches_and_one_batch(models, monkeypatch, drawn):
     monkeypatch.setattr(gaugan, "validation_losses", lambda *_: {"val_d_loss": 1.0})
     few = facades.fit(drawn.first(14), SIZE)
     run = OneEpoch()
-    gaugan.train(g_model, encoder, d_model, gan_model, few.first(13), few.first(3), 6, run)
+    styled = [gaugan.define_styled_generator(g_model, encoder, mode) for mode in (True, False)]
+    gaugan.train(g_model, *styled, d_model, gan_model, few.first(13), few.first(3), 6, run)
     assert calls == [("d", {3}, {1}), ("d", {3}, {-1}), ("gan", {6}, True)] * 2
     logged = {"d_loss": 2.0, "g_loss": 5.0, "feature_loss": 3.0, "kl_loss": 4.0}
     assert [list(losses.items()) for losses in run.logged] == [list(logged.items())] * 2
-    assert run.logged_epochs == [{"val_d_loss": 1.0}]
+    ((picture, titles, values),) = run.saved
+    assert picture.shape == (9, SIZE, SIZE, 3) and titles == ("label map", "photo", "generated")
+    assert values == {"val_d_loss": 1.0}
 
 
 # VGG19
