@@ -9,9 +9,7 @@ import json
 import math
 import os
 import resource
-import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,9 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from common.backend import keras, mixed_precision
 from common.backend import tensorflow as tf
 from common.data import datasets, facades
-from common.models import saved_models
 from common.models.averaging import MovingAverage
-from common.models.generators import Generator
 from common.models.steps import BLOCK, quicken
 from common.training.devices import Devices
 
@@ -159,8 +155,6 @@ def define_models(script, module, size):
     if script.startswith("wgan_gp"):
         critic = module.define_critic()
         gan_model = module.define_gan(g_model, critic)
-        if script == "wgan_gp_critic":
-            gan_model.train_on_batch = lambda *_inputs: 0.0
         training_generator = module.define_training_generator(g_model)
         models = g_model, training_generator, module.define_critic_trainer(critic), gan_model
         return models, (g_model,)
@@ -193,8 +187,7 @@ def train_document(script, module, dataset, size, clock):
         reference_recipes.fit_conditional_gan(dataset, size.batch_size, clock)
         return
     if script.startswith("wgan_gp"):
-        whole = script == "wgan_gp_fashion"
-        step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size, whole=whole)
+        step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size)
     elif script.startswith("gaugan"):
         step = reference_recipes.gaugan_train_step(
             dataset, size.batch_size, size.sizes, size.latent_dim
@@ -203,32 +196,6 @@ def train_document(script, module, dataset, size, clock):
         step = reference_recipes.machine_learning_mastery_loop(module, dataset, size.batch_size)
     for _ in clock.steps():
         step()
-
-
-def answers_of_explorers(repeats=30):
-    """Milliseconds from a moved slider to the new picture, of one generator of each kind.
-
-    It is the median of so many, without a display. GauGAN has 64 pixels and full width.
-    """
-    os.environ["MPLBACKEND"] = "Agg"
-    import explore
-
-    milliseconds = {}
-    for name in ("cgan_fashion", "cgan_mnist", "gan_fashion", "gaugan_facades"):
-        script = importlib.import_module(name)
-        size = {"image_size": 64} if name == "gaugan_facades" else {}
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "generator.keras")
-            saved_models.save(script.define_generator(**size), path, {"script": name})
-            generator = Generator(path)
-            explorer = explore.define_explorer(generator, seed=0, layout=None)
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            explorer.redraw()
-            seconds.append(time.perf_counter() - started)
-        milliseconds[name] = 1000 * statistics.median(seconds)
-    return milliseconds
 
 
 def matmul_rate(side=2048, seconds=1.5):
@@ -248,15 +215,11 @@ def main(script, recipe, quick=""):
     if script == "matmul":
         print(json.dumps({"gigaflop_per_second": matmul_rate()}))
         return
-    if script == "explore":
-        print(json.dumps({"ms": answers_of_explorers()}))
-        return
     size, clock = setting(script, quick), Clock()
     if script == "recipe":
         module = reference_recipes.shrunk_cgan()
     else:
-        name = script.replace("_critic", "_fashion").replace("_quarter", "_facades")
-        module = importlib.import_module(name)
+        module = importlib.import_module(script.replace("_quarter", "_facades"))
     if recipe == "mixed":
         keras.config.set_dtype_policy(mixed_precision())
     train = train_document if recipe == "document" else train_ours

@@ -51,24 +51,6 @@ def test_help_says_what_the_columns_are(capsys):
     assert all(column in words for column in ("mixed", "document", "per image", "GFLOP", "MB"))
 
 
-def test_a_row_fits_its_columns():
-    row = {
-        "script": "wgan_gp_fashion",
-        "setting": "n=512",
-        "ms": {"ours": 5362.0, "mixed": 3100.0, "document": 10201.0},
-        "images_per_second": {"ours": 95.5, "mixed": 165.2, "document": 50.2},
-        "ratio": 1.9,
-        "ratio_range": (1.8, 2.0),
-        "ratio_per_image": 0.95,
-        "gigaflop": 700.0,
-        "gigaflop_per_second": 130.6,
-        "peak_mb": 1500.0,
-    }
-    text = benchmark.line(row, matmul=200)
-    assert len(text) == len(benchmark.in_columns(benchmark.HEADS)) == sum(benchmark.WIDTHS)
-    assert text.split()[-2:] == ["0.65", "1500"]
-
-
 def test_the_shrunk_models_are_built():
     recipe = reference_recipes.shrunk_cgan()
     d_model, g_model = recipe.define_discriminator(), recipe.define_generator()

@@ -210,14 +210,14 @@ def test_gpus_that_are_not_there(error_of, tmp_path, arguments, words):
         (3, 128, "among 3 devices; 126 and 132 can"),
     ],
 )
-def test_a_batch_that_cannot_be_shared_out(monkeypatch, count, n_batch, words):
-    monkeypatch.setattr(devices.Devices, "count", count)
-    with pytest.raises(UserError) as problem:
-        devices.Devices().check(SimpleNamespace(batch_size=n_batch, jit=False))
-    assert words in str(problem.value)
-    devices.Devices().check(SimpleNamespace(batch_size=6 * count, jit=False))
+def test_a_batch_that_cannot_be_shared_out(count, n_batch, words):
+    several = devices.Devices()
+    several.count = count
+    with pytest.raises(UserError, match=words):
+        several.check(SimpleNamespace(batch_size=n_batch, jit=False))
+    several.check(SimpleNamespace(batch_size=6 * count, jit=False))
     with pytest.raises(UserError, match="--jit is for one device, and here are"):
-        devices.Devices().check(SimpleNamespace(batch_size=6 * count, jit=True))
+        several.check(SimpleNamespace(batch_size=6 * count, jit=True))
 
 
 @pytest.mark.parametrize(

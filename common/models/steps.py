@@ -331,42 +331,22 @@ def _can_compute_as_product(layer):
 
 
 def _as_product(layer, linear):
-    """The linear part of a convolution, on a small feature map as a product of matrices.
+    """The linear part of a convolution, on a small feature map as a product of matrices (im2col).
 
     For its convolutions oneDNN first copies the kernel into another order, forwards and backwards.
-    Where the kernel is much larger than the feature map, that takes longer than the convolution. A
-    matrix product of the patches (im2col) and the kernel uses the kernel as it is, and another one
-    computes the kernel's gradient. The gradient of the inputs stays a convolution: as a product it
-    would be that of the patches, which overlap and have to be added up.
+    Where the kernel is much larger than the feature map, that takes longer than the convolution.
     """
     kernel_height, kernel_width = layer.kernel_size
     padding = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
-
-    def patches(inputs):
-        """The inputs of each output pixel as a row: (n * pixels, number of weights per filter)."""
-        height, width, channels = inputs.shape[1:]
-        padded = tf.pad(inputs, padding)
-        shifts = [(y, x) for y in range(kernel_height) for x in range(kernel_width)]
-        shifted = [padded[:, y : y + height, x : x + width] for y, x in shifts]
-        return tf.reshape(tf.concat(shifted, axis=3), (-1, len(shifts) * channels))
-
-    @tf.custom_gradient
-    def convolve(inputs, kernel):
-        rows = patches(inputs)
-        outputs = tf.matmul(rows, tf.reshape(kernel, (-1, layer.filters)))
-
-        def gradients(upstream):
-            upstream_rows = tf.reshape(upstream, (-1, layer.filters))
-            kernel_gradient = tf.matmul(rows, upstream_rows, transpose_a=True)
-            input_gradient = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1)
-            return input_gradient, tf.reshape(kernel_gradient, kernel.shape)
-
-        return tf.reshape(outputs, (-1, *inputs.shape[1:3], layer.filters)), gradients
 
     def linear_as_product(inputs):
         height, width = inputs.shape[1:3]
         if height is None or width is None or height * width > SMALL_MAP:
             return linear(inputs)
-        return convolve(inputs, tf.convert_to_tensor(layer.kernel))
+        padded = tf.pad(inputs, padding)
+        shifts = [(y, x) for y in range(kernel_height) for x in range(kernel_width)]
+        patches = [padded[:, y : y + height, x : x + width] for y, x in shifts]
+        kernel = tf.reshape(tf.convert_to_tensor(layer.kernel), (-1, layer.filters))
+        return tf.tensordot(tf.concat(patches, axis=3), kernel, axes=1)
 
     return linear_as_product

@@ -25,13 +25,8 @@ import numpy as np
 
 SILENCE = 40  # seconds after which a process is given up that no longer answers
 # What TensorFlow raises when it has lost another machine.
-LOST = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnavailableError,
-)
+_LOST = ("Aborted", "Cancelled", "DeadlineExceeded", "FailedPrecondition", "Unavailable")
+LOST = tuple(getattr(tf.errors, f"{name}Error") for name in _LOST)
 
 
 class Devices:
@@ -39,7 +34,7 @@ class Devices:
 
     On several machines, each runs the same program with the same arguments. One of them is the
     first: it alone prints and writes files (`is_first`). `addresses` are those of all machines, and
-    empty if there is only this one.
+    empty if there is only this one. `count` is the number of devices on all of them.
 
     `gpus` is how many GPUs of this machine to use, "all", or None for one device. Raises UserError
     if there are fewer, or if TF_CONFIG is not valid.
@@ -55,22 +50,17 @@ class Devices:
             self._strategy = _multi_worker_strategy(len(tasks))
         elif len(names) > 1:
             self._strategy = _mirrored_strategy(tuple(names))
+        self.count = self._strategy.num_replicas_in_sync if self._strategy else 1
         self._scope = contextlib.ExitStack()
-
-    @property
-    def count(self):
-        """The number of devices on all machines."""
-        return self._strategy.num_replicas_in_sync if self._strategy else 1
 
     def check(self, arguments):
         """Raise UserError if half a batch cannot be divided among the devices, or for --jit."""
         n_batch, unit = arguments.batch_size, 2 * self.count
-        if n_batch % unit:
-            below, above = n_batch // unit * unit, (n_batch // unit + 1) * unit
-            nearest = f"{below} and {above} can" if below else f"{above} can"
+        if rest := n_batch % unit:
+            nearest = [n for n in (n_batch - rest, n_batch - rest + unit) if n]
             raise UserError(
                 f"--batch-size {n_batch}: half a batch cannot be shared out evenly among "
-                f"{self.count} devices; {nearest}"
+                f"{self.count} devices; {' and '.join(map(str, nearest))} can"
             )
         if arguments.jit and self.count > 1:
             raise UserError(f"--jit is for one device, and here are {self.count}: leave it out")
@@ -121,22 +111,18 @@ class Devices:
         if self.is_first:
             try:
                 answer = {"result": function()}
-            except UserError as problem:
+            except (UserError, OSError) as problem:
                 answer = {"problem": str(problem)}
-            except OSError as problem:
-                answer = {"problem": f"{problem.filename}: {problem.strerror}"}
-        text = np.frombuffer(json.dumps(answer).encode(), np.uint8).astype("int64")
+        text = np.frombuffer(json.dumps(answer).encode(), np.uint8)
         length = int(self.array_from_first(np.array(len(text))))
-        text = self.array_from_first(np.resize(text, length))
+        text = self.array_from_first(np.resize(text, length).astype("int64"))
         answer = json.loads(text.astype(np.uint8).tobytes())
         if "problem" in answer:
             raise UserError(answer["problem"])
         return answer["result"]
 
     def array_from_first(self, array):
-        """The array of the first machine. All machines give one of the same shape and type."""
-        if not self.addresses:
-            return array
+        """The array of the first of several, which all give one of the same shape and type."""
         with self._strategy.scope():  # TensorFlow copies initial values from the first machine
             return tf.Variable(array).numpy()
 
@@ -209,10 +195,8 @@ def read_tf_config(text):
     ("worker", 0), and the key of this process. The first entry is the first machine. The dict is
     empty if there are no other machines. Raises UserError if TF_CONFIG is not valid.
     """
-    if not text.strip():
-        return {}, None
     try:
-        config, jobs = json.loads(text), ("chief", "worker")
+        config, jobs = json.loads(text.strip() or "{}"), ("chief", "worker")
         cluster = config.get("cluster", {})
         tasks = {(job, n): a for job in jobs for n, a in enumerate(cluster.get(job, []))}
         other = cluster.keys() - jobs
@@ -239,34 +223,27 @@ def read_tf_config(text):
 _mirrored_strategy = functools.cache(tf.distribute.MirroredStrategy)
 
 
-@contextlib.contextmanager
-def _usual_signals():
-    """A `with` block to connect in, which Ctrl-C ends at once. Afterwards, signals act as before.
-
-    Python's handler of Ctrl-C would run only when TensorFlow has connected all processes. And from
-    then on TensorFlow ignores SIGTERM, which is what `kill` sends.
-    """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    if handlers[signal.SIGINT] is signal.default_int_handler:  # else Ctrl-C has another meaning
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            if handler is not None:  # None is a handler that Python does not know
-                signal.signal(number, handler)
-
-
 @functools.cache
 def _multi_worker_strategy(n_machines):
+    """Connect this machine with the others. Raises UserError if that fails; Ctrl-C ends it at once.
+
+    Python's own handler of Ctrl-C would run only when TensorFlow has connected all processes. And
+    from then on TensorFlow would ignore SIGTERM, which is what `kill` sends.
+    """
     print(
         f"Waiting for the processes on all {n_machines} machines: start the same command on each",
         file=sys.stderr,
     )
     internals.set_patience(SILENCE)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if handlers[signal.SIGINT] is signal.default_int_handler:  # else Ctrl-C has another meaning
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with _usual_signals():
-            return tf.distribute.MultiWorkerMirroredStrategy()
+        return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as problem:
         reason = " ".join(str(problem).split())
         raise UserError(f"TensorFlow cannot connect the machines of TF_CONFIG: {reason}") from None
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:  # None is a handler that Python does not know
+                signal.signal(number, handler)
