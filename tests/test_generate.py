@@ -148,15 +148,21 @@ def test_without_a_display_show_says_so(capsys):
         (["--model", "gan", "--out", "two\nlines"], "two lines must end in .png"),
         (
             ["--model", "cgan", "--fps", "2"],
-            "--fps needs one of the --interpolate options or --learning",
+            "--fps needs --learning or --interpolate or --interpolate-latent",
         ),
         (
             ["--model", "cgan", "--interpolate", "2", "6", "--interpolate-latent"],
             "not allowed with",
         ),
-        (["--model", "cgan", "--layout", "a.png"], "takes no label maps: --layout is for gaugan"),
-        (["--model", "gan", "--style", "a.jpg"], "--style is for gaugan only"),
-        (["--model", "gan", "--latent-scale", "2"], "--latent-scale is for gaugan only"),
+        (
+            ["--model", "cgan", "--layout", "a.png"],
+            "cgan_fashion takes no label maps: leave out --layout",
+        ),
+        (["--model", "gan", "--style", "a.jpg"], "takes no label maps: leave out --style"),
+        (
+            ["--model", "gan", "--latent-scale", "2"],
+            "takes no label maps: leave out --latent-scale",
+        ),
         ([], "required: --model"),
     ],
 )

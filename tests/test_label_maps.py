@@ -192,7 +192,7 @@ def test_the_picture_is_named_after_what_it_shows(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--class", "3"], "has no classes to choose from, so no '3': leave out --class"),
+        (["--class", "3"], "has no classes to choose from: leave out --class"),
         (["--interpolate", "1", "2"], "gaugan_facades has no classes"),
         (["--layout", "nowhere.png"], "cannot read nowhere.png: no such file"),
         (["--layout", "photo.png"], "it is in colours"),

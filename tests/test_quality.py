@@ -9,7 +9,7 @@ import cgan_fashion
 import gan_fashion
 from common import UserError, plotting
 from common.data import datasets
-from common.judges import classifier
+from common.judges import networks
 from common.training import quality
 from common.training.progress import Progress
 from common.training.quality import Quality
@@ -116,7 +116,7 @@ def test_how_often_by_default(clothes, monkeypatch):
 
 
 def test_without_a_judge_it_cannot_be_asked_for(clothes, tmp_path, monkeypatch, error_of):
-    monkeypatch.setattr(classifier, "judge_path", lambda *_: None)
+    monkeypatch.setattr(networks, "judge_path", lambda *_: None)
     arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path / "run")]
     error = error_of(cgan_fashion.main, *arguments, "--evaluate-every", "3")
     assert "--evaluate-every 3: no judge for images such as those from sample" in error

@@ -9,7 +9,7 @@ import random
 
 from common import UserError
 from common.data import facades
-from common.judges import classifier, metrics, scores, segmenter
+from common.judges import networks, scores
 from common.models.generators import Generator
 
 import numpy as np
@@ -84,22 +84,15 @@ class _OfClasses:
     """The figures for images of classes: Fréchet distance, and label accuracy, if labels exist."""
 
     def __init__(self, dataset, seed, _size):
-        judge = classifier.load_judge(dataset.class_names, dataset.images.shape[1:])
+        judge = networks.load_judge(dataset)
         chosen = np.random.default_rng(seed).permutation(len(dataset.images))[:N_REAL]
         self._reference = scores.Reference(judge, dataset.images[chosen], dataset.class_names)
         self._labels = scores.proportional_labels(dataset.labels, N_SAMPLES)
 
     @staticmethod
     def has_judge(dataset):
-        class_names, image_shape = getattr(dataset, "class_names", ()), dataset.images.shape[1:]
-        if not classifier.judge_path(class_names, image_shape):
-            return False
-        if dataset.source in ("full", "sample"):
-            return True
-        # Labels without names are taken for those of clothes or digits, whatever the images show.
         with _same_random_numbers():
-            judge = classifier.load_judge(class_names, image_shape)
-            return judge.fits(dataset.images, dataset.labels)
+            return networks.judge_path(dataset) and networks.load_judge(dataset) is not None
 
     @staticmethod
     def samples(_dataset):
@@ -116,13 +109,13 @@ class _OfLabelMaps:
     """The figures for label maps: pixel accuracy and mean IoU, on one sample for each label map."""
 
     def __init__(self, dataset, seed, size):
-        self._judge = segmenter.load_judge(dataset.source)
+        self._judge = networks.load_judge(dataset)
         validation = facades.split(dataset, seed)[1]
         _photos, self._layouts = facades.centre_crops(facades.fit(validation, size), size)
 
     @staticmethod
     def has_judge(dataset):
-        return segmenter.judge_path(dataset.source) is not None
+        return networks.judge_path(dataset) is not None
 
     @staticmethod
     def samples(dataset):
@@ -130,10 +123,5 @@ class _OfLabelMaps:
 
     def __call__(self, generator, rng):
         latents = generator.random_latents(len(self._layouts), rng)
-        found = self._judge.segment(generator.draw(latents, self._layouts))
-        expected = self._judge.scaled(self._layouts)
-        counts = metrics.confusion(found, expected, self._judge.n_classes)
-        return {
-            "pixel_accuracy": metrics.pixel_accuracy(counts),
-            "mean_iou": metrics.mean_iou(counts),
-        }
+        images = generator.draw(latents, self._layouts)
+        return scores.label_map_accuracy(self._judge, images, self._layouts)
