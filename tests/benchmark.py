@@ -12,8 +12,6 @@ document   tests/reference_recipes.py; the ratio is its time by ours. Ours has h
            some documents have whole ones, so "per image" compares the time for each image that
            discriminator or critic learn from.
 mixed      ours with --mixed-precision: in bfloat16 where that is fast, in less time only there.
-fused      the same mathematics as ours in one tf.function, with inputs drawn once: the rest is what
-           train_on_batch, predict_on_batch and drawing the inputs cost.
 GFLOP      of convolutions and matrix products in a step, and how fast they are done, as a share of
            what this machine reaches on matrix products of 2048 x 2048, measured in the same run.
 MB         the most memory of our process, with as many images as the full data set has
@@ -59,7 +57,7 @@ EXPLORE = "explore"  # has no document to be compared with, so it has a line of 
 # Steps of a turn, where eight are too many or too few.
 STEPS = {"wgan_gp_fashion": 3, "wgan_gp_critic": 3, "gaugan_facades": 6}
 STEPS |= {"gaugan_quarter": 24, "recipe": 160}
-RECIPES = ("ours", "mixed", "document", "fused")
+RECIPES = ("ours", "mixed", "document")
 # What TensorFlow looks for before it turns oneDNN on by itself (tsl/util/onednn_env_vars.cc).
 ONEDNN_FLAGS = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"}
 
@@ -136,9 +134,8 @@ def compare(script, rounds, steps, quick, document_onednn):
         "ratio": statistics.median(ratios),
         "ratio_range": (ratios[0], ratios[-1]),
         "ratio_per_image": statistics.median(ratios) / seen,
-        "fused_ratio": statistics.median(turn["fused"] / turn["ours"] for turn in turns),
-        "gigaflop": facts["fused"]["gigaflop"],
-        "gigaflop_per_second": facts["fused"]["gigaflop"] / seconds["ours"],
+        "gigaflop": facts["ours"]["gigaflop"],
+        "gigaflop_per_second": facts["ours"]["gigaflop"] / seconds["ours"],
         "peak_mb": facts["ours"]["peak_mb"],
     }
 
@@ -175,9 +172,9 @@ def compare_devices(script, rounds, steps):
     return *rates, statistics.median(ratios), ratios[0], ratios[-1]
 
 
-HEADS = "ours : mixed : document : fused", "ms a step", "images/s", "document by ours", "per image"
-HEADS += "fused", "GFLOP", "GFLOP/s", "share", "MB"
-WIDTHS = 32, 28, 24, 20, 10, 7, 7, 9, 7, 6
+HEADS = "ours : mixed : document", "ms a step", "images/s", "document by ours", "per image"
+HEADS += "GFLOP", "GFLOP/s", "share", "MB"
+WIDTHS = 25, 22, 19, 20, 10, 7, 9, 7, 6
 
 
 def in_columns(cells):
@@ -197,7 +194,6 @@ def line(row, matmul):
             " : ".join(f"{value:.0f}" for value in images),
             f"{row['ratio']:.2f} ({low:.2f}-{high:.2f})",
             f"{row['ratio_per_image']:.2f}",
-            f"{row['fused_ratio']:.2f}",
             f"{row['gigaflop']:.1f}",
             f"{row['gigaflop_per_second']:.0f}",
             f"{row['gigaflop_per_second'] / matmul:.2f}",

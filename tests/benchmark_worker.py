@@ -1,10 +1,12 @@
 """A process of benchmark.py: times the steps of one recipe, as many as each line on stdin asks for.
 
-python tests/benchmark_worker.py SCRIPT ours|mixed|document|fused [quick]
+python tests/benchmark_worker.py SCRIPT ours|mixed|document [quick]
 """
 
+import contextlib
 import importlib
 import json
+import math
 import os
 import resource
 import statistics
@@ -13,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -22,10 +25,9 @@ from common.data import datasets, facades
 from common.models import saved_models
 from common.models.averaging import MovingAverage
 from common.models.generators import Generator
-from common.models.steps import quicken
+from common.models.steps import BLOCK, quicken
 from common.training.devices import Devices
 
-import fused_steps
 import numpy as np
 import reference_recipes
 
@@ -37,6 +39,7 @@ class Clock:
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
         self.arguments = SimpleNamespace(epochs=1, sample_every=1)
         self.average = None  # of the models, once these are defined
+        self.counting = contextlib.ExitStack()  # to be left after the first step
 
     def epochs(self):
         yield 1
@@ -48,6 +51,7 @@ class Clock:
             for step in range(int(line)):
                 started = time.perf_counter()
                 yield step
+                self.counting.close()
                 seconds.append(time.perf_counter() - started)
             print(json.dumps(seconds), flush=True)
 
@@ -58,6 +62,53 @@ class Clock:
         pass
 
     save_epoch = log
+
+
+def gigaflop(graph):
+    """Floating point operations of the convolutions and matrix products in a graph, in 1e9.
+
+    A convolution, its gradients, and a transposed convolution multiply and add the same numbers:
+    for each number of the small image, the `strides` times smaller one, a whole kernel. Products
+    with zeros of the padding count, too.
+    """
+    total = 0
+    for operation in graph.get_operations():
+        inputs, (output, *_) = operation.inputs, operation.outputs or [None]
+        if operation.type == "Conv2D":
+            small, kernel = output.shape, inputs[1].shape
+            if output.consumers()[:1] and output.consumers()[0].type == "DepthToSpace":
+                # Blocks of pixels, with kernels that are mostly zeros (common/models/steps.py).
+                kernel = [side - BLOCK + 1 for side in kernel[:2]] + [kernel[2]]
+        elif operation.type == "Conv2DBackpropInput":
+            small, kernel = inputs[2].shape, inputs[1].shape
+        elif operation.type == "Conv2DBackpropFilter":
+            small, kernel = inputs[2].shape, output.shape
+        elif operation.type == "MatMul":
+            small, kernel = output.shape, [inputs[0].shape[not operation.get_attr("transpose_a")]]
+        else:
+            continue
+        total += 2 * math.prod(small) * math.prod(kernel[:3])
+    return total / 1e9
+
+
+def count_operations(clock):
+    """Count them in the first step; returns a list that will have the GFLOP of each call."""
+    counts = []
+
+    def counted(call, name):
+        def call_and_count(model, *data, **options):
+            tensors = keras.tree.map_structure(tf.constant, data)
+            step = tf.function(getattr(model, name), autograph=False)
+            counts.append(gigaflop(step.get_concrete_function(tensors).graph))
+            return call(model, *data, **options)
+
+        return call_and_count
+
+    for kind in ("train", "predict"):
+        call, name = getattr(keras.Model, f"{kind}_on_batch"), f"{kind}_step"
+        patch = mock.patch.object(keras.Model, f"{kind}_on_batch", counted(call, name))
+        clock.counting.enter_context(patch)
+    return counts
 
 
 def setting(script, quick):
@@ -114,7 +165,8 @@ def define_models(script, module, size):
 
 
 def train_ours(script, module, dataset, size, clock):
-    """A script's own `train`; in several processes if there is a TF_CONFIG."""
+    """A script's own `train`; in several processes if there is a TF_CONFIG. Returns its GFLOP."""
+    counts = [] if os.environ.get("TF_CONFIG") else count_operations(clock)
     devices, n_batch = Devices(), size.batch_size
     devices.enter()
     models = define_models(script, module, size)
@@ -129,6 +181,7 @@ def train_ours(script, module, dataset, size, clock):
         module.train(*models, dataset, module.LATENT_DIM, n_batch, module.CRITIC_STEPS, clock)
     else:
         module.train(*models, dataset, module.LATENT_DIM, n_batch, clock)
+    return sum(counts)
 
 
 def train_document(script, module, dataset, size, clock):
@@ -147,16 +200,6 @@ def train_document(script, module, dataset, size, clock):
         step = reference_recipes.machine_learning_mastery_loop(module, dataset, size.batch_size)
     for _ in clock.steps():
         step()
-
-
-def train_fused(script, module, dataset, size, clock):
-    """Ours in one function. Returns the GFLOP of a step."""
-    models = define_models(script, module, size)
-    quicken(*models)
-    step, inputs = fused_steps.define(script, module, models, dataset, size.batch_size)
-    for _ in clock.steps():
-        step(*inputs)
-    return fused_steps.gigaflop(step.get_concrete_function(*inputs).graph)
 
 
 def answers_of_explorers(repeats=30):
@@ -213,7 +256,7 @@ def main(script, recipe, quick=""):
         module = importlib.import_module(name)
     if recipe == "mixed":
         keras.config.set_dtype_policy(mixed_precision())
-    train = {"document": train_document, "fused": train_fused}.get(recipe, train_ours)
+    train = train_document if recipe == "document" else train_ours
     gigaflop = train(script, module, load(script, size), size, clock)
     facts = {"batch_size": size.batch_size, "setting": size.text, "gigaflop": gigaflop}
     facts["seen"] = size.seen[recipe == "document"]

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,9 +40,10 @@ class OneEpoch:
 
     def __init__(self):
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
-        self.logged, self.logged_epochs = [], []
+        self.logged, self.saved = [], []
         self.arguments = SimpleNamespace(epochs=1, sample_every=5)
-        self.average = SimpleNamespace(update=lambda: None, of=lambda model: model)
+        self.average = SimpleNamespace(of=lambda model: model)
+        self.sample_labels = np.tile(np.arange(10, dtype="int32"), 10)
 
     def epochs(self):
         yield 1
@@ -54,11 +54,8 @@ class OneEpoch:
     def log(self, **losses):
         self.logged.append(losses)
 
-    def sample_path(self):
-        return Path(tempfile.gettempdir(), "epoch.png")
-
-    def save_epoch(self, **values):
-        self.logged_epochs.append(values)
+    def save_epoch(self, images=None, titles=None, **values):
+        self.saved.append((images, titles, values))
 
 
 @pytest.fixture(scope="session")

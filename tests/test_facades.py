@@ -375,7 +375,7 @@ def test_other_compression(tmp_path, method):
 
 def test_too_many_members(tmp_path, monkeypatch):
     source = write_zip(tmp_path / "set.zip", cmp_files())
-    monkeypatch.setattr(reading, "MAX_DIRECTORY_BYTES", 500)
+    monkeypatch.setattr(reading, "MAX_MEMBERS", 5)
     with pytest.raises(UserError, match="too many members"):
         facades.load_facades(source)
 

@@ -4,6 +4,7 @@ import importlib
 
 import cgan_fashion
 from common.models.generators import Generator
+from common.models.steps import quicken
 
 import keras
 import numpy as np
@@ -87,9 +88,12 @@ def set_policy():
 def test_the_gradient_of_a_bias_in_bfloat16_is_summed_in_float32(layer, shape, set_policy):
     """In bfloat16 the sum would not get beyond some hundreds."""
     set_policy("mixed_bfloat16")
+    image = keras.Input(shape[1:])
     layer = layer()
+    model = keras.Model(image, layer(image))
+    quicken(model)
     with tensorflow.GradientTape() as tape:
-        output = layer(np.zeros(shape, "float32"))
+        output = model(np.zeros(shape, "float32"))
     assert output.dtype == "bfloat16"
     gradient = tape.gradient(output, layer.bias.value)  # of the sum of all outputs
     np.testing.assert_array_equal(gradient, [50176, 50176])
@@ -107,6 +111,7 @@ def test_the_first_gradients_in_bfloat16_are_close_to_float32(any_script, set_po
         set_policy(policy)
         d_model, g_model = define(), any_script.define_generator()
         gan_model = any_script.define_gan(g_model, d_model)
+        quicken(d_model, g_model)
         first_weights = first_weights or [d_model.get_weights(), g_model.get_weights()]
         d_model.set_weights(first_weights[0])
         g_model.set_weights(first_weights[1])

@@ -6,7 +6,15 @@ import unicodedata
 from pathlib import PurePosixPath
 
 from common.data import memory, pictures, pixels
-from common.data.reading import listed, naming, natural_key, open_files, with_progress
+from common.data.reading import (
+    files_in,
+    listed,
+    natural_key,
+    opened,
+    read_bytes,
+    reporting,
+    with_progress,
+)
 
 import numpy as np
 
@@ -41,11 +49,10 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
 
     Raises ValueError if a picture cannot be read; the text names the file.
     """
-    with open_files(path) as files:
+    with opened(path) as folder:
+        files, left_over = files_in(folder)
         inside = {
-            name: PurePosixPath(name).parts
-            for name in files.names
-            if not _NO_PICTURES.fullmatch(name)
+            name: PurePosixPath(name).parts for name in files if not _NO_PICTURES.fullmatch(name)
         }
         inside = _within(inside, parts)
         classes = {
@@ -54,7 +61,7 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
         }
         loose = [name for name in classes if classes[name] is None]
         if len(loose) == len(classes) and (labels_needed or not loose):
-            tables = [name for name in files.names if name.casefold().endswith((".npz", ".csv"))]
+            tables = [name for name in files if name.casefold().endswith((".npz", ".csv"))]
             hint = f": give the file itself, {path / min(tables)}" if tables else ""
             if loose and not tables:
                 hint = ": sort the pictures into a folder for each class"
@@ -68,8 +75,8 @@ def read(path, parts, labels_needed, image_size=None, channels=None):
         ordered = sorted(
             classes, key=lambda name: (natural_key(classes[name] or ""), natural_key(name))
         )
-        images = _read_all(files, ordered, image_size, channels)
-        left_out = sorted(set(files.names) - set(classes), key=natural_key)
+        images = _read_all(folder, ordered, image_size, channels)
+        left_out = sorted({*files, *left_over} - set(classes), key=natural_key)
     done = [f"passed over: {listed(left_out, max_shown=3)}"] if left_out else []
     return images, None if loose else np.array([classes[name] for name in ordered]), done
 
@@ -98,7 +105,7 @@ def _within(inside, parts):
     return inside
 
 
-def _read_all(files, names, image_size, channels):
+def _read_all(folder, names, image_size, channels):
     """Read pictures as images of one size.
 
     If `channels` is None, they are read as grey images. At the first picture in colour, reading
@@ -111,8 +118,8 @@ def _read_all(files, names, image_size, channels):
         memory.check(n_bytes, f"{len(names):,} images of {size} x {size}")
         images = np.empty((len(names), size, size, 3 if colour else 1), np.uint8)
         for number, name in enumerate(with_progress(names, "images")):
-            with naming(name):
-                picture = pictures.read_square(files.read(name), size)
+            with reporting(name):
+                picture = pictures.read_square(read_bytes(folder / name), size)
             if channels is None and not colour:
                 colour = pixels.is_coloured(np.asarray(picture.convert("RGB")))
                 if colour:

@@ -24,9 +24,9 @@ from common.data.cmp_classes import CLASS_NAMES as CMP_NAMES
 from common.data.cmp_classes import COLOURS as CMP_COLOURS
 from common.data.reading import (
     expand,
-    naming,
+    files_in,
     natural_key,
-    open_files,
+    opened,
     read_bytes,
     reporting,
     with_progress,
@@ -66,10 +66,11 @@ def read(source, first=None):
             raise ValueError("no such file or folder: give auto, full, drawn or a path")
         if path.is_dir() and (path / "base").is_dir():
             path = path / "base"
-        with open_files(path) as files:
-            pairs = _pair(files.names)
-            names, colours = _classes_in(files)
-            photos, label_maps = _read_pairs(pairs, files.read)
+        with opened(path) as folder:
+            files, _ = files_in(folder)
+            pairs = _pair(files)
+            names, colours = _classes_in(files, folder)
+            photos, label_maps = _read_pairs(pairs, folder)
         label_maps, classes, assumed = label_map_files.to_classes(
             label_maps, names, colours, first, strict=colours is not None
         )
@@ -168,13 +169,14 @@ def _find(files, pattern):
     return found
 
 
-def _read_pairs(pairs, read_file):
+def _read_pairs(pairs, folder):
     photos, label_maps, n_bytes = [], {}, 0
     for number, (_, photo_file, map_file) in enumerate(with_progress(pairs, "photos"), start=1):
-        with naming(photo_file):
-            photo, size = pictures.read_photo(read_file(photo_file))
-        with naming(map_file):
-            label_maps[map_file], (width, height) = label_map_files.decode(read_file(map_file))
+        with reporting(photo_file):
+            photo, size = pictures.read_photo(read_bytes(folder / photo_file))
+        with reporting(map_file):
+            content = read_bytes(folder / map_file)
+            label_maps[map_file], (width, height) = label_map_files.decode(content)
             if (width, height) != size:
                 raise ValueError(f"it is {width} x {height}, its photo {size[0]} x {size[1]}")
         photos.append(photo)
@@ -185,14 +187,14 @@ def _read_pairs(pairs, read_file):
     return photos, label_maps
 
 
-def _classes_in(files):
+def _classes_in(files, folder):
     """Read the names of the classes and their colours, (K, 3). Each is None if no file lists it."""
-    inner_first = sorted(files.names, key=lambda name: -name.count("/"))
+    inner_first = sorted(files, key=lambda name: -name.count("/"))
     paths = {PurePosixPath(name.casefold()).name: name for name in inner_first}
     for file in ("colours.txt", "colors.txt", "classes.txt"):
         if file in paths:
-            with naming(paths[file]):
-                lines = _lines(files.read(paths[file]))
+            with reporting(paths[file]):
+                lines = _lines(read_bytes(folder / paths[file]))
                 return (tuple(lines), None) if file == "classes.txt" else _colours(lines)
     return None, None
 

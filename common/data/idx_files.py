@@ -5,7 +5,7 @@ import math
 import re
 
 from common.data import memory
-from common.data.reading import MissingPart, is_hidden, naming
+from common.data.reading import MissingPart, reporting
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def find(folder):
     Returns a dict by the beginning of the name, such as `train-`, and `images` or `labels`.
     """
     found = {}
-    outer = sorted(path for path in folder.iterdir() if not is_hidden(path.name))
+    outer = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     inner = [file for path in outer if path.is_dir() for file in sorted(path.iterdir())]
     for path in [*outer, *inner]:
         match = _NAME.fullmatch(path.name)
@@ -67,7 +67,7 @@ def read_part(path, part):
 
 
 def _read(path, dimensions):
-    with naming(path.name), _open(path) as file:
+    with reporting(path.name), _open(path) as file:
         start = file.read(4)
         # An IDX file begins with two zero bytes, an 8 for "unsigned bytes", and the number of
         # dimensions. The size of each dimension follows, in four bytes.

@@ -55,6 +55,8 @@ def read(
     with reporting(path):
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, sample or a path")
+        if not (path.is_file() or path.is_dir()):
+            raise ValueError("it is neither a file nor a folder")
         is_zip = path.is_file() and zipfile.is_zipfile(path) and not npz_files.is_npz(path)
         if is_zip or (path.is_dir() and not idx_files.is_idx(path)):
             images, labels, done = class_folders.read(

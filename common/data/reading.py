@@ -1,41 +1,53 @@
-"""Functions for all readers of files: paths, error messages, files in folders and in zip files.
+"""Functions for all readers of files: error messages, what a file is, and the files in a folder.
 
-No file is trusted. A zip file is never unpacked onto the disk, and sizes are checked before memory
-is allocated.
+No file is trusted: sizes are checked before memory is allocated, and a zip file before it is
+unpacked.
 """
 
 import contextlib
 import os
 import re
+import shutil
 import stat
 import sys
+import tempfile
 import time
 import unicodedata
 import zipfile
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path, PureWindowsPath
 
 from common import UserError
 
 MAX_FILE_BYTES = 1 << 26  # of a picture or label map
-MAX_DIRECTORY_BYTES = 1 << 22  # of the list of members in a zip file (CMP set: 50,000)
+MAX_MEMBERS = 1_000_000  # of a zip file
 
-# Files that operating systems create in folders, besides those whose names begin with a dot.
+# Files and folders that systems and programs leave beside pictures. Those whose names begin with a
+# dot are hidden; the others are named in a line that says what has been passed over.
 _SYSTEM_FILES = ("__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r", "@eadir")
+_LEFT_OVER = re.compile(r".*([:\uf03a]Zone\.Identifier|\.(part|crdownload|tmp))", re.IGNORECASE)
+
+_CONVERT = "docs/own_images.md shows how to make an .npz of it"
+_UNPACK = "unpack it, and give the folder"
+# What a file is by its first bytes, and what to do with it.
+_KINDS = (
+    (rb"version https://git-lfs", "a pointer of Git LFS: git lfs pull fetches the file itself"),
+    (rb"\.{0,2}[\w/\\. -]+\.\w{3,4}\s*\Z", "a text with a path, as some systems store a link"),
+    (rb"(?i)\s*<(!doctype )?html", "an HTML page: download the file itself"),
+    (rb".{4}ftyp(hei[cx]|hevc|mif1)", "in the HEIC format, which cannot be read: convert to JPEG"),
+    (rb"\x89HDF\r\n\x1a\n", f"an HDF5 file: {_CONVERT}"),
+    (rb"\x80[\x02-\x05]", f"a pickle: {_CONVERT}"),
+    (rb"MATLAB 5", f"a MAT file: {_CONVERT}"),
+    (rb"PAR1", f"a parquet file: {_CONVERT}"),
+    (rb".{4}\0{4}.{4}\n", f"a TFRecord file: {_CONVERT}"),
+    (rb".{128}DICM", "a DICOM file: convert it to PNG"),
+    (rb"PK\x03\x04", f"a zip file: {_UNPACK}"),
+    (rb".{257}ustar|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", f"an archive: {_UNPACK}"),
+    (rb"\s*[\[{]", "JSON: outlines of objects are no pictures (labelme2voc.py draws labelme's)"),
+)
 
 
 class MissingPart(ValueError):
     """A file does not hold the part of a data set that was asked for, such as the test part."""
-
-
-class Files(NamedTuple):
-    """The files in a folder or zip file.
-
-    `names` are their names, such as `folder/name`; `read(name)` returns the bytes of a file.
-    """
-
-    names: list
-    read: object
 
 
 def expand(path):
@@ -53,31 +65,28 @@ def expand(path):
 
 @contextlib.contextmanager
 def reporting(path):
-    """Turn any exception while `path` is read into a UserError whose text names the path."""
+    """Turn any exception while `path` is read into a UserError of one line that names the path.
+
+    Within another one, it names a file of many: cannot read FOLDER: FILE: what was wrong.
+    """
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise ValueError("it is neither a file nor a folder")
         yield
-    except FileNotFoundError:
-        raise UserError(f"cannot read {path}: no such file") from None
-    except OSError as problem:
-        raise UserError(f"cannot read {path}: {problem.strerror or one_line(problem)}") from None
     except Exception as problem:  # zipfile, zlib, struct, tokenize and PIL raise many types
-        raise UserError(f"cannot read {path}: {one_line(problem)}") from None
-
-
-@contextlib.contextmanager
-def naming(file):
-    """Turn any exception into a ValueError whose text names the file, one of many."""
-    try:
-        yield
-    except Exception as problem:
-        raise ValueError(f"{file}: {one_line(problem)}") from None
+        reason = one_line(problem).removeprefix("cannot read ")
+        raise UserError(f"cannot read {path}: {reason}") from None
 
 
 def one_line(problem):
-    """The text of an exception without line breaks."""
-    return " ".join(str(problem).split())[:300] or type(problem).__name__
+    """The text of an exception without line breaks, such as "no such file"."""
+    if isinstance(problem, FileNotFoundError):
+        return "no such file"
+    text = getattr(problem, "strerror", None) or str(problem)
+    return " ".join(text.split())[:300] or type(problem).__name__
+
+
+def kind_of(content):
+    """What a file is, such as "a pickle: what to do", by its first 300 bytes; None if unknown."""
+    return next((what for start, what in _KINDS if re.match(start, content[:300], re.DOTALL)), None)
 
 
 def listed(values, max_shown=12):
@@ -90,12 +99,6 @@ def natural_key(name):
     """A key for sorting names so that `2` comes before `10`."""
     parts = re.split(r"(\d+)", unicodedata.normalize("NFC", name).casefold())
     return [int(part) if part.isdecimal() else part for part in parts], name
-
-
-def is_hidden(name):
-    """Whether a file or one of its folders is hidden, or created by the operating system."""
-    parts = PurePosixPath(name).parts
-    return any(part.startswith(".") or part.casefold() in _SYSTEM_FILES for part in parts)
 
 
 def with_progress(items, what):
@@ -121,80 +124,102 @@ def now_and_then():
 
 
 def read_bytes(path):
-    """The content of a file. Raises ValueError if it has more than MAX_FILE_BYTES."""
-    if path.is_dir():
-        raise ValueError("it is a folder")
-    with open(path, "rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)
+    """The content of a file. Raises ValueError if it has more than MAX_FILE_BYTES, or is none."""
+    content = beginning(path, MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"it has more than {MAX_FILE_BYTES} bytes")
     return content
 
 
-@contextlib.contextmanager
-def open_files(path):
-    """Yield the `Files` in a folder and its subfolders, or in a zip file, without hidden ones."""
-    if path.is_dir():
-        yield Files(_names_in(path), lambda name: read_bytes(path / name))
-        return
-    check_directory_size(path)
-    with zipfile.ZipFile(path) as archive:
-        members = _checked_members(archive.infolist())
-        names = [name for name in members if not is_hidden(name)]
-        yield Files(names, lambda name: archive.read(members[name]))
-
-
-def _names_in(folder):
-    def fail(problem):
-        raise ValueError(f"{problem.filename}: {problem.strerror}")
-
-    names, seen = [], set()
-    for place, folders, files in os.walk(folder, onerror=fail, followlinks=True):
-        identity = os.stat(place)
-        if (identity.st_dev, identity.st_ino) in seen:  # reached again through a symbolic link
-            folders.clear()
-            continue
-        seen.add((identity.st_dev, identity.st_ino))
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        inside = Path(place).relative_to(folder)
-        names += [
-            (inside / name).as_posix()
-            for name in files
-            if not is_hidden(name) and (folder / inside / name).is_file()
-        ]
-    return names
-
-
-def check_directory_size(path):
-    """Raise ValueError if a zip file has a very long list of members.
-
-    `zipfile` would read all of the list into memory.
-    """
+def beginning(path, size=300):
+    """The first bytes of a file. Raises ValueError if the path is that of a folder or pipe."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"it is {'a folder' if path.is_dir() else 'neither a file nor a folder'}")
     with open(path, "rb") as file:
-        file.seek(max(0, path.stat().st_size - (1 << 16) - 22))  # its end record and a comment
-        tail = file.read()
-    end = tail.rfind(b"PK\x05\x06")
-    size = int.from_bytes(tail[end + 12 : end + 16], "little")
-    if end >= 0 and (size > MAX_DIRECTORY_BYTES or b"PK\x06\x07" in tail[max(0, end - 20) : end]):
-        raise ValueError("it has too many members: unpack it, and give the folder")
+        return file.read(size)
 
 
-def _checked_members(members):
-    """A dict of the files in a zip file by name, after checks that they are safe to read."""
-    found = {}
+@contextlib.contextmanager
+def opened(path):
+    """Yield the `Path` of a folder: `path` itself, or a temporary folder for a zip file's members.
+
+    Raises ValueError if a zip file is not safe to unpack, or if the file is of another kind.
+    """
+    if path.is_dir():
+        yield path
+        return
+    start = beginning(path)
+    if not zipfile.is_zipfile(path):
+        half = "not a zip file that is whole" if start.startswith(b"PK") else None
+        raise ValueError(f"it is {half or kind_of(start) or 'not a zip file, nor a folder'}")
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(path) as archive:
+            _unpack(archive, Path(folder))
+        yield Path(folder)
+
+
+def _unpack(archive, folder):
+    members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise ValueError(f"it has too many members: {_UNPACK}")
+    total = sum(member.file_size for member in members)
+    most = 100 * sum(member.compress_size for member in members) + (1 << 30)  # pictures have less
+    if total > min(most, shutil.disk_usage(folder).free // 2):
+        raise ValueError(f"its members would take {total / 1e9:,.1f} GB: {_UNPACK}")
     for member in members:
-        name = member.filename.replace("\\", "/")  # some programs write backslashes
-        if name.startswith("/") or ":" in name or ".." in PurePosixPath(name).parts:
+        place = PureWindowsPath(member.filename)  # some programs write backslashes
+        name = place.as_posix()
+        if place.anchor or ".." in place.parts:
             raise ValueError(f"its member {name} is outside the folder")
+        is_folder = member.filename.endswith(("/", "\\"))
+        if is_folder or any(map(_is_hidden, place.parts)) or _LEFT_OVER.fullmatch(name):
+            continue
         if stat.S_ISLNK(member.external_attr >> 16):
             raise ValueError(f"its member {name} is a symbolic link")
         if member.file_size > MAX_FILE_BYTES:
             raise ValueError(f"its member {name} has more than {MAX_FILE_BYTES} bytes")
+        if member.flag_bits & 1:
+            raise ValueError(f"its member {name} needs a password: {_UNPACK}")
         # For other compression methods, zipfile does not limit the output to that size.
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ValueError(f"its member {name} is neither stored nor deflated")
-        if name in found:
+            raise ValueError(f"its member {name} is neither stored nor deflated: {_UNPACK}")
+        target = folder.joinpath(*place.parts)
+        if target.exists():
             raise ValueError(f"its member {name} is there twice")
-        if not name.endswith("/"):
-            found[name] = member
-    return found
+        with reporting(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(archive.read(member))
+
+
+def files_in(folder):
+    """Find the files in a folder, in folders within, and where links lead, but for hidden ones.
+
+    Returns two lists of names, such as `folder/name`, sorted naturally: of the files, and of what
+    is none: links to nothing, unfinished downloads, and `NAME:Zone.Identifier` of Windows.
+    """
+    names, left_over = [], []
+
+    def search(place, inside, above):
+        here = os.path.realpath(place)
+        if here in above:  # reached again through a link
+            return
+        for entry in os.scandir(place):
+            name = inside + entry.name
+            if _is_hidden(entry.name):
+                continue
+            if entry.is_dir():
+                search(entry.path, f"{name}/", {*above, here})
+            elif entry.is_file() and not _LEFT_OVER.fullmatch(entry.name):
+                names.append(name)
+            else:
+                left_over.append(name)
+
+    try:
+        search(folder, "", set())
+    except OSError as problem:
+        raise ValueError(f"{problem.filename}: {problem.strerror}") from None
+    return sorted(names, key=natural_key), sorted(left_over, key=natural_key)
+
+
+def _is_hidden(name):
+    return name.startswith(".") or name.casefold() in _SYSTEM_FILES
