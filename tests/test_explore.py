@@ -219,7 +219,7 @@ def test_what_cannot_be_saved_is_said(open_one, tmp_path):
         ({"latent": np.zeros((1, 6)), "label": np.ones((1, 10), int)}, "takes numbers of shape"),
         ({"latent": np.full((1, 6), np.nan), "label": np.ones((1, 10))}, "holds NaN"),
         ({"latent": np.zeros((1001, 6)), "label": np.ones((1001, 10))}, "at most 1000"),
-        ({"latent": np.array([None]), "label": np.ones((1, 10))}, "Python objects"),
+        ({"latent": np.array([None]), "label": np.ones((1, 10))}, "Object arrays cannot be loaded"),
         (None, "no such file"),
         (b"no zip file", "not a zip file"),
     ],

@@ -4,6 +4,8 @@ The file holds an array `latent` and, if the generator takes labels, an array `l
 that `Generator.draw` takes.
 """
 
+import zipfile
+
 from common import UserError
 from common.data.reading import reporting
 from common.files import write_arrays
@@ -27,7 +29,7 @@ def load(path, generator):
     Raises UserError if the file is damaged, or if it was saved for another generator.
     """
     arrays = {}
-    with reporting(path), np.load(path, allow_pickle=False) as archive:
+    with reporting(path), zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
         for name in ["latent", *["label"] * bool(generator.label_kind)]:
             if name not in archive:
                 raise ValueError(f"it holds no array '{name}'")

@@ -35,34 +35,37 @@ class Quality:
             to the next; 0 to measure nothing. With None, measuring takes about 3 % of the training
             time; nothing is measured if no judge for these images comes with this code.
 
+    Attributes:
+        every: the number of epochs from one measurement to the next; 0 if nothing is measured.
+
     Raises UserError if `evaluate_every` is 1 or more, but there is no judge for these images.
     """
 
     def __init__(self, dataset, about, arguments):
         self._dataset, self._about, self._seed = dataset, about, arguments.seed
         self._takes_label_maps = hasattr(dataset, "label_maps")
-        self._every, self._measure = arguments.evaluate_every, None
-        if self._every != 0:
-            has_judge = self._has_judge()
-            if self._every and not has_judge:
+        self.every, self._measure = arguments.evaluate_every, None
+        self._judge = None
+        if self.every != 0:
+            # Labels without names may be taken for those of clothes or digits, so it has to be
+            # tried.
+            with same_random_numbers():
+                self._judge = networks.load_judge(dataset)
+            has_judge = self._judge is not None
+            if self.every and not has_judge:
                 raise UserError(
-                    f"--evaluate-every {self._every}: no judge for images such as those from "
+                    f"--evaluate-every {self.every}: no judge for images such as those from "
                     f"{dataset.source} comes with this code; leave the option out. After the "
                     "training, evaluate.py trains a judge"
                 )
-            if self._every is None:
+            if self.every is None:
                 samples = len(dataset.images) // 5 if self._takes_label_maps else N_SAMPLES
                 cost = samples * COST_PER_SAMPLE / len(dataset.images)
-                self._every = math.ceil(cost / MAX_COST) if has_judge else 0
-
-    def _has_judge(self):
-        # Labels without names may be taken for those of clothes or digits, so it has to be tried.
-        with same_random_numbers():
-            return bool(networks.load_judge(self._dataset))
+                self.every = math.ceil(cost / MAX_COST) if has_judge else 0
 
     def after(self, epoch, g_model):
         """A dict of the figures after an epoch. It is empty if this epoch is not to be measured."""
-        if not self._every or epoch % self._every:
+        if not self.every or epoch % self.every:
             return {}
         if self._measure is None:
             prepare = self._of_label_maps if self._takes_label_maps else self._of_classes
@@ -74,7 +77,7 @@ class Quality:
     def _of_classes(self, _size):
         """A function that computes the Fréchet distance and, if labels exist, the accuracy."""
         dataset = self._dataset
-        judge = networks.load_judge(dataset)
+        judge = self._judge
         chosen = np.random.default_rng(self._seed).permutation(len(dataset.images))[:N_REAL]
         reference = scores.Reference(judge, dataset.images[chosen], dataset.class_names)
 
@@ -89,7 +92,7 @@ class Quality:
 
     def _of_label_maps(self, size):
         """A function that computes pixel accuracy and mean IoU of a sample of each label map."""
-        judge = networks.load_judge(self._dataset)
+        judge = self._judge
         validation = facades.split(self._dataset, self._seed)[1]
         _photos, label_maps = facades.centre_crops(facades.fit(validation, size), size)
 
