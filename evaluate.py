@@ -39,7 +39,7 @@ import sys
 from common.arguments import ArgumentParser, add_generator_options, problems_in_one_line
 from common.files import PICTURES, check_writable, default_path, write_text
 from common.models.generators import Generator
-from common.sampling import evaluation, finding, neighbours
+from common.sampling import evaluation, finding
 
 import numpy as np
 
@@ -129,17 +129,14 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
         generator = Generator(finding.find(arguments.model))
-        out = arguments.out or default_path(f"{generator.name}_nearest_seed{arguments.seed}.png")
+        name = finding.name_for_files(generator)
+        out = arguments.out or default_path(f"{name}_nearest_seed{arguments.seed}.png")
         check_writable(out, PICTURES)
         if arguments.json:
             check_writable(arguments.json, (".json",))
-        if generator.label_kind == "label map":
-            evaluate = evaluation.evaluate_label_maps
-        else:
-            evaluate = evaluation.evaluate_images
-        found = evaluate(generator, arguments)
+        found = evaluation.evaluate(generator, arguments)
         shown = (np.arange(N_SHOWN) + 0.5) * len(found.samples) / N_SHOWN
-        neighbours.draw_nearest(found.samples[shown.astype(int)], found.training_images, out)
+        evaluation.draw_nearest(found.samples[shown.astype(int)], found.training_images, out)
         if arguments.json:
             write_text(arguments.json, json.dumps(record(generator, found, arguments), indent=2))
         # All is written before anything is printed, which may fail where standard output is closed.

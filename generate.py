@@ -267,7 +267,8 @@ def default_out(generator, classes, arguments):
         ("fps", arguments.fps),
         ("seed", arguments.seed),
     ):
-        parts += [f"{name}{value:.10g}"] * (value is not None)
+        if value is not None:
+            parts.append(f"{name}{value:.10g}")
     return default_path(f"{'_'.join(parts)}.png")
 
 

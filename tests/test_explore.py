@@ -219,7 +219,7 @@ def test_what_cannot_be_saved_is_said(open_one, tmp_path):
         ({"latent": np.zeros((1, 6)), "label": np.ones((1, 10), int)}, "takes numbers of shape"),
         ({"latent": np.full((1, 6), np.nan), "label": np.ones((1, 10))}, "holds NaN"),
         ({"latent": np.zeros((1001, 6)), "label": np.ones((1001, 10))}, "at most 1000"),
-        ({"latent": np.array([None]), "label": np.ones((1, 10))}, "Python objects"),
+        ({"latent": np.array([None]), "label": np.ones((1, 10))}, "Object arrays cannot be loaded"),
         (None, "no such file"),
         (b"no zip file", "not a zip file"),
     ],
@@ -326,14 +326,20 @@ def test_label_maps_are_saved_and_loaded(open_one, tmp_path):
         np.testing.assert_array_equal(one.layout, drawn)
 
 
-def test_without_a_window(models, monkeypatch, error_of):
+def test_without_a_window(models, error_of, run_script):
     model = ["--model", str(models / "gan.keras")]
     error = error_of(explore.main, *model)
     assert error.startswith("explore.py: error: matplotlib's backend agg opens no window: ")
-    assert "--layout" in error_of(explore.main, *model, "--layout", "a.png")
+    for option in (["--layout", "a.png"], ["--layout-from", "1"]):
+        error = error_of(explore.main, *model, *option)
+        assert f"takes no label maps: leave out {option[0]}" in error
     assert "no such file" in error_of(
         explore.main, "--model", str(models / "gaugan.keras"), "--layout", "none.png"
     )
+    done = run_script("explore.py", *model, env=os.environ | {"MPLBACKEND": "module://mine"})
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "matplotlib's backend module://mine opens no window" in done.stderr
+    assert done.stderr.endswith(": unset MPLBACKEND\n")
 
 
 def test_it_opens_the_right_window_and_waits(open_one, models, monkeypatch):

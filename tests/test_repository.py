@@ -10,7 +10,7 @@ import explore
 import generate
 from common.arguments import training_parser
 from common.data import datasets
-from common.judges import classifier
+from common.judges import networks
 from common.models.generators import Generator
 
 import pytest
@@ -95,9 +95,9 @@ def test_the_trained_generators_draw_what_is_asked_for(name, class_names, least)
     """What README and trained/README.md say of them, on fewer samples."""
     generator = Generator(PROJECT / "trained" / name / "generator.keras")
     assert generator.class_names == class_names
-    judge = classifier.load_judge(generator.class_names, generator.image_shape)
     images, labels = generate.generate_images(generator, None, 500, seed=1)
-    assert judge.accuracy(images, labels) > least
+    judge = networks.load_judge(datasets.Dataset(images, labels, class_names, "sample"))
+    assert networks.accuracy(judge, images, labels) > least
 
 
 def test_imports_run_downhill():

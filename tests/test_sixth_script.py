@@ -106,6 +106,7 @@ def test_what_is_not_kerass_own_is_refused(error_of, layer, words):
     keras.Model(latent, layer(latent)).save("own.keras")
     error = error_of(generate.main, "--model", "own.keras", "--out", "own.png")
     assert "own.keras holds" in error and words in error
+    assert "generate.py loads only layers and operations of Keras itself" in error
 
 
 def test_a_file_of_a_newer_keras_names_both_versions(error_of):

@@ -7,7 +7,7 @@ import math
 
 from common import UserError
 from common.data import facades
-from common.judges import classifier, metrics, scores, segmenter
+from common.judges import networks, scores
 from common.models.generators import Generator
 from common.training.checks import same_random_numbers
 
@@ -35,42 +35,37 @@ class Quality:
             to the next; 0 to measure nothing. With None, measuring takes about 3 % of the training
             time; nothing is measured if no judge for these images comes with this code.
 
+    Attributes:
+        every: the number of epochs from one measurement to the next; 0 if nothing is measured.
+
     Raises UserError if `evaluate_every` is 1 or more, but there is no judge for these images.
     """
 
     def __init__(self, dataset, about, arguments):
         self._dataset, self._about, self._seed = dataset, about, arguments.seed
         self._takes_label_maps = hasattr(dataset, "label_maps")
-        self._every, self._measure = arguments.evaluate_every, None
-        if self._every != 0:
-            has_judge = self._has_judge()
-            if self._every and not has_judge:
+        self.every, self._measure = arguments.evaluate_every, None
+        self._judge = None
+        if self.every != 0:
+            # Labels without names may be taken for those of clothes or digits, so it has to be
+            # tried.
+            with same_random_numbers():
+                self._judge = networks.load_judge(dataset)
+            has_judge = self._judge is not None
+            if self.every and not has_judge:
                 raise UserError(
-                    f"--evaluate-every {self._every}: no judge for images such as those from "
+                    f"--evaluate-every {self.every}: no judge for images such as those from "
                     f"{dataset.source} comes with this code; leave the option out. After the "
                     "training, evaluate.py trains a judge"
                 )
-            if self._every is None:
+            if self.every is None:
                 samples = len(dataset.images) // 5 if self._takes_label_maps else N_SAMPLES
                 cost = samples * COST_PER_SAMPLE / len(dataset.images)
-                self._every = math.ceil(cost / MAX_COST) if has_judge else 0
-
-    def _has_judge(self):
-        dataset = self._dataset
-        if self._takes_label_maps:
-            return segmenter.judge_path(dataset.source) is not None
-        class_names, image_shape = getattr(dataset, "class_names", ()), dataset.images.shape[1:]
-        if not classifier.judge_path(class_names, image_shape):
-            return False
-        if dataset.source in ("full", "sample"):
-            return True
-        # Labels without names are taken for those of clothes or digits, whatever the images show.
-        judge = classifier.load_judge(class_names, image_shape)
-        return judge.fits(dataset.images, dataset.labels)
+                self.every = math.ceil(cost / MAX_COST) if has_judge else 0
 
     def after(self, epoch, g_model):
         """A dict of the figures after an epoch. It is empty if this epoch is not to be measured."""
-        if not self._every or epoch % self._every:
+        if not self.every or epoch % self.every:
             return {}
         if self._measure is None:
             prepare = self._of_label_maps if self._takes_label_maps else self._of_classes
@@ -82,7 +77,7 @@ class Quality:
     def _of_classes(self, _size):
         """A function that computes the Fréchet distance and, if labels exist, the accuracy."""
         dataset = self._dataset
-        judge = classifier.load_judge(dataset.class_names, dataset.images.shape[1:])
+        judge = self._judge
         chosen = np.random.default_rng(self._seed).permutation(len(dataset.images))[:N_REAL]
         reference = scores.Reference(judge, dataset.images[chosen], dataset.class_names)
 
@@ -97,17 +92,12 @@ class Quality:
 
     def _of_label_maps(self, size):
         """A function that computes pixel accuracy and mean IoU of a sample of each label map."""
-        judge = segmenter.load_judge(self._dataset.source)
+        judge = self._judge
         validation = facades.split(self._dataset, self._seed)[1]
         _photos, label_maps = facades.centre_crops(facades.fit(validation, size), size)
 
         def measure(generator, rng):
             latents = generator.random_latents(len(label_maps), rng)
-            found = judge.segment(generator.draw(latents, label_maps))
-            counts = metrics.confusion(found, judge.scaled(label_maps), judge.n_classes)
-            return {
-                "pixel_accuracy": metrics.pixel_accuracy(counts),
-                "mean_iou": metrics.mean_iou(counts),
-            }
+            return scores.label_map_accuracy(judge, generator.draw(latents, label_maps), label_maps)
 
         return measure
