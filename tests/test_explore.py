@@ -309,7 +309,7 @@ def test_label_maps_are_saved_and_loaded(open_one, tmp_path):
     press(one, "Save")
     path = "generated/gaugan_facades_explored_1_map.png"
     assert one.file.text == path
-    np.testing.assert_array_equal(facades.read_layout(tmp_path / path), drawn)
+    np.testing.assert_array_equal(facades.read_label_map(tmp_path / path), drawn)
     with Image.open(path) as image:
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), facades.colours(drawn))
 

@@ -420,7 +420,7 @@ def test_fuzzed_facades(tmp_path):
                 path = tmp_path / name.rpartition("/")[2]
                 path.write_bytes(change(files[name], random))
                 reads_layout = path.suffix != ".jpg"
-                found = [(facades.read_layout if reads_layout else facades.read_photo)(path)]
+                found = [(facades.read_label_map if reads_layout else facades.read_photo)(path)]
         except UserError as problem:
             assert str(path) in str(problem) and "\n" not in str(problem)
             outcomes.append("refused")

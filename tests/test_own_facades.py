@@ -1,11 +1,12 @@
 """Photos with label maps of one's own: how the files are named, and what a pixel of a map means."""
 
 import io
+import re
 import zipfile
 from types import SimpleNamespace
 
 from common import UserError
-from common.data import facades, label_map_files, reading
+from common.data import facades, reading
 from common.data.__main__ import main as show
 from common.sampling import label_maps
 
@@ -77,51 +78,123 @@ def check(found, count=3):
 # ---- names of files
 
 
+def lossless(layout, name):
+    """A label map in the format that the name of its file says."""
+    kind = {"bmp": "BMP", "gif": "GIF", "tif": "TIFF", "tiff": "TIFF"}.get(name.lower()[-3:], "PNG")
+    return encoded(layout, kind)
+
+
 @pytest.mark.parametrize(
     ("photo_name", "map_name"),
     [
         ("{}.jpg", "{}.png"),
         ("IMG_{}.JPG", "img_{}.png"),
         ("Tür_{}.Jpeg", "TÜR_{}.BMP"),
-        ("{}_images.png", "{}_segmentation_labels.bmp"),
-        ("{}_Images.JPG", "{}_segmentation_labels.png"),
-        ("train_img/{}.jpg", "train_label/{}.png"),
-        ("my set/train_img/{}.JPG", "my set/train_label/{}.png"),
-        ("images/{}.jpg", "annotations/{}.png"),
-        ("images/training/{}.jpg", "annotations/training/{}.png"),
         ("outer/inner/{}.webp", "outer/inner/{}.png"),
-        ("VOC/JPEGImages/{}.jpg", "VOC/SegmentationClass/{}.png"),
+        ("{}.jpg", "{}_mask.png"),
+        ("a {}.png", "a {}-mask.png"),
+        ("{}_images.png", "{}_segmentation_labels.bmp"),
+        ("train_img/{}.jpg", "train_label/{}.png"),  # SPADE
+        ("my set/train_img/{}.JPG", "my set/train_label/{}.png"),
+        ("images/{}.jpg", "annotations/trimaps/{}.png"),  # pets of Oxford
+        ("images/training/{}.jpg", "annotations/training/{}.png"),  # ADE20K
+        ("VOC/JPEGImages/{}.jpg", "VOC/SegmentationClass/{}.png"),  # Pascal VOC
+        (
+            "leftImg8bit/train/aachen/{}_leftImg8bit.png",
+            "gtFine/train/aachen/{}_gtFine_labelIds.png",
+        ),
+        ("train/00{}.png", "train_labels/00{}_L.png"),  # CamVid
+        ("train/{}_1.jpg", "train_masks/{}_1_mask.gif"),  # Carvana
+        ("train/{}.jpg", "trainannot/{}.tif"),
+        ("trainA/{}.jpg", "trainB/{}.png"),
+        ("scene 1/rgb/{}.jpg", "scene 1/semantic/{}.tiff"),
     ],
 )
 @pytest.mark.parametrize("zipped", [False, True])
-def test_names_of_files(tmp_path, photo_name, map_name, zipped):
-    def to_map(layout, _seed):
-        return encoded(layout, "BMP" if map_name.lower().endswith("bmp") else "PNG")
-
-    files = pairs(11, to_map, map_name, photo_name)
+def test_names_of_files(tmp_path, capsys, photo_name, map_name, zipped):
+    files = pairs(11, lambda layout, _: lossless(layout, map_name), map_name, photo_name)
     files["readme.md"] = b"not looked at"
-    if "train" in photo_name:
-        files["train_inst/0.png"] = files["test_img/7.jpg"] = b"not looked at"
     files[".ipynb_checkpoints/0-checkpoint.jpg"] = files["__MACOSX/._0.jpg"] = b"?"
     source = write(tmp_path / "set", files)
     if zipped:
         source = tmp_path / "set.zip"
         with zipfile.ZipFile(source, "w") as archive:
             for name, content in files.items():
-                content = content if isinstance(content, bytes) else encoded(content)
                 archive.writestr(name.replace("/", "\\"), content)
     found = facades.load_facades(source)
     check(found, 11)  # 10 after 9
     assert found.class_names == tuple("01234") and found.numbered_from == 0
+    assert "passed over" not in capsys.readouterr().err
 
 
-def test_names_that_do_not_match(tmp_path):
-    files = pairs(3, name="{}_mask.png")
-    with pytest.raises(UserError, match="match .3 photos, 3 maps.: NAME.jpg with NAME.png or"):
-        facades.load_facades(write(tmp_path / "set", files))
-    files["2.png"] = files["2_mask.png"]
-    with pytest.raises(UserError, match="the photo 0.jpg has no label map"):
-        facades.load_facades(write(tmp_path / "set", files))
+@pytest.mark.parametrize(
+    ("photo_name", "map_name", "others", "said"),
+    [
+        ("{}.jpg", "{}.png", ["a.jpg", "b.webp"], "photos without a label map: 2"),
+        ("{}.png", "{}_mask.png", ["7.png"], "photos without a label map: 1"),
+        ("{}_images.jpg", "{}_segmentation_labels.bmp", ["{}_segmentation_map.png"], "3 *_seg"),
+        ("train_img/{}.jpg", "train_label/{}.png", ["train_inst/{}.png"], "3 train_inst/*.png"),
+        ("train_img/{}.jpg", "train_label/{}.png", ["test_img/{}.jpg"], "3 test_img/*.jpg"),
+        ("JPEGImages/{}.jpg", "SegmentationClass/{}.png", ["SegmentationObject/{}.png"], "3 Seg"),
+        ("a/{}_rgb.png", "b/{}_gt_labelIds.png", ["b/{}_gt_color.png"], "3 b/*_gt_color.png"),
+        ("a/{}_rgb.png", "b/{}_gt_labelIds.png", ["b/{}_gt_labelTrainIds.png"], "3 b/*_gt_label"),
+        ("train/{}.jpg", "train_labels/{}_L.png", ["val/{}.jpg", "val_labels/{}_L.png"], "3 val/"),
+    ],
+)
+def test_what_is_passed_over(tmp_path, capsys, photo_name, map_name, others, said):
+    files = pairs(3, lambda layout, _: lossless(layout, map_name), map_name, photo_name)
+    for seed in range(3):
+        files |= {name.format(seed): lossless((labels() + seed) * 9, name) for name in others}
+    source = write(tmp_path / "set", files)
+    found = facades.load_facades(source)
+    check(found)
+    error = capsys.readouterr().err
+    assert error.startswith(f"{source}: 5 classes: 0, 1, 2, 3, 4; passed over: ") and said in error
+
+
+def test_a_map_that_is_missing_does_not_let_others_win(tmp_path):
+    files = pairs(4, photo_name="{}_images.jpg", name="{}_segmentation_labels.png")
+    files |= {f"{seed}_segmentation_map.png": OWN[labels(seed=seed)] for seed in range(4)}
+    del files["3_segmentation_labels.png"]
+    check(facades.load_facades(write(tmp_path / "set", files)))
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["1.jpg", "2.png"], "agree (2 pictures): images/1.jpg and masks/1.png, or 1.jpg and 1_"),
+        (["trainA/1.jpg", "trainB/1.jpg"], "agree (2 pictures): images/1.jpg"),  # JPEGs are no maps
+        (["1.jpg", "1.json"], "JSON files hold outlines"),
+    ],
+)
+def test_names_that_do_not_agree(tmp_path, files, words):
+    contents = {name: encoded(photo(), "JPEG") for name in files}
+    with pytest.raises(UserError, match=re.escape(words)):
+        facades.load_facades(write(tmp_path / "set", contents))
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_pairs_side_by_side(tmp_path, left, own, kind):
+    """As pix2pix has them: JPEG changes the colours of the maps a little."""
+    files = {}
+    for seed in range(3):
+        label_map = (OWN if own else CMP)[labels(seed=seed)]
+        halves = (label_map, photo(seed)) if left else (photo(seed), label_map)
+        files[f"train/{seed}.jpg"] = encoded(np.hstack(halves), kind)
+        files[f"val/{seed}.jpg"] = b"not read"
+    source = write(tmp_path / "set", files)
+    if own:
+        with pytest.raises(UserError, match="train/0.jpg: it looks like a photo beside its label"):
+            facades.load_facades(source)
+        lines = [f"c{number} {r} {g} {b}" for number, (r, g, b) in enumerate(OWN)]
+        (source / "colours.txt").write_text("\n".join(lines))
+    found = facades.load_facades(source)
+    assert found.class_names == (tuple(f"c{i}" for i in range(5)) if own else facades.CLASS_NAMES)
+    for seed, (image, label_map) in enumerate(zip(found.images, found.label_maps, strict=True)):
+        assert np.mean(label_map == labels(seed=seed)) > (0.9 if kind == "JPEG" else 0.999)
+        assert np.abs(image.astype(int) - photo(seed)).mean() < 8
 
 
 def test_a_photo_is_turned_upright_before_it_meets_its_map(tmp_path):
@@ -206,10 +279,10 @@ def test_255_is_a_class_of_its_own(tmp_path, capsys):
     assert found.class_names == ("0", "1", "2", "3", "none") and len(found.colours) == 5
     assert "255 is taken for a class of its own, none" in capsys.readouterr().err
     path = tmp_path / "set/1.png"
-    layout = facades.read_layout(path, found.class_names, colours=found.colours)
+    layout = facades.read_label_map(path, found.class_names, colours=found.colours)
     assert np.array_equal(layout, labels(seed=1))
     with pytest.raises(UserError, match="label 255 is none of the classes"):
-        facades.read_layout(path, found.class_names[:4])
+        facades.read_label_map(path, found.class_names[:4])
 
 
 def test_names_of_classes(tmp_path, capsys):
@@ -224,6 +297,29 @@ def test_names_of_classes(tmp_path, capsys):
         facades.load_facades(write(tmp_path / "other", files))
     files["classes.txt"] = b"a\nb\nc\nd\ne\nf"  # one more than occurs, which is numbered from 0
     assert facades.load_facades(write(tmp_path / "third", files)).class_names == tuple("abcdef")
+
+
+@pytest.mark.parametrize(("n_names", "first"), [(12, 0), (9, 1)])
+def test_more_names_than_numbers(tmp_path, capsys, n_names, first):
+    """Numbers count from 0, unless the largest is the number of the last name."""
+    files = pairs(to_map=lambda layout, _: layout + np.uint8(5))
+    files["classes.txt"] = "\n".join(f"c{number}" for number in range(n_names)).encode()
+    found = facades.load_facades(write(tmp_path / "set", files))
+    assert found.numbered_from == first and np.array_equal(
+        found.label_maps[0], labels() + 5 - first
+    )
+    assert ("there is no 0 in it" in capsys.readouterr().err) == (first == 0)
+
+
+@pytest.mark.parametrize("alpha", [True, False])
+def test_label_maps_of_one_class(tmp_path, capsys, alpha):
+    def to_map(layout, _seed):
+        black = np.zeros((*SHAPE, 3), "uint8")
+        return np.dstack([black, layout * 50]) if alpha else black
+
+    found = facades.load_facades(write(tmp_path / "set", pairs(to_map=to_map)))
+    assert found.class_names == ("0",) and np.max(found.label_maps) == 0
+    assert "warning: all pixels of its label maps have the same class" in capsys.readouterr().err
 
 
 def test_numbers_with_gaps_ask_for_names(tmp_path):
@@ -265,7 +361,7 @@ def test_the_cmps_colours_decide(tmp_path, capsys, to_map):
     assert found.class_names == facades.CLASS_NAMES and found.numbered_from is None
     assert np.array_equal(found.colours, CMP) and capsys.readouterr().err == ""
     for first in (None, 0, 1):
-        layout = facades.read_layout(tmp_path / "set/2.png", first=first)
+        layout = facades.read_label_map(tmp_path / "set/2.png", first=first)
         assert np.array_equal(layout, labels(seed=2))
     assert capsys.readouterr().err == ""
 
@@ -278,7 +374,7 @@ def test_the_cmps_colours_decide_for_all_maps_of_a_set(tmp_path):
     assert found.class_names == facades.CLASS_NAMES and found.numbered_from == 1
     only_two = np.where(labels() > 2, 1, 10).astype("uint8")  # red and blue, as anybody's
     Image.fromarray(CMP[only_two]).save(tmp_path / "two.png")
-    assert np.array_equal(facades.read_layout(tmp_path / "two.png"), only_two)
+    assert np.array_equal(facades.read_label_map(tmp_path / "two.png"), only_two)
 
 
 @pytest.mark.parametrize(
@@ -298,12 +394,19 @@ def test_other_palettes_are_ones_own(tmp_path, palette):
     path = tmp_path / "layout.png"
     for image in (reordered(labels(), found.colours, 1), Image.fromarray(labels())):
         image.save(path)
-        layout = facades.read_layout(path, found.class_names, colours=found.colours)
+        layout = facades.read_label_map(path, found.class_names, colours=found.colours)
         assert np.array_equal(layout, labels())
 
 
 @pytest.mark.parametrize(
-    "line", ["{name} {0} {1} {2}", "{0} {1} {2}\t{name}", "{name}: {0},{1},{2}"]
+    ("file", "line"),
+    [
+        ("colours.txt", "{name} {0} {1} {2}"),
+        ("colors.txt", "{0} {1} {2}\t{name}"),
+        ("colors.txt", "{name}: {0},{1},{2}"),
+        ("labelmap.txt", "{name}:{0},{1},{2}::"),  # CVAT
+        ("class_dict.csv", "{name},{0},{1},{2}"),  # CamVid
+    ],
 )
 @pytest.mark.parametrize(
     "to_map",
@@ -313,10 +416,11 @@ def test_other_palettes_are_ones_own(tmp_path, palette):
         lambda layout, _: layout,
     ],
 )
-def test_colours_of_ones_own(tmp_path, capsys, line, to_map):
+def test_colours_of_ones_own(tmp_path, capsys, file, line, to_map):
     names = ("sky", "a tree", "void", "road 1", "x")
     lines = [line.format(*rgb, name=name) for rgb, name in zip(OWN, names, strict=True)]
-    files = pairs(to_map=to_map) | {"colors.txt": "\r\n".join(lines).encode()}
+    lines.insert(0, "name,r,g,b" if file == "class_dict.csv" else "# label:color_rgb:parts:actions")
+    files = pairs(to_map=to_map) | {file: "\r\n".join(lines).encode()}
     found = facades.load_facades(write(tmp_path / "set", files))
     check(found)
     assert found.class_names == names and np.array_equal(found.colours, OWN)
@@ -335,7 +439,8 @@ def test_grey_colours_of_ones_own(tmp_path):
         (b"sky 1 2 256", "the line 'sky 1 2 256' does not have"),
         (b"sky 1 2 3\ntree 1 2 3", "sky and tree have the same colour"),
         (b"\n", "it lists 0 classes"),
-        (b"\xff\xfe", "colours.txt: .*decode"),
+        (b"B\xe4ume 1 2 3", "colours.txt: it is not in UTF-8: save it anew"),
+        ("sky 1 2 3".encode("utf-16"), "colours.txt: it is not in UTF-8"),
         (b"sky 10 200 30", "0.png: it is in colours, such as 0 0 0, which is none of the 1 known"),
     ],
 )
@@ -373,12 +478,12 @@ def test_a_map_in_nearly_all_of_the_cmps_colours(tmp_path):
     layout = labels()
     Image.fromarray(np.where(layout[..., None] == 2, 0, CMP[layout])).save(tmp_path / "layout.png")
     with pytest.raises(UserError, match="such as 0 0 0, which is none of the 12 known ones"):
-        facades.read_layout(tmp_path / "layout.png")
+        facades.read_label_map(tmp_path / "layout.png")
     shifted = palette_map(layout, [(0, 0, 0), *CMP])  # as if from 1, and yet from 0
     shifted.save(tmp_path / "layout.png")
     with pytest.raises(UserError, match="such as 0 0 0, which is none"):
-        facades.read_layout(tmp_path / "layout.png")
-    assert np.array_equal(facades.read_layout(tmp_path / "layout.png", first=0), layout)
+        facades.read_label_map(tmp_path / "layout.png")
+    assert np.array_equal(facades.read_label_map(tmp_path / "layout.png", first=0), layout)
 
 
 # ---- one label map
@@ -388,34 +493,34 @@ def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
     path = tmp_path / "layout.png"
     layout = np.maximum(labels(), 1)  # from 0, and no 0 in it
     Image.fromarray(layout).save(path)
-    assert np.array_equal(facades.read_layout(path), layout - 1)
+    assert np.array_equal(facades.read_label_map(path), layout - 1)
     assert f"{path}: there is no 0 in it" in capsys.readouterr().err
-    assert np.array_equal(facades.read_layout(path, first=0), layout)
-    assert np.array_equal(facades.read_layout(path, first=1), layout - 1)
+    assert np.array_equal(facades.read_label_map(path, first=0), layout)
+    assert np.array_equal(facades.read_label_map(path, first=1), layout - 1)
     names = ("a", "b", "c", "d")  # 4 is the last of these only if they are numbered from 1
-    assert np.array_equal(facades.read_layout(path, names), layout - 1)
+    assert np.array_equal(facades.read_label_map(path, names), layout - 1)
     assert capsys.readouterr().err == ""
     Image.fromarray(labels() + np.uint8(9)).save(path)
     with pytest.raises(UserError, match="label 13 is not between 1 and 12; its values are 9, 10"):
-        facades.read_layout(path)
+        facades.read_label_map(path)
 
 
 def test_the_cmps_colours_for_classes_without_names(tmp_path):
     Image.fromarray(CMP[labels()]).save(tmp_path / "layout.png")
-    found = facades.read_layout(tmp_path / "layout.png", tuple("12345"), first=1)
+    found = facades.read_label_map(tmp_path / "layout.png", tuple("12345"), first=1)
     assert np.array_equal(found, labels())
     with pytest.raises(
         UserError, match="in colours, such as .*, which is none of the 4 known ones"
     ):
-        facades.read_layout(tmp_path / "layout.png", tuple("1234"))
+        facades.read_label_map(tmp_path / "layout.png", tuple("1234"))
     with pytest.raises(UserError, match="layout.png: it is in colours"):
-        facades.read_layout(tmp_path / "layout.png", ("sky", "tree", "c", "d", "e"))
+        facades.read_label_map(tmp_path / "layout.png", ("sky", "tree", "c", "d", "e"))
 
 
 def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
     layout = np.maximum(labels(), 1)
     Image.fromarray(layout).save(tmp_path / "layout.png")
-    for trained, asked, first in ((0, None, 0), (1, None, 1), (0, 1, 1), (None, None, 1)):
+    for trained, asked, first in ((0, None, 0), (1, None, 1), (0, 1, 1), (None, None, 0)):
         generator = SimpleNamespace(class_names=tuple("abcdef"), colours=(), numbered_from=trained)
         found = label_maps.read_layout(generator, tmp_path / "layout.png", asked)
         assert np.array_equal(found, layout - first)
@@ -426,12 +531,12 @@ def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     write(tmp_path / "set", pairs())
     check(facades.load_facades("~/set"))
-    assert np.array_equal(facades.read_layout("~/set/0.png"), labels())
+    assert np.array_equal(facades.read_label_map("~/set/0.png"), labels())
     assert facades.read_photo("~/set/0.jpg").shape == (*SHAPE, 3)
 
 
 def test_colours_are_far_from_each_other():
-    colours = label_map_files.distinct_colours(40, CMP[:2]).astype(int)
+    colours = facades.distinct_colours(40, CMP[:2]).astype(int)
     assert colours[:2].tolist() == CMP[:2].tolist()
     distances = np.abs(colours[:, None] - colours).max(axis=2)
     assert distances[~np.eye(40, dtype=bool)].min() >= 51

@@ -9,7 +9,7 @@ The source of the photos is one of
     full      the same, but an error if that fails
     drawn     320 facades that come with this code, drawn by a program; the network is not used
     a path    the CMP archive, or a folder or zip file of any photos with label maps
-              (common/data/facade_files.py says how the files must be named)
+              (common/data/pairs.py says how the files may be named)
 
 The CMP set is by Radim Tyleček and Radim Šára ("Spatial Pattern Templates for Recognition of
 Objects with Regular Structure", GCPR 2013): 378 photos, straightened, up to 1024 pixels wide.
@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError
-from common.data import datasets, downloads, facade_files, memory
-from common.data.cmp_classes import CLASS_NAMES, COLOURS
-from common.data.facade_files import read_layout as read_layout
-from common.data.facade_files import read_photo as read_photo
-from common.data.reading import listed
+from common.data import datasets, downloads, memory, pairs
+from common.data.label_map_files import CMP_COLOURS as COLOURS
+from common.data.label_map_files import CMP_NAMES as CLASS_NAMES
+from common.data.label_map_files import distinct_colours as distinct_colours
+from common.data.pairs import read_label_map as read_label_map
+from common.data.pairs import read_photo as read_photo
 
 import numpy as np
 from PIL import Image
@@ -117,11 +118,7 @@ def drawn_label_map(number):
 
 
 def _read(path, source, first):
-    photos, label_maps, names, classes, assumed = facade_files.read(path, first)
-    if classes.names != CLASS_NAMES:
-        assumed = [f"{len(classes.names)} classes: {listed(classes.names)}", *assumed]
-    if assumed:
-        print(f"{path}: {'; '.join(assumed)}", file=sys.stderr)
+    photos, label_maps, names, classes = pairs.read(path, first)
     return Facades(photos, label_maps, names, source, *classes)
 
 

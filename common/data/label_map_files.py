@@ -1,36 +1,35 @@
 """Reading label maps, in which a number or a colour marks the class of each pixel.
 
-A label map is a PNG or BMP of one of three kinds:
-
-- grey: the grey value of a pixel is the number of its class;
-- with a palette: the index of a pixel in the palette is the number of its class;
-- RGB: each class has a colour, which must be known.
-
-Image editors and optimisers renumber palettes. So if the colours of the classes are known, the
-colours are read and not the numbers. Known are the colours of the CMP facades (cmp_classes.py), and
-those in the user's own file `colours.txt`. Classes are numbered from 0, or from 1 as in the CMP
-set. A pixel of 255 belongs to no class.
+A label map is a PNG, BMP, GIF or TIFF: grey or with a palette, whose values are the numbers of the
+classes, or in colours that are known. Known are those of the CMP facades, and those in the user's
+own file `colours.txt`. Since image editors and optimisers renumber palettes, known colours count
+for more than numbers. Numbers begin at 0, or at 1 as in the CMP set; 255 means none of the classes.
 """
 
 from typing import NamedTuple
 
-from common.data import cmp_classes, pictures
+from common.data import pictures
 from common.data.reading import listed
 
 import numpy as np
 from PIL import Image
 
+CMP_NAMES = ("background", "facade", "window", "door", "cornice", "sill")
+CMP_NAMES += ("balcony", "blind", "deco", "molding", "pillar", "shop")
+CMP_COLOURS = np.array(
+    [(0, 0, 170), (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 255, 255), (85, 255, 170)]
+    + [(170, 255, 85), (255, 255, 0), (255, 170, 0), (255, 85, 0), (255, 0, 0), (170, 0, 0)],
+    "uint8",
+)
+LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")
 NO_CLASS = 255  # in many data sets the number of pixels that belong to no class
-MAX_COLOUR_DISTANCE = 8  # in each channel, between a colour in a file and that of the class
+CLOSE = 8  # in each channel, between a colour in a file and that of the class
 MAX_SPARSE = 16  # with more unnamed classes, at least a quarter of the numbers must occur
-
-_HINT = (
+HINT = (
     "if classes of your own have colours, write a file colours.txt beside the maps, with a line "
     "for each: name red green blue"
 )
 _GREYS = np.repeat(np.arange(256, dtype="uint8")[:, np.newaxis], 3, axis=1)
-# PIL multiplies greys of 2 and 4 bits by these factors. Dividing gives the class numbers again.
-_GREY_STEPS = {"L;2": 85, "L;4": 17}
 
 
 class LabelMap(NamedTuple):
@@ -38,7 +37,7 @@ class LabelMap(NamedTuple):
 
     values: np.ndarray
     colours: np.ndarray
-    is_numbered: bool  # False for RGB: the values are not class numbers, only rows of `colours`
+    is_numbered: bool  # False: the values are not class numbers, only rows of `colours`
 
     def found(self):
         """The values that occur, sorted."""
@@ -47,6 +46,14 @@ class LabelMap(NamedTuple):
     def is_coloured(self):
         """Whether any pixel has a colour other than grey."""
         return bool(np.ptp(self.colours[self.found()], axis=1).any())
+
+    def looks_like(self, colours):
+        """Whether most of its colours are among `colours`, so that the others may be mistakes."""
+        rows = _rows(self.colours[self.found()], colours)
+        # Pure red, yellow, cyan and blue are in many palettes. So one mixed colour is required.
+        is_mixed = (np.asarray(colours) % 255 > 0).any(axis=1)
+        known = rows[rows >= 0]
+        return 2 * len(known) > len(rows) and bool(is_mixed[known].any())
 
 
 class Classes(NamedTuple):
@@ -63,63 +70,74 @@ def decode(content):
     `content` is the bytes of the file. Returns a `LabelMap`, and the size (width, height) before
     scaling. Raises ValueError if the bytes are not a label map.
     """
-    if content.startswith(b"\xff\xd8"):
-        raise ValueError(
-            "it is a JPEG, whose compression invents values between the classes: save the original "
-            "as a PNG (converting this file does not remove these values)"
-        )
-    with pictures.opened(content, ("PNG", "BMP")) as image:
-        spread = _GREY_STEPS.get(image.tile[0][3], 1) if image.tile else 1
+    lossy = content.startswith(b"\xff\xd8")
+    with pictures.opened(content, () if lossy else ("PNG", "BMP", "GIF", "TIFF")) as image:
+        if lossy or image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp"):
+            raise ValueError(
+                "it is a JPEG, whose compression invents values between the classes: save the "
+                "original as a PNG (converting this file does not remove these values)"
+            )
         image = pictures.upright(image)
         size = image.size
         image = image.resize(pictures.scaled_down(size), Image.Resampling.NEAREST)
-        if image.mode in ("LA", "RGBA", "RGBX"):
+        if image.mode in ("LA", "RGBA", "RGBX", "PA"):
             image = image.convert(image.mode[:-1])
-        return _label_map(image, spread), size
+        if image.mode == "RGB":
+            return _of_colours(np.asarray(image)), size
+        if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
+            raise ValueError(f"its mode is {image.mode}: it must be grey, RGB, or have a palette")
+        values = np.asarray(image)
+        if content[:4] == b"\x89PNG" and content[25] == 0 and content[24] in (2, 4):
+            values = values // (255 // (2 ** content[24] - 1))  # PIL multiplies greys of few bits
+        if values.max() > 255 or values.min() < 0:
+            raise ValueError(f"its values are {listed(np.unique(values).tolist())}: more than 255")
+        values = values.astype("uint8")
+        if image.mode != "P":
+            return LabelMap(values, _GREYS, True), size
+        palette = _padded(np.array(image.getpalette("RGB"), "uint8").reshape(-1, 3))
+        label_map = LabelMap(values, palette, True)
+        if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
+            # The greys in the palette are so dark that they must be class numbers.
+            label_map = LabelMap(palette[values][..., 0], _GREYS, True)
+        return label_map, size
 
 
-def _label_map(image, spread):
-    if image.mode == "RGB":
-        return _coloured(image)
-    if image.mode not in ("1", "L", "P", "I", "I;16"):
-        raise ValueError(f"its mode is {image.mode}: a label map is grey, RGB, or has a palette")
-    values = np.asarray(image) // spread if spread > 1 else np.asarray(image)
-    if values.max() > 255 or values.min() < 0:
-        raise ValueError(f"its values are {listed(np.unique(values).tolist())}: more than 255")
-    values = values.astype("uint8")
-    if image.mode != "P":
-        return LabelMap(values, _GREYS, True)
-    palette = np.zeros((256, 3), np.uint8)
-    entries = np.array(image.getpalette("RGB"), "uint8").reshape(-1, 3)
-    palette[: len(entries)] = entries
-    label_map = LabelMap(values, palette, True)
-    if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
-        # The greys in the palette are so dark that they must be class numbers.
-        return LabelMap(palette[values][..., 0], _GREYS, True)
-    return label_map
+def _padded(colours):
+    return np.pad(colours, ((0, 256 - len(colours)), (0, 0)))
 
 
-def _coloured(image):
-    counted = image.getcolors(256)
-    if counted is None:
+def _of_colours(pixels):
+    if not np.ptp(pixels, axis=2).any():
+        return LabelMap(pixels[..., 0], _GREYS, True)
+    found, values = _unique_colours(pixels)
+    if len(found) > 256:
         raise ValueError(
             "it has more than 256 colours: it is a photo, or its compression or smooth edges have "
             "invented colours between those of the classes"
         )
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(counted)] = sorted(colour for _, colour in counted)
-    if not np.ptp(colours, axis=1).any():
-        return LabelMap(np.asarray(image)[..., 0], _GREYS, True)
-    weights = np.array([1 << 16, 1 << 8, 1])
-    known, pixels = colours[: len(counted)] @ weights, np.asarray(image).reshape(-1, 3)
-    values = np.empty(len(pixels), np.uint8)
-    for start in range(0, len(pixels), 1 << 20):  # in parts, to save memory
-        part = slice(start, start + (1 << 20))
-        values[part] = np.searchsorted(known, pixels[part] @ weights)
-    return LabelMap(values.reshape(image.height, image.width), colours, False)
+    return LabelMap(values.astype("uint8"), _padded(found), False)
 
 
-def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
+def _unique_colours(pixels):
+    """The colours of pixels (H, W, 3), uint8 (n, 3), and which of them each has: (H, W)."""
+    packed = pixels.astype("int32") @ np.array([1 << 16, 1 << 8, 1], "int32")
+    found, values = np.unique(packed, return_inverse=True)
+    colours = found[:, np.newaxis] >> np.array([16, 8, 0]) & 255
+    return colours.astype("uint8"), values.reshape(packed.shape)
+
+
+def of_nearest(pixels, colours):
+    """A label map of the nearest of the given colours, and how many are near: a share of pixels.
+
+    `pixels` are uint8 (H, W, 3), `colours` uint8 (K, 3). Returns a `LabelMap` and a share.
+    """
+    found, values = _unique_colours(pixels)
+    is_near = _rows(found, colours, 4 * CLOSE) >= 0
+    classes = _rows(found, colours, 255).astype("uint8")
+    return LabelMap(classes[values], _padded(colours), False), is_near[values].mean()
+
+
+def to_classes(label_maps, names, colours, first, remarks, strict=False):
     """Find the class of each pixel in the label maps of a data set.
 
     Args:
@@ -128,52 +146,47 @@ def to_classes(label_maps, names=None, colours=None, first=None, strict=False):
         colours: the colours of the classes, (K, 3); None if they are not known. Then the colours
             of the CMP set are tried.
         first: 0 or 1, the number that stands for the first class, in maps that are read by their
-            numbers. None to guess it: if no map holds a 0, the first class is taken to be 1.
-        strict: whether a map with any other colour is refused. If False, it is read by its numbers
-            if it has numbers.
+            numbers. None to guess it from the numbers.
+        remarks: a list, to which a text of each assumption is appended.
+        strict: whether a map with any other colour is refused. If False, it is refused only if
+            most of its colours are known, or if it has no numbers.
 
-    Returns the classes of the pixels, a list of uint8 (H, W); `Classes`; and a list of the
-    assumptions that were made. Raises ValueError, which names the file, if a class is unknown.
+    Returns the classes of the pixels, a list of uint8 (H, W), and `Classes`. Raises ValueError,
+    which names the file, if a class is unknown.
     """
-    are_given = colours is not None
-    if not are_given and (names is None or len(names) == len(cmp_classes.CLASS_NAMES)):
+    hint = "" if strict else f"; {HINT}"
+    if colours is None and (names is None or len(names) == len(CMP_NAMES)):
         coloured = [label_map for label_map in label_maps.values() if label_map.is_coloured()]
-        n_alike = sum(looks_like(label_map, cmp_classes.COLOURS) for label_map in coloured)
-        if 2 * n_alike > len(coloured):
-            names, colours = names or cmp_classes.CLASS_NAMES, cmp_classes.COLOURS
-            strict = first is None
-    tables = _tables(label_maps, colours)
-    numbered = {file: label_map for file, label_map in label_maps.items() if file not in tables}
-    for file, label_map in numbered.items():
-        if label_map.is_coloured() and (strict or not label_map.is_numbered):
-            hint = "" if are_given else f"; {_HINT}"
-            raise ValueError(f"{file}: {_unknown_colour(label_map, colours)}{hint}")
-    assumed = []
+        if 2 * sum(one.looks_like(CMP_COLOURS) for one in coloured) > len(coloured):
+            names, colours, strict = names or CMP_NAMES, CMP_COLOURS, first is None
+    tables = {} if colours is None else _tables(label_maps, colours)
+    numbered = {file: one for file, one in label_maps.items() if file not in tables}
+    for file, one in numbered.items():
+        is_near = colours is not None and first is None and one.looks_like(colours)
+        if one.is_coloured() and (strict or is_near or not one.is_numbered):
+            unknown, known = one.colours[one.found()], ""
+            if colours is not None:
+                unknown = unknown[_rows(unknown, colours) < 0]
+                known = f", which is none of the {len(colours)} known ones"
+            some = " ".join(map(str, unknown[0]))
+            raise ValueError(f"{file}: it is in colours, such as {some}{known}{hint}")
+    numbered_from = None
     if numbered:
         if first is None:
             _check_palettes(numbered)
-        names, first = _number(numbered, names, first, assumed)
-    table = (np.arange(256) - (first or 0)) % 256
+        names, numbered_from = _number(numbered, names, first, remarks)
+    table = (np.arange(256) - (numbered_from or 0)) % 256
     table[NO_CLASS] = names.index("none") if "none" in names else table[NO_CLASS]
-    label_maps = [
+    classes = [
         tables.get(file, table).astype("uint8")[label_map.values]
         for file, label_map in label_maps.items()
     ]
     if colours is None:
-        colours = _palette(names, numbered.values(), first)
-    return label_maps, Classes(names, distinct_colours(len(names), colours), first), assumed
+        colours = _palette(names, numbered.values(), numbered_from)
+    return classes, Classes(names, distinct_colours(len(names), colours), numbered_from)
 
 
-def looks_like(label_map, colours):
-    """Whether most colours of a map are among `colours`, so that the others may be mistakes."""
-    rows = _rows(label_map.colours[label_map.found()], colours)
-    # Pure red, yellow, cyan and blue are in many palettes. So one mixed colour is required.
-    is_mixed = (np.asarray(colours) % 255 > 0).any(axis=1)
-    known = rows[rows >= 0]
-    return 2 * len(known) > len(rows) and bool(is_mixed[known].any())
-
-
-def _rows(some, colours, close=MAX_COLOUR_DISTANCE):
+def _rows(some, colours, close=CLOSE):
     """For each colour in `some`, uint8 (n, 3), the index of the same one in `colours`, or -1.
 
     Two colours count as the same if no channel differs by more than `close`.
@@ -188,95 +201,78 @@ def _tables(label_maps, colours):
     A grey may also be a class number. So grey maps are read by their colours only if all greys in
     all of them are known colours.
     """
-    if colours is None:
-        return {}
-    tables = {
-        file: _rows(
-            label_map.colours, colours, MAX_COLOUR_DISTANCE if label_map.is_coloured() else 0
-        )
-        for file, label_map in label_maps.items()
-    }
-    known = {file for file, table in tables.items() if (table[label_maps[file].found()] >= 0).all()}
-    greys = {file for file, label_map in label_maps.items() if not label_map.is_coloured()}
-    if not greys <= known:
-        known -= greys
-    return {file: tables[file] for file in known}
-
-
-def _unknown_colour(label_map, colours):
-    found = label_map.colours[label_map.found()]
-    unknown = found if colours is None else found[_rows(found, colours) < 0]
-    known = "" if colours is None else f", which is none of the {len(colours)} known ones"
-    return f"it is in colours, such as {' '.join(map(str, unknown[0]))}{known}"
+    tables, is_grey_known = {}, True
+    for file, one in label_maps.items():
+        table = _rows(one.colours, colours, CLOSE if one.is_coloured() else 0)
+        if (table[one.found()] >= 0).all():
+            tables[file] = table
+        elif not one.is_coloured():
+            is_grey_known = False
+    return {f: table for f, table in tables.items() if is_grey_known or label_maps[f].is_coloured()}
 
 
 def _check_palettes(label_maps):
-    """Raise ValueError if a number has different colours in two palettes.
-
-    Then the palettes were renumbered, and the numbers are not those of classes.
-    """
+    """Raise ValueError if a number has different colours in two palettes: they were renumbered."""
     seen = {}  # a colour and the file that it is from, by number
-    for file, label_map in label_maps.items():
-        for value in label_map.found().tolist() if label_map.colours is not _GREYS else ():
-            colour, other = seen.setdefault(value, (label_map.colours[value], file))
-            if np.abs(colour.astype(int) - label_map.colours[value]).max() > MAX_COLOUR_DISTANCE:
+    for file, one in label_maps.items():
+        for value in one.found() if one.colours is not _GREYS else ():
+            colour, other = seen.setdefault(value, (one.colours[value].astype(int), file))
+            if np.abs(colour - one.colours[value]).max() > CLOSE:
                 raise ValueError(
                     f"{file}: its palette differs from that of {other}. If the numbers are right "
-                    f"nevertheless, give --layout-from 0 or 1; {_HINT}"
+                    f"nevertheless, give --layout-from 0 or 1; {HINT}"
                 )
 
 
-def _number(label_maps, names, first, assumed):
-    """The names of the classes, and the number that stands for the first class.
-
-    Appends to `assumed` what had to be guessed. `label_maps` are those that are read by numbers.
-    """
-    found = sorted(set().union(*(label_map.found().tolist() for label_map in label_maps.values())))
-    numbers = [number for number in found if number != NO_CLASS]
+def _number(label_maps, names, first, remarks):
+    """The names of the classes, and the number of the first: of maps that are read by numbers."""
+    found = {file: one.found().tolist() for file, one in label_maps.items()}
+    some_file = next(iter(found))
+    numbers = sorted(set().union(*found.values()) - {NO_CLASS})
     if not numbers:
-        raise ValueError(f"{next(iter(label_maps))}: it holds no class, only {NO_CLASS}")
+        raise ValueError(f"{some_file}: it holds no class, only {NO_CLASS}")
     if first is None:
-        first = 0 if numbers[0] == 0 else 1
-        if numbers[0] > 0 and (names is None or numbers[-1] != len(names)):
-            assumed.append(
-                "there is no 0 in it, so its classes are taken to be numbered from 1 "
-                "(--layout-from 0 says otherwise)"
+        is_full = names is not None and numbers[-1] == len(names)
+        first = int(numbers[0] > 0 and (is_full or names in (None, CMP_NAMES)))
+        if numbers[0] > 0 and not is_full:
+            remarks.append(
+                f"there is no 0 in it, so its classes are taken to be numbered from {first} "
+                f"(--layout-from {1 - first} says otherwise)"
             )
     if names is None:
         count = numbers[-1] - first + 1
         if count > MAX_SPARSE and count > 4 * len(numbers):
             raise ValueError(
-                f"{next(iter(label_maps))}: the numbers in the label maps are {listed(numbers)}: "
-                "number the classes 0, 1, 2 and so on, or list their colours in a file "
-                "colours.txt, or the names of all numbers in a file classes.txt"
+                f"{some_file}: the numbers in the label maps are {listed(numbers)}: number the "
+                "classes 0, 1, 2 and so on, or list their colours in a file colours.txt, or the "
+                "names of all numbers in a file classes.txt"
             )
         names = tuple(str(first + number) for number in range(count))
-        if count == len(cmp_classes.CLASS_NAMES):
-            names = cmp_classes.CLASS_NAMES
-            assumed.append("twelve classes are taken to be the CMP's (classes.txt says otherwise)")
-    for file, label_map in label_maps.items():
-        last = first + len(names) - 1
-        for value in label_map.found().tolist():
+        if count == len(CMP_NAMES):
+            names = CMP_NAMES
+            remarks.append("twelve classes are taken to be the CMP's (classes.txt says otherwise)")
+    last = first + len(names) - 1
+    for file, values in found.items():
+        for value in values:
             if not first <= value <= last and value != NO_CLASS:
                 raise ValueError(
                     f"{file}: label {value} is not between {first} and {last}; "
-                    f"its values are {listed(label_map.found().tolist())}"
+                    f"its values are {listed(values)}"
                 )
-    if NO_CLASS in found and "none" not in names:
+    if "none" not in names and any(NO_CLASS in values for values in found.values()):
         names = (*names, "none")
-        assumed.append(f"{NO_CLASS} is taken for a class of its own, none")
+        remarks.append(f"{NO_CLASS} is taken for a class of its own, none")
     return names, first
 
 
 def _palette(names, label_maps, first):
     """Colours in which to show the first classes: the CMP's, those of a palette, or ()."""
-    if names[:12] == cmp_classes.CLASS_NAMES:
-        return cmp_classes.COLOURS
+    if names[:12] == CMP_NAMES:
+        return CMP_COLOURS
     for label_map in label_maps:
-        if label_map.is_coloured():
-            colours = label_map.colours[first : first + len(names) - ("none" in names)]
-            if (_rows(colours, colours) == range(len(colours))).all():  # all are different
-                return colours
+        colours = label_map.colours[first : first + len(names) - ("none" in names)]
+        if label_map.is_coloured() and (_rows(colours, colours) == range(len(colours))).all():
+            return colours
     return ()
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from common import UserError
 from common.arguments import add_label_map_option
-from common.data import facades, label_map_files
+from common.data import facades
 from common.models import saved_models
 from common.sampling import real_images
 
@@ -106,7 +106,7 @@ def read(generator, path, first=None):
 
     Returns uint8 (H, W). Raises UserError if it is missing or damaged, or has other classes.
     """
-    label_map = facades.read_layout(
+    label_map = facades.read_label_map(
         path,
         generator.class_names,
         generator.numbered_from if first is None else first,
@@ -183,7 +183,7 @@ def class_colours(generator):
     """A colour for each class of a generator's label maps, uint8 (classes, 3)."""
     n_classes = len(generator.class_names)
     known = facades.COLOURS if n_classes == facades.N_CLASSES else ()
-    return label_map_files.distinct_colours(n_classes, generator.colours or known)
+    return facades.distinct_colours(n_classes, generator.colours or known)
 
 
 def draw_latents(generator, style, count, arguments):
