@@ -48,8 +48,8 @@ def show_images(arguments):
     dataset = arguments.load(
         arguments.data, image_size=arguments.image_size, channels=arguments.channels
     )
-    shown = dataset.limited(100, seed=0)  # random ones: a file may be sorted by class
-    plotting.save_grid(shown.images.astype("float32") / 255, arguments.out)
+    shown = datasets.choose(len(dataset.images), 100, seed=0)  # a file may be sorted by class
+    plotting.save_grid(dataset.images[shown].astype("float32") / 255, arguments.out)
 
     count, height, width, channels = dataset.images.shape
     kind = "" if channels == 1 else " in colour"

@@ -1,84 +1,98 @@
-"""Reading images from a folder, or from a zip file, that holds a folder for each class."""
+"""Reading pictures in folders: which are meant, of which class each is, and their pixels."""
 
 import os
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
-from common.data import memory, pictures, pixels
+from common.data import csv_files, memory, pictures, pixels
 from common.data.reading import (
-    files_in,
+    MissingPart,
+    beginning,
+    kind_of,
     listed,
     natural_key,
-    opened,
+    now_and_then,
     read_bytes,
     reporting,
-    with_progress,
 )
 
 import numpy as np
 
 GREY_SIZE, COLOUR_SIZE = 28, 32  # height and width in pixels, without --image-size
-PARTS = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
+# Words in the names of the folders for the parts of a data set, such as seg_train or Testing.
+_PARTS = {
+    "train": {"train", "training"},
+    "test": {"test", "testing", "val", "valid", "validation", "dev"},
+}
+_THREADS, _AT_ONCE = min(4, os.cpu_count() or 1), 64
 
 # Files that may lie beside pictures, such as films and AAE files from a phone. Every other file has
 # to be a picture, or is an error.
 _NO_PICTURES = re.compile(
-    r".*\.(3gp|aae|avi|csv|db|docx?|html?|info|ini|ipynb|json|lnk|log|m4v|mat|md|mkv|mov|mp4|np[yz]|pdf"
-    r"|pkl|py|rst|tsv|txt|url|xml|xmp|ya?ml|zip)",
+    r"(.*/)?(README|LICEN[CS]E|COPYING|.*\.(3gp|aae|avi|cache|csv|db|docx?|gz|h5|html?|info|ini|ipynb"
+    r"|json|lnk|log|m4v|mat|md|mkv|mov|mp4|np[yz]|parquet|pdf|pkl|pt|py|rst|tar|tsv|txt|url|xml|xmp"
+    r"|ya?ml|zip))",
     re.IGNORECASE,
 )
 
 
-def read(path, parts, labels_needed, image_size=None, channels=None):
-    """Read all pictures of a folder that holds a folder for each class.
+def read(folder, files, parts, labels_needed, choose, image_size=None, channels=None):
+    """Read the pictures of a folder that holds a folder for each class, or a table of the classes.
 
-    Pictures in subfolders of the folder of a class belong to that class. The folders of the classes
-    may lie deeper: in a single outer folder, or in folders `train` and `test`.
+    The folders of the classes may lie deeper: in outer folders, or in one for each part of the data
+    set, such as `train` and `test`. A folder within the folder of a class belongs to the class.
 
     Args:
-        path: the path of the folder or zip file.
+        folder: the `Path` of the folder.
+        files: the names of the files in it.
         parts: the parts of the data set to read: "train", "test" or both.
-        labels_needed: whether each picture must be in the folder of a class.
+        labels_needed: whether the class of each picture must be known.
+        choose: a function of the number of pictures that returns the indices of those to be read.
         image_size: height and width of the images in pixels. None for 28 if all pictures are grey,
             else 32.
         channels: 1 or 3; None for 1 if all pictures are grey, else 3.
 
-    Returns the images, uint8 (N, H, H, C), class by class; an array of the N names of their
-    classes, or None if there are no classes; and a list of remarks to be reported.
+    Returns the images, uint8 (N, H, H, C), class by class; an array of the names of the classes of
+    all pictures, also of those that were not chosen, or None if there are no classes; the names of
+    the files that are not used; and a list of remarks to be reported.
 
     Raises ValueError if a picture cannot be read; the text names the file.
     """
-    with opened(path) as folder:
-        files, left_over = files_in(folder)
-        inside = {
-            name: PurePosixPath(name).parts for name in files if not _NO_PICTURES.fullmatch(name)
-        }
-        inside = _within(inside, parts)
-        classes = {
-            name: _class_name(place[0]) if len(place) > 1 else None
-            for name, place in inside.items()
-        }
-        loose = [name for name in classes if classes[name] is None]
-        if len(loose) == len(classes) and (labels_needed or not loose):
-            tables = [name for name in files if name.casefold().endswith((".npz", ".csv"))]
-            hint = f": give the file itself, {path / min(tables)}" if tables else ""
-            if loose and not tables:
-                hint = ": sort the pictures into a folder for each class"
-            raise ValueError(
-                f"it holds {len(loose) or 'no'} pictures, and no folder of pictures for each class "
-                f"nor IDX files{hint}"
-            )
-        if labels_needed:
-            classes = {name: label for name, label in classes.items() if label is not None}
-            loose = []
-        ordered = sorted(
-            classes, key=lambda name: (natural_key(classes[name] or ""), natural_key(name))
+    inside = {name: PurePosixPath(name).parts for name in files if not _NO_PICTURES.fullmatch(name)}
+    inside, remarks = _within(inside, parts)
+    classes = {
+        name: _class_name(place[0]) if len(place) > 1 else None for name, place in inside.items()
+    }
+    table = None
+    if labels_needed:
+        table, labels = csv_files.labels_beside(folder, files, list(classes))
+    if table:
+        classes = labels
+        remarks.append(f"the labels are those in {table}")
+    loose = [name for name in classes if classes[name] is None]
+    if len(loose) == len(classes) and (labels_needed or not loose):
+        raise ValueError(
+            f"it holds {len(loose) or 'no'} pictures, and no folder of pictures for each class "
+            f"nor IDX files{_hint(folder, files, loose)}"
         )
-        images = _read_all(folder, ordered, image_size, channels)
-        left_out = sorted({*files, *left_over} - set(classes), key=natural_key)
-    done = [f"passed over: {listed(left_out, max_shown=3)}"] if left_out else []
-    return images, None if loose else np.array([classes[name] for name in ordered]), done
+    if labels_needed:
+        classes = {name: label for name, label in classes.items() if label is not None}
+        if len(set(classes.values())) == 1 and (kinds := _kinds_in_names(list(classes))):
+            remarks.append(f"their names tell kinds apart: make a folder for each of {kinds}")
+        loose = []
+    ordered = sorted(
+        classes, key=lambda name: (natural_key(classes[name] or ""), natural_key(name))
+    )
+    left_out = [name for name in files if name not in classes and name != table]
+    chosen = [ordered[i] for i in choose(len(ordered))]
+    if len(chosen) < len(ordered):
+        remarks.append(f"chosen from {len(ordered):,}")
+    said = set()
+    images = _read_all(folder, chosen, image_size, channels, said)
+    labels = None if loose else np.array([classes[name] for name in ordered])
+    return images, labels, left_out, [*remarks, *sorted(said)]
 
 
 def _class_name(folder):
@@ -89,42 +103,97 @@ def _class_name(folder):
 def _within(inside, parts):
     """Cut off the outer folders, which are not classes, and drop the parts that are not wanted.
 
-    `inside` is a dict of path components by file name; so is the result.
+    Folders are those of parts if one is named after training and another after testing (whatever
+    lies beside them), if all are named after parts, or if all hold folders of the same names.
+
+    `inside` is a dict of path components by file name. Returns another, and a list of remarks.
     """
-    wanted_parts = [name for part in parts for name in PARTS[part]]
-    all_parts = [name for names in PARTS.values() for name in names]
-    while wanted := {place[0] for place in inside.values() if len(place) > 1}:
-        if len(wanted) > 1:
-            are_parts = all(top.casefold() in all_parts for top in wanted)
-            wanted = {top for top in wanted if are_parts and top.casefold() in wanted_parts}
-        elif all(len(place) <= 2 for place in inside.values()):
-            break  # it is the folder of the only class
+    wanted_words = set().union(*(_PARTS[part] for part in parts))
+    remarks = []
+    while tops := {place[0] for place in inside.values() if len(place) > 1}:
+        words = {top: set(re.split(r"[^a-z]+", top.casefold())) for top in tops}
+        of_parts = {
+            part: {top for top in tops if words[top] & names} for part, names in _PARTS.items()
+        }
+        wanted = tops
+        if all(of_parts.values()) or (len(tops) > 1 and tops <= set.union(*of_parts.values())):
+            wanted = {top for top in tops if words[top] & wanted_words}
+            used = listed(sorted(wanted, key=natural_key))
+            of = listed(sorted(tops, key=natural_key))
+            remarks.append(
+                f"of the folders {of}, {used} {'is' if len(wanted) == 1 else 'are'} used"
+            )
+        elif len(tops) == 1:
+            if all(len(place) <= 2 for place in inside.values()):
+                break  # it is the folder of the only class
+        else:
+            within = {top: set() for top in tops}
+            for place in inside.values():
+                if len(place) > 2:
+                    within[place[0]].add(place[1])
+            kinds = list(within.values())
+            if len(kinds[0]) < 2 or any(kind != kinds[0] for kind in kinds):
+                break
+            remarks.append(
+                f"the folders {listed(sorted(tops, key=natural_key))} hold the same ones"
+            )
         if not wanted:
-            break
+            raise MissingPart(f"none of its parts {listed(sorted(tops))} is for {parts[0]}ing")
         inside = {name: place[1:] for name, place in inside.items() if place[0] in wanted}
-    return inside
+    return inside, remarks
 
 
-def _read_all(folder, names, image_size, channels):
-    """Read pictures as images of one size.
+def _hint(folder, files, loose):
+    """What to do with a folder in which no picture has a class."""
+    tables = [name for name in files if name.casefold().endswith((".npz", ".csv"))]
+    for name in loose[:1] or files:
+        if (kind := kind_of(beginning(folder / name))) and name not in tables:
+            return f": {name} is {kind}"
+    if tables:
+        return f": give the file itself, {folder / min(tables)}"
+    kinds = _kinds_in_names(loose)
+    kinds = f" of {kinds}" if kinds else ""
+    return f": sort the pictures into a folder for each class{kinds}" if loose else ""
+
+
+def _kinds_in_names(names):
+    """A list of the words that names such as cat.0.jpg and dog.1.jpg begin with; "" if only one."""
+    words = [re.match(r"[^\W\d_]*", PurePosixPath(name).name)[0] for name in names]
+    kinds = sorted(set(words))
+    return listed(kinds) if "" not in kinds and 1 < len(kinds) <= len(words) / 2 else ""
+
+
+def _read_all(folder, names, image_size, channels, remarks, white=65535):
+    """Read pictures as images of one size. Adds to the set `remarks` what is to be reported.
 
     If `channels` is None, they are read as grey images. At the first picture in colour, reading
-    starts again, in colour.
+    starts again, in colour; and if 12 of 16 bits are in use, with the brightest value of these.
     """
     colour = channels == 3
-    while True:
-        size = image_size or (COLOUR_SIZE if colour else GREY_SIZE)
-        n_bytes = len(names) * size * size * (channels or 3)
-        memory.check(n_bytes, f"{len(names):,} images of {size} x {size}")
-        images = np.empty((len(names), size, size, 3 if colour else 1), np.uint8)
-        for number, name in enumerate(with_progress(names, "images")):
-            with reporting(name):
-                picture = pictures.read_square(read_bytes(folder / name), size)
-            if channels is None and not colour:
-                colour = pixels.is_coloured(np.asarray(picture.convert("RGB")))
-                if colour:
-                    break
-            picture = picture.convert("RGB" if colour else "L")
-            images[number] = np.asarray(picture).reshape(images.shape[1:])
-        else:
-            return images
+    size = image_size or (COLOUR_SIZE if colour else GREY_SIZE)
+    n_bytes = len(names) * size * size * (channels or 3)
+    memory.check(n_bytes, f"{len(names):,} images of {size} x {size}")
+    images = np.empty((len(names), size, size, 3 if colour else 1), np.uint8)
+
+    def read(number):
+        with reporting(names[number]):
+            content = read_bytes(folder / names[number])
+            picture = pictures.read_square(content, size, remarks, white)
+        if channels is None and pixels.is_coloured(np.asarray(picture.convert("RGB"))):
+            return True
+        picture = picture.convert("RGB" if colour else "L")
+        images[number] = np.asarray(picture).reshape(images.shape[1:])
+        return False
+
+    report = now_and_then()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for start in range(0, len(names), _AT_ONCE):
+            numbers = range(len(names))[start : start + _AT_ONCE]
+            if any(pool.map(read, numbers)):
+                return _read_all(folder, names, image_size, 3, remarks, white)
+            report(f"{numbers[-1] + 1:,} of {len(names):,} images are read")
+    if pictures.SIXTEEN_BITS in remarks and images.max() <= 16 and white == 65535:
+        images = _read_all(folder, names, image_size, channels, remarks, white=4095)
+        remarks.discard(pictures.SIXTEEN_BITS)
+        remarks.add("pixels of 12 bits are scaled to 8")
+    return images

@@ -50,12 +50,12 @@ class Dataset(NamedTuple):
 
     def limited(self, count, seed):
         """A `Dataset` of `count` of the images, chosen at random; of all if `count` is None."""
+        if count is None or count >= len(self.images):
+            return self
         chosen = choose(len(self.images), count, seed)
         few = self._replace(images=self.images[chosen], labels=self.labels[chosen])
-        counts = np.bincount(few.labels, minlength=len(self.class_names))
-        missing = [name for name, n in zip(self.class_names, counts, strict=False) if not n]
-        if missing:
-            print(f"warning: {len(chosen)} images hold none of {listed(missing)}", file=sys.stderr)
+        if missing := own_images.without_images(few.labels, few.class_names):
+            print(f"warning: {count} images hold none of {listed(missing)}", file=sys.stderr)
         return few
 
     def sha256(self):
@@ -92,6 +92,7 @@ def load_mnist(source="auto", **options):
         channels: 1 for grey, 3 for colour. If it is None, arrays keep their channels, and pictures
             in folders get 1 if all are grey, else 3.
         n_batch: images in a batch. A warning is printed if a class has fewer than half of that.
+        limit, seed: as `Dataset.limited` chooses them, but before pictures are read.
         labels_needed: False if the images need no labels. If there are none, all labels are 0, and
             the class names are ().
 
@@ -146,16 +147,19 @@ def check_labels(labels, n_classes):
     return labels
 
 
-def _load(name, files, source, class_names, parts, *, n_batch=None, **options):
-    def read(path):
-        return own_images.read(path, parts, class_names, **options)
+def _load(name, files, source, class_names, parts, *, limit=None, seed=0, n_batch=None, **options):
+    def read(path, **more):
+        return own_images.read(
+            path, parts, class_names, lambda total: choose(total, limit, seed), **options | more
+        )
 
     used = str(source)
+    sample = _SAMPLES / f"{name}.npz"
     if used in ("auto", "full"):
         folder = "datasets" if len(files) == 1 else f"datasets/{name}"
         try:
             found = downloads.read_cached([_DOWNLOADS + file for file in files], folder, read)
-            used = "full"
+            return Dataset(*found, "full")
         except UserError as problem:
             if used == "full":
                 raise UserError(
@@ -164,8 +168,6 @@ def _load(name, files, source, class_names, parts, *, n_batch=None, **options):
             print(f"Using the embedded sample of 10,000 images: {problem}", file=sys.stderr)
             used = "sample"
     if used == "sample":
-        found = read(_SAMPLES / f"{name}.npz")
-    elif used != "full":
-        options = {"n_batch": n_batch, "from_user": True} | options
-        found = own_images.read(source, parts, class_names, **options)
-    return Dataset(*found, used)
+        return Dataset(*read(sample), used)
+    known = sample if class_names == CLOTHES else None  # digits are named by their numbers
+    return Dataset(*read(source, n_batch=n_batch, standard=known), used)

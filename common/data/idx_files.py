@@ -5,73 +5,73 @@ import math
 import re
 
 from common.data import memory
-from common.data.reading import MissingPart, reporting
+from common.data.reading import MissingPart, beginning, reporting
 
 import numpy as np
 
-# Such as train-images-idx3-ubyte.gz; some programs unpack it as train-images.idx3-ubyte.
-_NAME = re.compile(r"(.*?)(images|labels)[-._]idx\d[-._]ubyte(\.gz)?", re.IGNORECASE)
+# Such as train-images-idx3-ubyte.gz; some programs unpack it as train-images.idx3-ubyte, or into
+# a folder of its own.
+_NAME = re.compile(r"(?:[^/]*/)?([^/]*?)(images|labels)[-._]idx\d[-._]ubyte(\.gz)?", re.IGNORECASE)
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
 
 
-def is_idx(path):
-    """Whether a path is the path of an IDX file, or of a folder that holds IDX files."""
-    return bool(find(path)) if path.is_dir() else bool(_NAME.fullmatch(path.name))
+def find(files):
+    """Find the IDX files among names of files, at most one folder deep.
 
-
-def find(folder):
-    """Find the IDX files in a folder and in the folders inside it.
-
-    Returns a dict by the beginning of the name, such as `train-`, and `images` or `labels`.
+    Returns a dict by the beginning of the name, such as `train-`, and `images` or `labels`. Of a
+    plain file and the same file with .gz, which comes later in the order of names, the plain one.
     """
     found = {}
-    outer = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    inner = [file for path in outer if path.is_dir() for file in sorted(path.iterdir())]
-    for path in [*outer, *inner]:
-        match = _NAME.fullmatch(path.name)
-        if match and path.is_file():
-            # A plain file sorts before the same file with .gz, and is preferred.
-            found.setdefault((match[1].casefold(), match[2].casefold()), path)
+    for name in files:
+        if match := _NAME.fullmatch(name):
+            found.setdefault((match[1].casefold(), match[2].casefold()), name)
     return found
 
 
-def read_part(path, part):
-    """Read one part of a data set of IDX files.
+def find_beside(path):
+    """Find the other file of an IDX file, which may be in a folder beside its own.
 
-    `path` is the folder of the files, or one of the files; `part` is "train" or "test". Returns
-    images, labels (or None), and (), since IDX files hold no class names. Raises MissingPart if
-    there are no images of that part, and ValueError if the files are damaged.
+    Returns the folder that they have in common, and a dict like that of `find`.
     """
-    if path.is_file():
-        beginning = _NAME.fullmatch(path.name)[1].casefold()
-        found = find(path.parent)
-        if len(found) < 2:  # images and labels may be in two folders
-            found = find(path.parent.parent) | found
-        if part != "train":  # a single file is read as the training part, whatever its name
-            raise MissingPart(path)
-    else:
-        found = find(path)
-        beginnings = sorted(
-            {start for start, _ in found if any(name in start for name in _PARTS[part])}
-        )
-        if not beginnings:
-            raise MissingPart(f"it holds no {_PARTS[part][0]}-images-idx3-ubyte, plain or .gz")
-        if len(beginnings) > 1:
-            files = " or ".join(found[key].name for key in sorted(found) if key[1] == "images")
-            raise ValueError(f"it holds several sets: name {files}")
-        beginning = beginnings[0]
-    if (beginning, "images") not in found:
-        raise ValueError(f"there is no {beginning}images-idx3-ubyte, plain or .gz")
-    images, labels = found[beginning, "images"], found.get((beginning, "labels"))
-    return _read(images, (3, 4)), None if labels is None else _read(labels, (1,)), ()
+    ((start, _),) = find([path.name])
+    for folder in (path.parent, path.parent.parent):
+        paths = [path for pattern in ("*", "*/*") for path in folder.glob(pattern)]
+        names = sorted(path.relative_to(folder).as_posix() for path in paths if path.is_file())
+        found = {key: name for key, name in find(names).items() if key[0] == start}
+        if len(found) == 2:
+            break
+    return folder, found
+
+
+def read_part(folder, found, part):
+    """Read one part of a data set of the IDX files that `find` has found in a folder.
+
+    `part` is "train" or "test". Returns images, labels (or None), and (), since IDX files hold no
+    class names. Raises MissingPart if there are no images of that part, and ValueError if the files
+    are damaged.
+    """
+    starts = sorted({start for start, _ in found})
+    if len(starts) > 1 or part != "train":  # a single set is for training, whatever its name
+        words = _PARTS[part] if len(starts) > 1 else ()
+        starts = [start for start in starts if any(word in start for word in words)]
+    if not starts:
+        raise MissingPart(f"it holds no {_PARTS[part][0]}-images-idx3-ubyte, plain or .gz")
+    if len(starts) > 1:
+        files = [found[start, "images"] for start in starts if (start, "images") in found]
+        raise ValueError(f"it holds several sets: name {' or '.join(files)}")
+    if (starts[0], "images") not in found:
+        raise ValueError(f"there is no {starts[0]}images-idx3-ubyte, plain or .gz")
+    images, labels = found[starts[0], "images"], found.get((starts[0], "labels"))
+    return _read(folder / images, (3, 4)), labels and _read(folder / labels, (1,)), ()
 
 
 def _read(path, dimensions):
-    with reporting(path.name), _open(path) as file:
+    is_zipped = beginning(path, 2) == b"\x1f\x8b"  # whatever its name ends in
+    with reporting(path.name), (gzip.open if is_zipped else open)(path, "rb") as file:
         start = file.read(4)
         # An IDX file begins with two zero bytes, an 8 for "unsigned bytes", and the number of
         # dimensions. The size of each dimension follows, in four bytes.
-        if len(start) < 4 or start[:3] != bytes((0, 0, 8)) or start[3] not in dimensions:
+        if start[:3] != bytes((0, 0, 8)) or start[3:] not in map(bytes, zip(dimensions)):
             wanted = " or ".join(map(str, dimensions))
             raise ValueError(f"it is not an IDX file of bytes in {wanted} dimensions")
         header = file.read(4 * start[3])
@@ -85,10 +85,3 @@ def _read(path, dimensions):
         if len(content) < size or file.read(1):
             raise ValueError(f"it does not hold the {size} values that its header promises")
     return np.frombuffer(content, np.uint8).reshape(shape)
-
-
-def _open(path):
-    """Open a file that may be gzipped, whatever its name ends in."""
-    with open(path, "rb") as file:
-        is_zipped = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if is_zipped else open(path, "rb")

@@ -21,10 +21,12 @@ def available():
         except (AttributeError, ValueError, OSError):  # Windows
             free = _UNKNOWN
     try:
-        limit, used = (
-            int((_CONTAINER / name).read_text()) for name in ("memory.max", "memory.current")
-        )
-    except (OSError, ValueError):  # no container, or one without a limit
+        limit = int((_CONTAINER / "memory.max").read_text())
+        used = int((_CONTAINER / "memory.current").read_text())
+        parts = dict(line.split() for line in (_CONTAINER / "memory.stat").read_text().splitlines())
+        # Files that the system keeps in memory count as used, but make way.
+        used -= int(parts["inactive_file"]) + int(parts["active_file"])
+    except (OSError, ValueError, LookupError):  # no container, or one without a limit
         return free
     return max(0, min(free, limit - used))
 

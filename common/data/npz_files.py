@@ -1,10 +1,10 @@
-"""Reading arrays from .npz files that cannot be trusted."""
+"""Reading arrays from .npz and .npy files that cannot be trusted."""
 
 import math
 import zipfile
 
 from common.data import memory
-from common.data.reading import MissingPart, listed
+from common.data.reading import MissingPart, listed, reporting
 
 import numpy as np
 
@@ -24,7 +24,9 @@ _CLASS_NAMES = ("class_names", "label_names", "classes")
 
 
 def is_npz(path):
-    """Whether a zip file holds arrays and nothing else, whatever its name ends in."""
+    """Whether a file is a zip file that holds arrays and nothing else, whatever its name."""
+    if not zipfile.is_zipfile(path):
+        return False
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
     return bool(names) and all(name.endswith(".npy") for name in names)
@@ -38,20 +40,30 @@ def read_part(path, part):
     the file holds no images of that part, and ValueError if it is damaged.
     """
     with zipfile.ZipFile(path) as archive:
-        names = {
-            name.removesuffix(".npy").casefold(): name.removesuffix(".npy")
-            for name in archive.namelist()
-        }
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        found = {name.casefold(): name for name in names}
         for images, labels in NAMES[part]:
-            if images in names:
-                labels = read_array(archive, names[labels]) if labels in names else None
-                classes = [names[name] for name in _CLASS_NAMES if name in names]
+            if images in found:
+                labels = read_array(archive, found[labels]) if labels in found else None
+                classes = [found[name] for name in _CLASS_NAMES if name in found]
                 classes = read_array(archive, classes[0]) if classes else np.array([])
-                return read_array(archive, names[images]), labels, _texts(classes)
+                return read_array(archive, found[images]), labels, _texts(classes)
     raise MissingPart(
-        f"it holds the arrays {listed(list(names.values()))}: name them x_train and y_train, "
-        "or images and labels"
+        f"it holds the arrays {listed(names)}: name them x_train and y_train, or images and labels"
     )
+
+
+def read_npy(path):
+    """Read the images in an .npy file, and the labels in the file beside it, if it is there.
+
+    The files are named like the arrays in an .npz file. Returns what `read_part` returns.
+    """
+    labels = dict(NAMES["test"] + NAMES["train"]).get(path.stem.casefold())
+    labels = path.with_name(f"{labels}.npy")
+    with reporting(path.name):
+        images = np.load(path, "r", allow_pickle=False)  # mapped, so no memory is taken
+    with reporting(labels.name):
+        return images, np.load(labels, "r", allow_pickle=False) if labels.exists() else None, ()
 
 
 def _texts(names):
@@ -74,21 +86,19 @@ def read_array(archive, name, max_bytes=None):
         raise ValueError(f"it holds no array {name!r}")
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
+        if version not in ((1, 0), (2, 0)):
             raise ValueError(f"{name} has format version {version}")
-        held = archive.getinfo(member).file_size - file.tell()
-    if dtype.hasobject:
-        raise ValueError(
-            f"{name} holds Python objects, which are not read: save an array of numbers"
-        )
-    max_bytes = memory.available() if max_bytes is None else max_bytes
-    if math.prod(shape) * dtype.itemsize > max_bytes:
-        raise ValueError(f"{name} claims to be {shape}, more than {max_bytes} bytes")
-    if math.prod(shape) * dtype.itemsize != held:
-        raise ValueError(f"{name} does not hold the {shape} values that its header promises")
-    with archive.open(member) as file:
+        shape, _, dtype = getattr(np.lib.format, f"read_array_header_{version[0]}_0")(file)
+        if dtype.hasobject:
+            raise ValueError(
+                f"{name} holds Python objects, which are not read: save numbers, or texts as "
+                f"np.array({name}, str)"
+            )
+        n_bytes = math.prod(shape) * dtype.itemsize
+        max_bytes = memory.available() if max_bytes is None else max_bytes
+        if n_bytes > max_bytes:
+            raise ValueError(f"{name} claims to be {shape}, more than {max_bytes} bytes")
+        if n_bytes != archive.getinfo(member).file_size - file.tell():
+            raise ValueError(f"{name} does not hold the {shape} values that its header promises")
+        file.seek(0)
         return np.lib.format.read_array(file, allow_pickle=False)

@@ -1,11 +1,11 @@
 """The user's own images with their labels, in one of these formats:
 
-    a folder    with a folder of pictures for each class, in any format that Pillow reads, or a zip
-                file of such a folder (common/data/class_folders.py)
-    .npz        with arrays x_train and y_train, or images and labels (common/data/npz_files.py)
+    a folder    with a folder of pictures for each class, or with a table of the classes, in any
+                format that Pillow reads, or a zip file of such a folder (class_folders.py)
+    .npz, .npy  with arrays x_train and y_train, or images and labels (npz_files.py)
     IDX files   the format of MNIST, plain or gzipped: the folder of the files for images and
                 labels, or the path of one of the two
-    .csv        with lines label,pixel0,pixel1,... (common/data/csv_files.py)
+    .csv        with lines label,pixel0,pixel1,... (csv_files.py)
 
 The images are cut to squares, grey or in colour, of 8 bits per channel. Labels may be integers,
 names, or one-hot rows.
@@ -16,13 +16,22 @@ import sys
 import zipfile
 
 from common.data import arrays, class_folders, csv_files, idx_files, npz_files
-from common.data.reading import MissingPart, expand, listed, reporting
+from common.data.reading import (
+    MissingPart,
+    beginning,
+    expand,
+    files_in,
+    kind_of,
+    listed,
+    opened,
+    reporting,
+)
 
 import numpy as np
 
 _FORMATS = (
-    "an .npz file, IDX files (plain or .gz), a .csv file, or a folder or .zip with a folder of "
-    "pictures for each class"
+    "an .npz or .npy file, IDX files (plain or .gz), a .csv file, or a folder or .zip with a "
+    "folder of pictures for each class"
 )
 _DARK = 64  # if no pixel of any image is brighter, of 255, a warning is printed
 _FEW_STEPS = 10  # if an epoch has fewer, a warning is printed
@@ -32,85 +41,136 @@ def read(
     source,
     parts,
     standard_names,
+    choose,
     image_size=None,
     channels=None,
     labels_needed=True,
     n_batch=None,
-    from_user=False,
+    standard=None,
 ):
     """Read images, report how they were converted, and warn of what looks like a mistake.
 
     Args:
         source: a path, in which `~` is the home folder.
         parts: the parts to read if the data set is divided into parts: "train", "test" or both.
-        standard_names: the names of classes 0, 1, ... for grey images of 28 x 28 pixels with
-            numbers as labels and no names of their own.
+        standard_names: the names of classes 0, 1, ... for the images of the standard data set.
+        choose: a function of the number of images that returns the indices of those to be used.
         image_size, channels, labels_needed, n_batch: see `datasets.load_mnist`.
-        from_user: whether to report also that the standard names were given to the classes.
+        standard: the path of images of the standard data set. Images of the user's own whose
+            labels have no names get the standard names if they look like these. None if `source`
+            is the standard data set.
 
     Returns images uint8 (N, H, H, C), labels int32 (N,), and the class names. Raises UserError if
     the images or labels cannot be read or converted.
     """
     path = expand(source)
-    with reporting(path):
+    with reporting(path), contextlib.ExitStack() as unpacked:
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, sample or a path")
-        if not (path.is_file() or path.is_dir()):
-            raise ValueError("it is neither a file nor a folder")
-        is_zip = path.is_file() and zipfile.is_zipfile(path) and not npz_files.is_npz(path)
-        if is_zip or (path.is_dir() and not idx_files.is_idx(path)):
-            images, labels, done = class_folders.read(
-                path, parts, labels_needed, image_size, channels
-            )
-            known_names = ()
-        else:
-            array, labels, known_names = _read_arrays(path, parts)
+        found = _arrays_of_file(path, parts) if path.is_file() else None
+        if found is None:
+            folder = unpacked.enter_context(opened(path))
+            files, left_over = files_in(folder)
+            found = _arrays_in_folder(folder, files, parts)
+        array, labels, names = found or (None, None, ())
+        if found:
             images, done = arrays.to_images(array, image_size, channels)
-            has_numbers = labels is not None and labels.dtype.kind in "buif"
-            if not known_names and has_numbers and array[0].size == 28 * 28:
-                known_names = standard_names
+            if len(chosen := choose(len(images))) < len(images):
+                images = images[chosen]
+        else:
+            images, labels, unused, done = class_folders.read(
+                folder, files, parts, labels_needed, choose, image_size, channels
+            )
+            if unused := [*left_over, *unused]:
+                done.append(f"passed over: {listed(unused, max_shown=3)}")
         if labels is None and labels_needed:
             raise ValueError("it holds images and no labels")
         if labels is None:
             labels, class_names = np.zeros(len(images), "int32"), ()
         else:
-            labels, class_names = arrays.to_classes(labels, len(images), known_names)
-            if known_names == standard_names and set(class_names) < set(standard_names):
-                done.append(
-                    f"the other {len(standard_names) - len(class_names)} classes do not occur"
-                )
+            count = len(labels) if array is None else len(array)
+            labels, class_names = arrays.to_classes(labels, count, names)
+            if not names and set(class_names) <= set(map(str, range(len(standard_names)))):
+                numbers = list(map(int, class_names))
+                if standard is None or _are_alike(array, labels, numbers, standard):
+                    class_names = tuple(standard_names[number] for number in numbers)
+                    done += _remarks_on_names(class_names, standard_names, standard)
+            labels = labels[choose(count)]
     if len(images) < (n_batch or 0):  # the caller will report this error, and that is enough
         return images, labels, class_names
-    if from_user and class_names and known_names == standard_names:
-        done.append("the labels have no names, and are taken for those of the standard data set")
     if done or class_names != standard_names:
         print(f"{source}: {_description(images, class_names, done)}", file=sys.stderr)
-    for warning in _warnings_about(images, labels, class_names, n_batch or 0):
+    for warning in _warnings_about(images, labels, class_names, n_batch or 0, labels_needed):
         print(f"warning: {warning}", file=sys.stderr)
     return images, labels, class_names
 
 
-def _read_arrays(path, parts):
-    """Read images, labels (or None) and class names (perhaps none) of the parts that exist."""
-    if path.suffix.lower() == ".csv":
+def _arrays_of_file(path, parts):
+    """Read images, labels (or None) and class names (perhaps none); None if it holds pictures."""
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
         return *csv_files.read(path), ()
-    if idx_files.is_idx(path):
-        read_part = idx_files.read_part
-    elif zipfile.is_zipfile(path):
-        read_part = npz_files.read_part
-    elif path.suffix == ".npz":
+    if suffix == ".npy":
+        return npz_files.read_npy(path)
+    if npz_files.is_npz(path):
+        return _joined(lambda part: npz_files.read_part(path, part), parts)
+    if idx_files.find([path.name]):
+        folder, found = idx_files.find_beside(path)
+        return _joined(lambda part: idx_files.read_part(folder, found, part), parts)
+    if suffix == ".npz" and not zipfile.is_zipfile(path):
         raise ValueError("it is damaged: an .npz file is a zip file, but this is none")
-    else:
-        raise ValueError(f"its format is not known: give {_FORMATS}")
-    found = [read_part(path, parts[0])]
+    if not zipfile.is_zipfile(path):
+        kind = kind_of(beginning(path))
+        raise ValueError(f"it is {kind}" if kind else f"its format is not known: give {_FORMATS}")
+    return None
+
+
+def _arrays_in_folder(folder, files, parts):
+    """Read the arrays of IDX or .npy files in a folder as `_arrays_of_file` does; None if none."""
+    if found := idx_files.find(files):
+        return _joined(lambda part: idx_files.read_part(folder, found, part), parts)
+    names = [f"{images}.npy" for images, _ in npz_files.NAMES["train"]]
+    arrays_of_images = [name for name in files if name.casefold() in names]
+    return npz_files.read_npy(folder / arrays_of_images[0]) if arrays_of_images else None
+
+
+def _joined(read_part, parts):
+    """The images, labels and class names of the parts that exist. The first part must."""
+    found = [read_part(parts[0])]
     for part in parts[1:]:
         with contextlib.suppress(MissingPart):
-            found.append(read_part(path, part))
+            found.append(read_part(part))
     if len(found) == 1:
         return found[0]
     images, labels, names = zip(*found, strict=True)
     has_labels = all(array is not None for array in labels)
     return np.concatenate(images), np.concatenate(labels) if has_labels else None, names[0]
+
+
+def _are_alike(array, labels, numbers, standard):
+    """Whether the mean image of most classes is most like that of the same number in a standard.
+
+    Numbers alone say nothing: other data sets have images of 28 x 28 pixels in ten classes, too.
+    """
+    if array is None or array[0].size != 28 * 28:
+        return False
+    with np.load(standard) as known:
+        sets = (array, labels), (known["x_train"], known["y_train"])
+        means = [
+            images[classes == number].mean(axis=0).ravel()
+            for images, classes in sets
+            for number in np.unique(classes)
+        ]
+    with np.errstate(all="ignore"):  # a mean image may be of one shade
+        similarity = np.corrcoef(means)[: len(numbers), len(numbers) :]
+    return (similarity.argmax(axis=1) == numbers).mean() > 0.5
+
+
+def _remarks_on_names(class_names, standard_names, standard):
+    if standard is not None:
+        yield "the labels have no names, and are taken for those of the standard data set"
+    if len(class_names) < len(standard_names):
+        yield f"the other {len(standard_names) - len(class_names)} classes do not occur"
 
 
 def _description(images, class_names, done):
@@ -123,7 +183,7 @@ def _description(images, class_names, done):
     return "; ".join([text, *done])
 
 
-def _warnings_about(images, labels, class_names, n_batch):
+def _warnings_about(images, labels, class_names, n_batch, labels_needed):
     """Yield a warning about each thing that is allowed, but looks like a mistake."""
     if len(images) > 1 and (images == images[0]).all():
         yield "all images are identical"
@@ -134,9 +194,21 @@ def _warnings_about(images, labels, class_names, n_batch):
             f"few steps in an epoch ({len(images) // n_batch}, each of {n_batch} images): give a "
             "smaller --batch-size and many more --epochs"
         )
+    if labels_needed and len(class_names) == 1:
+        yield f"all images are of one class, {class_names[0]}: labels will teach the model nothing"
+    if missing := without_images(labels, class_names):
+        yield f"{len(images)} images hold none of {listed(missing)}"
     counts = np.bincount(labels, minlength=len(class_names))
     few = [
-        f"{name} ({n})" for name, n in zip(class_names, counts, strict=False) if n < n_batch // 2
+        f"{name} ({n})"
+        for name, n in zip(class_names, counts, strict=False)
+        if 0 < n < n_batch // 2
     ]
     if few:
         yield f"classes of fewer images than half a batch ({n_batch // 2}): {listed(few)}"
+
+
+def without_images(labels, class_names):
+    """The names of the classes that do not occur among labels, integers (N,)."""
+    counts = np.bincount(labels, minlength=len(class_names))
+    return [name for name, n in zip(class_names, counts, strict=False) if not n]

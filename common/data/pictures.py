@@ -1,4 +1,4 @@
-"""Reading pictures of any format and mode, turned upright, with 8 bits per channel.
+"""Reading pictures of any format and mode, turned upright, with 8 bits per channel, in sRGB.
 
 It reads the user's own images, the photos of facades, and the photo for --style.
 """
@@ -10,33 +10,27 @@ import re
 import warnings
 
 from common.data.pixels import to_bytes
+from common.data.reading import MAX_FILE_BYTES, kind_of
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # PIL raises an exception, too
+# Texts in a PNG, such as those of microscopes and of Blender, may be as large as a file.
+PngImagePlugin.MAX_TEXT_CHUNK = MAX_FILE_BYTES
 
 MAX_PIXELS = 120_000_000  # of one picture: phones make 108 million
 MAX_SCANS = 20  # of a JPEG. Progressive ones have about ten, and each takes time to decode
 LONG_SIDE, SHORT_SIDE = 1024, 512  # pixels. Larger photos are scaled down as they are read
 RESAMPLING = Image.Resampling.HAMMING
+SIXTEEN_BITS = "pixels of 16 bits are scaled to 8"  # as `to_bytes` says it
 
 # Formats for which PIL calls other programs, or has no decoder of its own.
 _NOT_READ = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "FITS")
-# The beginning of photos in the format of iPhones, after the four bytes of its length.
-_HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftypmif1")
-# How to turn a picture upright, by the number for the orientation in its EXIF data.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_NEARLY_WHITE = 240
 # In a JPEG, the beginning of a segment whose length follows.
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_SRGB = ImageCms.createProfile("sRGB")
 
 
 def formats():
@@ -68,19 +62,14 @@ def opened(content, known_formats=None):
                 f"it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels: scale it down"
             ) from None
         except Image.UnidentifiedImageError:
-            if content[4:12] in _HEIC:
-                raise ValueError(
-                    "it is in the HEIC format, which cannot be read: convert it to JPEG"
-                ) from None
             some = "JPEG, PNG, BMP, GIF, WebP, TIFF and others"
-            some = some if len(known_formats) > 3 else " and ".join(known_formats)
-            raise ValueError(f"it is not a picture in a format that can be read: {some}") from None
-        with image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"it is {image.width} x {image.height}, more than {MAX_PIXELS} pixels"
-                )
-            yield image
+            some = some if len(known_formats) > 4 else " and ".join(known_formats)
+            what = kind_of(content) or f"not a picture in a format that can be read: {some}"
+            raise ValueError(f"it is {what}") from None
+    with image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"it is {image.width} x {image.height}, more than {MAX_PIXELS} pixels")
+        yield image
 
 
 def _scans(content):
@@ -104,23 +93,28 @@ def read_photo(content):
         size = image.size
         # A JPEG is decoded faster at a lower resolution.
         image.draft(None, [2 * max(scaled_down(size))] * 2)
-        photo = flattened(image)
+        image.load()
         if _orientation(image) in (5, 6, 7, 8):
             size = size[::-1]
+        photo = flattened(image)
         if photo.size != scaled_down(size):
             photo = photo.resize(scaled_down(size), RESAMPLING)
         return np.asarray(photo.convert("RGB")), size
 
 
-def read_square(content, image_size):
+def read_square(content, image_size, remarks=None, white=65535):
     """Read the largest square in the middle of a picture, and scale it to `image_size` pixels.
 
-    `content` is the bytes of the file. Returns a PIL image in mode L or RGB. Raises ValueError if
-    the bytes cannot be read.
+    `content` is the bytes of the file; for the rest see `flattened`. Returns a PIL image in mode L
+    or RGB. Raises ValueError if the bytes cannot be read.
     """
     with opened(content) as image:
         image.draft(None, (4 * image_size, 4 * image_size))
-        return square(flattened(image), image_size)
+        picture = square(flattened(image, remarks, white), image_size)
+        with contextlib.suppress(Exception):  # whatever is wrong with the other pages
+            if remarks is not None and getattr(image, "is_animated", False):
+                remarks.add("of pictures with several pages or frames, the first is taken")
+        return picture
 
 
 def square(image, image_size):
@@ -141,31 +135,55 @@ def scaled_down(size):
 
 def upright(image):
     """Decode a PIL image, and turn it as its EXIF data says."""
-    turn = _TURNS.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
+    image.load()  # PIL itself turns a TIFF upright when it is decoded
+    with contextlib.suppress(Exception):  # of damaged EXIF data
+        return ImageOps.exif_transpose(image)
+    return image
 
 
-def flattened(image):
+def flattened(image, remarks=None, white=65535):
     """Convert a PIL image to mode L or RGB, upright, with white where it is transparent.
+
+    Args:
+        image: the PIL image.
+        remarks: a set, to which is added what should be reported.
+        white: the brightest value of a pixel of 16 bits; 4095 if only 12 of them are in use.
 
     Raises ValueError if it cannot be decoded, or if its numbers are in an unknown range.
     """
+    remarks = set() if remarks is None else remarks
     image = upright(image)
     if image.mode == "F" or image.mode.startswith("I"):  # PIL would clip at 255
-        shades, _ = to_bytes(np.asarray(image))
+        shades, remark = to_bytes(np.asarray(image), white)
+        remarks |= {remark} if remark == SIXTEEN_BITS else set()
         return Image.fromarray(shades)
+    image = _in_srgb(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA") if image.mode != "RGBA" else image
+        image = image.convert("RGBA")
         paper = Image.new("RGB", image.size, "white")
         paper.paste(image, mask=image)
-        return paper
+        if min(low for low, _ in paper.getextrema()) < _NEARLY_WHITE or not image.getbbox():
+            return paper
+        remarks.add("white figures on transparent ground are put on black")
+        return Image.composite(image, Image.new("RGBA", image.size, "black"), image).convert("RGB")
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
+def _in_srgb(image):
+    """Convert the colours of a PIL image as its ICC profile says, if that is not sRGB."""
+    profile = image.info.get("icc_profile")
+    is_srgb = not profile or b"sRGB" in profile.replace(b"\0", b"")
+    if is_srgb or image.mode not in ("RGB", "RGBA", "CMYK"):
+        return image
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    with contextlib.suppress(OSError, ValueError, ImageCms.PyCMSError):  # a damaged profile
+        return ImageCms.profileToProfile(image, io.BytesIO(profile), _SRGB, outputMode=mode)
+    return image
+
+
 def _orientation(image):
     """The number for the orientation in the EXIF data of a picture; None if there is none."""
-    image.load()  # PIL itself turns a TIFF upright when it is decoded
     with contextlib.suppress(Exception):
         return image.getexif().get(0x0112)

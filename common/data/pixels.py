@@ -7,11 +7,11 @@ _GREY = 4  # in a JPEG the channels of a grey pixel can differ by as much as thi
 _LUMINANCE = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R 601, as in PIL
 
 
-def to_bytes(pixels):
+def to_bytes(pixels, white=65535):
     """Convert pixels of any number type in one of the usual ranges to uint8, 0 to 255.
 
-    The ranges are 0 or 1, [0, 1], [-1, 1], 0 to 255, and 0 to 65535. Also returns a remark on the
-    range that was assumed, or "" if there was no doubt. Raises ValueError for other ranges.
+    The ranges are 0 or 1, [0, 1], [-1, 1], 0 to 255, and 0 to `white` for integers. Also returns a
+    remark on the range that was assumed, or "" if there was no doubt. Raises ValueError for others.
     """
     kind = pixels.dtype.kind
     if kind not in "buif" or not pixels.size:
@@ -29,7 +29,7 @@ def to_bytes(pixels):
             return pixels, ""
         return _scaled(pixels, 1), "" if kind != "f" else "pixels are taken to be in [0, 255]"
     if kind != "f" and low >= 0 and high <= 65535:
-        return _scaled(pixels, 1 / 257), "pixels of 16 bits are scaled to 8"
+        return _scaled(pixels, 255 / white), "pixels of 16 bits are scaled to 8"
     raise ValueError(
         f"pixels go from {low:g} to {high:g}: give 0 to 255, or 16 bits, or [0, 1], or [-1, 1]"
     )

@@ -33,7 +33,10 @@ _KINDS = (
     (rb"version https://git-lfs", "a pointer of Git LFS: git lfs pull fetches the file itself"),
     (rb"\.{0,2}[\w/\\. -]+\.\w{3,4}\s*\Z", "a text with a path, as some systems store a link"),
     (rb"(?i)\s*<(!doctype )?html", "an HTML page: download the file itself"),
-    (rb".{4}ftyp(hei[cx]|hevc|mif1)", "in the HEIC format, which cannot be read: convert to JPEG"),
+    (
+        rb".{4}ftyp(hei[cx]|hevc|mif1)",
+        "in the HEIC format, which cannot be read: convert it to JPEG",
+    ),
     (rb"\x89HDF\r\n\x1a\n", f"an HDF5 file: {_CONVERT}"),
     (rb"\x80[\x02-\x05]", f"a pickle: {_CONVERT}"),
     (rb"MATLAB 5", f"a MAT file: {_CONVERT}"),
