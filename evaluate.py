@@ -38,7 +38,8 @@ import sys
 # --help and error messages come at once.
 from common.arguments import ArgumentParser, add_generator_options, problems_in_one_line
 from common.files import PICTURES, check_writable, default_path, write_text
-from common.sampling import evaluation, generators, neighbours
+from common.models.generators import Generator
+from common.sampling import evaluation, finding
 
 import numpy as np
 
@@ -127,18 +128,15 @@ def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
-        generator = generators.Generator(generators.find(arguments.model))
-        out = arguments.out or default_path(f"{generator.name}_nearest_seed{arguments.seed}.png")
+        generator = Generator(finding.find(arguments.model))
+        name = finding.name_for_files(generator)
+        out = arguments.out or default_path(f"{name}_nearest_seed{arguments.seed}.png")
         check_writable(out, PICTURES)
         if arguments.json:
             check_writable(arguments.json, (".json",))
-        if generator.label_kind == "label map":
-            evaluate = evaluation.evaluate_label_maps
-        else:
-            evaluate = evaluation.evaluate_images
-        found = evaluate(generator, arguments)
+        found = evaluation.evaluate(generator, arguments)
         shown = (np.arange(N_SHOWN) + 0.5) * len(found.samples) / N_SHOWN
-        neighbours.draw_nearest(found.samples[shown.astype(int)], found.training_images, out)
+        evaluation.draw_nearest(found.samples[shown.astype(int)], found.training_images, out)
         if arguments.json:
             write_text(arguments.json, json.dumps(record(generator, found, arguments), indent=2))
         # All is written before anything is printed, which may fail where standard output is closed.

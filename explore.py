@@ -19,7 +19,8 @@ from common.arguments import (
     add_label_map_option,
     problems_in_one_line,
 )
-from common.sampling import generators, label_maps
+from common.models.generators import Generator
+from common.sampling import finding, label_maps
 
 
 def define_parser():
@@ -33,32 +34,33 @@ def define_parser():
     return parser
 
 
-def define_explorer(generator, seed, layout):
+def define_explorer(generator, seed=0, layout=None, layout_from=None):
     """Open the window for a generator. `layout` is the label map to begin with, or None."""
     from common.sampling.explorer import ClassExplorer, Explorer
     from common.sampling.label_map_editor import LabelMapEditor
 
     if generator.label_kind == "label map":
-        return LabelMapEditor(generator, seed, layout)
+        return LabelMapEditor(generator, seed, layout, layout_from)
     return (ClassExplorer if generator.label_kind else Explorer)(generator, seed)
 
 
 def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
+    layout, layout_from = arguments.layout, arguments.layout_from
     with problems_in_one_line(parser):
-        generator = generators.Generator(generators.find(arguments.model))
-        layout = None
-        if arguments.layout:
-            if generator.label_kind != "label map":
-                raise UserError(f"{generator.name} takes no label maps: leave out --layout")
-            layout = label_maps.read_layout(generator, arguments.layout, arguments.layout_from)
+        generator = Generator(finding.find(arguments.model))
+        for name, value in (("--layout", layout), ("--layout-from", layout_from)):
+            if value is not None and generator.label_kind != "label map":
+                raise UserError(f"{generator.name} takes no label maps: leave out {name}")
+        if layout:
+            layout = label_maps.read(generator, layout, layout_from)
 
         from common.sampling import explorer
 
         explorer.check_window()
         generator.load()
-        define_explorer(generator, arguments.seed, layout)
+        define_explorer(generator, arguments.seed, layout, layout_from)
         if not explorer.pyplot.isinteractive():  # in a notebook the window is already shown
             explorer.pyplot.show()
 

@@ -13,8 +13,7 @@ this script with a class to ask for.
 import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
-from common import plotting
-from common.arguments import add_image_options, image_options, training_parser
+from common.arguments import training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
 from common.models.sizes import count_halvings
@@ -62,8 +61,8 @@ def define_generator(latent_dim=LATENT_DIM, image_shape=IMAGE_SHAPE):
     for _ in range(n_doublings):  # 7 → 14 → 28
         x = layers.Conv2DTranspose(128, 4, strides=2, padding="same")(x)
         x = layers.LeakyReLU(0.2)(x)
-    # The tutorial has a Conv2D here. With stride 1 a Conv2DTranspose is the same function with the
-    # kernel rotated by 180 degrees, and its gradient is faster on a CPU (common/models/steps.py).
+    # The tutorial has a Conv2D here. With stride 1, Conv2DTranspose can learn the same functions
+    # (its kernel is that of Conv2D, turned by 180 degrees), and trains faster on a CPU.
     x = layers.Conv2DTranspose(image_shape[-1], 7, padding="same")(x)
     # Images are float32 even with --mixed-precision.
     image = layers.Activation("tanh", dtype="float32")(x)
@@ -79,8 +78,8 @@ def define_gan(g_model, d_model):
     """Compiled composite model: the generator, followed by the frozen discriminator.
 
     `Frozen` calls the discriminator without making its weights part of the composite, so training
-    the composite trains the generator only. Why `trainable = False` is not enough on Keras 3 is
-    explained in common/models/freezing.py.
+    the composite trains the generator only. The usual `d_model.trainable = False` does too much on
+    Keras 3: the discriminator's own training stops as well (common/models/freezing.py).
 
     Input: that of the generator. Output: that of the discriminator, (n, 1).
     """
@@ -90,25 +89,22 @@ def define_gan(g_model, d_model):
     return model
 
 
-def generate_real_samples(dataset, n_samples, rng=None):
+def generate_real_samples(dataset, n_samples, rng):
     """Draw real images, scaled to [-1, 1], with the target 1, "real".
 
-    The first entry of `dataset` is images, uint8 (N, H, W, C).
+    `dataset.images` are uint8 (N, H, W, C), and `rng` is a numpy Generator.
     """
-    rng = np.random.default_rng(rng)
-    images = dataset[0]
-    chosen = rng.integers(0, len(images), n_samples)
-    real_images = (images[chosen].astype("float32") - 127.5) / 127.5
-    return real_images, np.ones((n_samples, 1), "float32")
+    chosen = rng.integers(0, len(dataset.images), n_samples)
+    images = (dataset.images[chosen].astype("float32") - 127.5) / 127.5
+    return images, np.ones((n_samples, 1), "float32")
 
 
-def generate_latent_points(latent_dim, n_samples, rng=None):
+def generate_latent_points(latent_dim, n_samples, rng):
     """Draw the generator's input: latents (n, latent_dim) from N(0, 1)."""
-    rng = np.random.default_rng(rng)
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
-def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
+def generate_fake_samples(g_model, latent_dim, n_samples, rng):
     """Generate images in [-1, 1]; return them with the target 0, "generated"."""
     latents = generate_latent_points(latent_dim, n_samples, rng)
     # predict_on_batch and not predict, which builds a data pipeline on each call. Building it takes
@@ -120,8 +116,8 @@ def generate_fake_samples(g_model, latent_dim, n_samples, rng=None):
 def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
     """Train in turn the discriminator, on two half-batches, and the generator, on one batch.
 
-    The discriminator gets the real and the generated images in separate half-batches. So it learns
-    from as many real as generated images, and reports a loss for each.
+    Real and generated images come in separate half-batches, so each has a loss of its own. The
+    discriminator takes two steps of its optimizer for each one that the generator takes.
 
     `run` (a `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is
     the source of all random numbers, so that a run can be repeated and resumed.
@@ -142,7 +138,6 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
             latents = generate_latent_points(latent_dim, n_batch, run.rng)
             g_loss = gan_model.train_on_batch(latents, np.ones((n_batch, 1), "float32"))
 
-            run.average.update()
             run.log(
                 d_loss_real=d_loss_real,
                 d_loss_fake=d_loss_fake,
@@ -151,27 +146,23 @@ def train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run):
                 d_accuracy_fake=d_accuracy_fake,
             )
 
-        # Sample and save the average of the generator's weights over the last steps: its images
-        # are better than those of the current weights (common/models/averaging.py says why).
-        images = run.average.of(g_model).predict_on_batch(sample_latents)
-        plotting.save_grid((images + 1) / 2, run.sample_path())
-        run.save_epoch()
+        # Sampled and saved is the generator with the average of its weights over the last steps:
+        # it draws better images than the current weights (common/models/averaging.py says why).
+        run.save_epoch(run.average.of(g_model).predict(sample_latents, verbose=0))
 
 
 def main(argv=None):
-    parser = training_parser(
-        "gan_fashion", __doc__, epochs=100, batch_size=128, latent_dim=LATENT_DIM
-    )
-    add_image_options(parser)
+    parser = training_parser(__file__, __doc__, epochs=100, batch_size=128, latent_dim=LATENT_DIM)
     with Run(parser, argv) as run:
         latent_dim, n_batch = run.arguments.latent_dim, run.arguments.batch_size
-        options = image_options(run.arguments)
-        dataset = run.load(datasets.load_fashion_mnist, **options, labels_needed=False)
+        dataset = run.load(datasets.load_fashion_mnist, labels_needed=False)
         image_shape = dataset.images.shape[1:]
         d_model = define_discriminator(image_shape)
         g_model = define_generator(latent_dim, image_shape)
         gan_model = define_gan(g_model, d_model)
-        run.begin(generator=g_model, discriminator=d_model, gan=gan_model)
+        # This checks that the generator can be saved and drawn, and replaces the way in which Keras
+        # calls these models by a faster one with the same results (--plain leaves Keras's own).
+        run.begin(pixel_range=(-1, 1), generator=g_model, discriminator=d_model, gan=gan_model)
         train(g_model, d_model, gan_model, dataset, latent_dim, n_batch, run)
 
 

@@ -4,29 +4,36 @@
     python gaugan_facades.py --image-size 64 --width 0.25 --latent-dim 16 --epochs 250    # a CPU
     python generate.py --model gaugan            # label maps that the training has not seen
 
-The generator makes an image from a latent, 256 random numbers, and a label map (`layout` in the
-code, segmentation mask in the paper), which says for each pixel which of twelve classes it is to
-be. The label map enters every block of the generator through SPADE layers, which scale and shift
-the normalised features pixel by pixel (Park et al. 2019, arXiv 1903.07291, section 3). The latent
-decides the style: in training an encoder reads it from the photo that belongs to the label map. A
-loss keeps the encoder's latents close to N(0, 1), as in a variational autoencoder (Kingma and
-Welling 2014, arXiv 1312.6114), so that a random latent is a style, too. The discriminator scores
-patches of an image, given the label map. Networks and settings are those of the keras.io example
-"GauGAN for conditional image generation", but the normalisation (`spade`, `define_encoder`), the
-KL loss and the discriminator's half-batches differ from it, and the encoder is trained.
+The generator makes an image from a latent, 256 random numbers, and a label map (segmentation mask
+in the paper, the input `layout` of the saved model), which says for each pixel which of twelve
+classes it is to be. The label map enters every block of the generator through SPADE layers, which
+scale and shift the normalised features pixel by pixel (Park et al. 2019, arXiv 1903.07291, section
+3). The latent decides the style: in training an encoder reads it from the photo that belongs to the
+label map. A loss keeps the encoder's latents close to N(0, 1), as in a variational autoencoder
+(Kingma and Welling 2014, arXiv 1312.6114), so that a random latent is a style, too. The
+discriminator scores patches of an image, given the label map.
+
+Networks and settings are those of the keras.io example "GauGAN for conditional image generation".
+What differs from it:
+- the encoder is trained, and normalises all channels together (`define_encoder`);
+- outside training, batch normalisation uses moving averages (`spade`);
+- the KL loss is a mean over the batch (`kl_divergence`);
+- the discriminator learns from half-batches.
+What differs from the paper, in the example as well:
+- one discriminator instead of one for each of two scales, and no spectral normalisation;
+- the discriminator sees the label map in colours, not one-hot;
+- weights of 0.1 for the perceptual and the KL loss, where the paper has 10 and 0.05;
+- the generator enlarges after each block instead of before, so the last block has half the size.
 """
 
 import math
 import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
-from common import plotting
 from common.arguments import add_label_map_option, training_parser
 from common.data import facades
 from common.models import vgg
 from common.models.freezing import Frozen
-from common.models.optimizers import Adam
-from common.models.steps import quicken
 from common.training.run import Run
 
 import keras
@@ -55,37 +62,37 @@ def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0, n_
     Output: images (n, size, size, 3) in [-1, 1]. `width` multiplies the numbers of channels.
     """
     latent = keras.Input((latent_dim,), name="latent")
-    layout = keras.Input((image_size, image_size, n_classes), name="layout")
+    label_map = keras.Input((image_size, image_size, n_classes), name="layout")
     n_blocks = int(math.log2(image_size // 4))
-    channels = scaled(GENERATOR_CHANNELS[-n_blocks:], width)
-    (spade_channels,) = scaled([SPADE_CHANNELS], width)
+    channels = [scaled(number, width) for number in GENERATOR_CHANNELS[-n_blocks:]]
+    spade_channels = scaled(SPADE_CHANNELS, width)
 
     x = layers.Dense(4 * 4 * channels[0])(latent)
     x = layers.Reshape((4, 4, channels[0]))(x)
     for filters in channels:  # 4 → 8 → … → image_size
-        x = spade_residual_block(x, layout, filters, spade_channels)
+        x = spade_residual_block(x, label_map, filters, spade_channels)
         x = layers.UpSampling2D()(x)
     x = layers.LeakyReLU(0.2)(x)
     x = layers.Conv2D(3, 4, padding="same")(x)
     # Images are float32 even with --mixed-precision.
     image = layers.Activation("tanh", dtype="float32")(x)
 
-    return keras.Model([latent, layout], image, name="gaugan_facades_generator")
+    return keras.Model([latent, label_map], image, name="gaugan_facades_generator")
 
 
-def spade_residual_block(x, layout, filters, spade_channels):
+def spade_residual_block(x, label_map, filters, spade_channels):
     """Two convolutions and a skip connection, a SPADE first in each (Park et al., figure 4)."""
-    layout = ops.image.resize(layout, x.shape[1:3], interpolation="nearest")
+    label_map = ops.image.resize(label_map, x.shape[1:3], interpolation="nearest")
 
     def spade_convolution(x):
-        x = layers.LeakyReLU(0.2)(spade(x, layout, spade_channels))
+        x = layers.LeakyReLU(0.2)(spade(x, label_map, spade_channels))
         return layers.Conv2D(filters, 3, padding="same")(x)
 
     skip = x if x.shape[-1] == filters else spade_convolution(x)
     return skip + spade_convolution(spade_convolution(x))
 
 
-def spade(x, layout, spade_channels):
+def spade(x, label_map, spade_channels):
     """Normalise x, then scale and shift each pixel by its class (Park et al., equation 1).
 
     Outside training, mean and variance are moving averages. The keras.io example computes them from
@@ -94,7 +101,7 @@ def spade(x, layout, spade_channels):
     # Keras's default momentum is 0.99: the moving averages would lag hundreds of steps behind. The
     # authors' code has PyTorch's default of 0.1, which Keras calls 0.9.
     x = layers.BatchNormalization(center=False, scale=False, momentum=0.9, epsilon=1e-5)(x)
-    hidden = layers.Conv2D(spade_channels, 3, padding="same", activation="relu")(layout)
+    hidden = layers.Conv2D(spade_channels, 3, padding="same", activation="relu")(label_map)
     scale = layers.Conv2D(x.shape[-1], 3, padding="same")(hidden)
     shift = layers.Conv2D(x.shape[-1], 3, padding="same")(hidden)
     return scale * x + shift
@@ -109,10 +116,10 @@ def define_encoder(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
     image = keras.Input((image_size, image_size, 3), name="image")
     n_blocks = int(math.log2(image_size // 8))
     x = image
-    for block, filters in enumerate(scaled(ENCODER_CHANNELS[:n_blocks], width)):  # size → … → 8
+    for block, channels in enumerate(ENCODER_CHANNELS[:n_blocks]):  # size → … → 8
         # All channels are normalised together. The example normalises each by itself, which takes
         # out of the features how bright and how red a photo is.
-        x = downsample(x, filters, kernel_size=3, groups=1, normalise=block > 0)
+        x = downsample(x, scaled(channels, width), kernel_size=3, groups=1, normalise=block > 0)
     x = layers.Flatten()(x)
     mean = layers.Dense(latent_dim, dtype="float32", name="mean")(x)
     log_variance = layers.Dense(latent_dim, dtype="float32", name="log_variance")(x)
@@ -130,16 +137,16 @@ def define_discriminator(image_size=IMAGE_SIZE, width=1.0):
     image = keras.Input((image_size, image_size, 3), name="image")
     features = []
     x = layers.Concatenate()([colours, image])
-    for block, filters in enumerate(scaled(DISCRIMINATOR_CHANNELS, width)):
+    for block, channels in enumerate(DISCRIMINATOR_CHANNELS):
         strides = 1 if block == len(DISCRIMINATOR_CHANNELS) - 1 else 2
-        x = downsample(x, filters, kernel_size=4, strides=strides, normalise=block > 0)
+        x = downsample(x, scaled(channels, width), 4, strides=strides, normalise=block > 0)
         features.append(x)
     score = layers.Conv2D(1, 4, dtype="float32")(x)
 
     model = keras.Model([colours, image], [*features, score], name="gaugan_facades_discriminator")
-    # Hinge loss: a score beyond 1 or -1 on the right side adds nothing (Lim and Ye 2017, arXiv
-    # 1705.02894). Four times the generator's learning rate: TTUR (Heusel et al. 2017, arXiv
-    # 1706.08500).
+    # Hinge loss: max(0, 1 - score) for real patches, max(0, 1 + score) for generated ones (Lim and
+    # Ye 2017, arXiv 1705.02894). Four times the generator's learning rate: TTUR (Heusel et al.
+    # 2017, arXiv 1706.08500).
     model.compile(loss=[None] * len(features) + ["hinge"], optimizer=adam(4e-4))
     return model
 
@@ -158,13 +165,13 @@ def downsample(x, filters, kernel_size, strides=2, groups=-1, normalise=True):
 
 
 def scaled(channels, width):
-    """Numbers of channels, each multiplied by `width`, and at least 1."""
-    return [max(1, round(number * width)) for number in channels]
+    """A number of channels, multiplied by `width`, and at least 1."""
+    return max(1, round(channels * width))
 
 
 def adam(learning_rate):
     """A new optimizer, since each model needs its own."""
-    return Adam(learning_rate, beta_1=0.0, beta_2=0.999)
+    return keras.optimizers.Adam(learning_rate, beta_1=0.0, beta_2=0.999)
 
 
 def draw_latent(mean, log_variance, noise):
@@ -195,7 +202,11 @@ def feature_distance(real, generated, weights):
 
 
 def losses_themselves(_unused_target, losses):
-    """The loss function of the composite, whose outputs are the losses of each image already."""
+    """The loss function of the composite, whose outputs are the losses of each image already.
+
+    They are outputs because some compare features of several layers, which a Keras loss function
+    does not see, and because `add_loss` takes no tensors of a functional model in Keras 3.
+    """
     return losses
 
 
@@ -217,10 +228,10 @@ def define_gan(g_model, encoder, d_model, vgg_model=None):
     image from the photo in features of the discriminator and of VGG19, if there is one; `kl`.
     """
     colours, image = d_model.inputs
-    latent, layout = g_model.inputs
+    latent, label_map = g_model.inputs
     noise = keras.Input(latent.shape[1:], name="noise")
     mean, log_variance = encoder(image)
-    generated = g_model([draw_latent(mean, log_variance, noise), layout])
+    generated = g_model([draw_latent(mean, log_variance, noise), label_map])
 
     discriminator = Frozen(d_model)
     *real_features, _ = discriminator([colours, image])
@@ -231,10 +242,11 @@ def define_gan(g_model, encoder, d_model, vgg_model=None):
         "kl": kl_divergence(mean, log_variance),
     }
     if vgg_model:
-        real_features, features = map(Frozen(vgg_model), (image, generated))
+        vgg_features = Frozen(vgg_model)
+        real_features, features = vgg_features(image), vgg_features(generated)
         outputs["vgg"] = feature_distance(real_features, features, VGG_LAYER_WEIGHTS)
 
-    inputs = [image, colours, layout, noise]
+    inputs = [image, colours, label_map, noise]
     model = keras.Model(inputs, outputs, name="gaugan_facades_composite")
     model.compile(
         loss={name: losses_themselves for name in outputs},
@@ -248,33 +260,32 @@ def define_styled_generator(g_model, encoder, training):
     """Encoder and generator in one model, which only makes images: its calls train nothing.
 
     `training` is True for images that the discriminator learns from: batch normalisation uses the
-    statistics of the batch, as in the composite. For validation it is False: moving averages, as
-    in the saved file. Only steps of the composite update the moving averages.
+    statistics of the batch, as in the composite. For validation it is False: batch normalisation
+    uses its moving averages, as it does in `generate.py`. Only steps of the composite update these.
 
     Inputs: `image`, `layout` and `noise` as for the composite. Output: images in [-1, 1].
     """
-    (image,), (latent, layout) = encoder.inputs, g_model.inputs
+    image = encoder.inputs[0]
+    latent, label_map = g_model.inputs
     noise = keras.Input(latent.shape[1:], name="noise")
     latent = draw_latent(*encoder(image), noise)
-    generated = Frozen(g_model, training=training)([latent, layout])
-    return keras.Model([image, layout, noise], generated, name="gaugan_facades_styled_generator")
+    generated = Frozen(g_model, training=training)([latent, label_map])
+    return keras.Model([image, label_map, noise], generated, name="gaugan_facades_styled_generator")
 
 
-def generate_real_samples(dataset, n_samples, image_size, rng=None):
+def generate_real_samples(dataset, n_samples, image_size, rng):
     """Draw facades, and cut a square out of each.
 
     Returns photos and label maps in colours, float32 (n, size, size, 3) in [-1, 1], and label maps
     one-hot, float32 (n, size, size, classes).
     """
-    rng = np.random.default_rng(rng)
     chosen = rng.integers(0, len(dataset.images), n_samples)
     crops = facades.random_crops(dataset, chosen, image_size, rng)
     return facades.to_inputs(*crops, dataset.colours)
 
 
-def generate_latent_points(latent_dim, n_samples, rng=None):
+def generate_latent_points(latent_dim, n_samples, rng):
     """Draw latents, or the noise for `draw_latent`: (n, latent_dim) from N(0, 1)."""
-    rng = np.random.default_rng(rng)
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
@@ -304,7 +315,17 @@ def validation_losses(d_model, gan_model, styled_generator, inputs, n_batch):
     return {f"val_{name}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_batch, run):
+def train(
+    g_model,
+    training_generator,
+    validation_generator,
+    d_model,
+    gan_model,
+    training_set,
+    validation_set,
+    n_batch,
+    run,
+):
     """Train in turn the discriminator, on two half-batches, and generator and encoder, on a batch.
 
     `training_set` and `validation_set` are `Facades` that fit the image size. `run` (a `Run`)
@@ -315,13 +336,10 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
     latent_dim = g_model.input_shape[0][1]
     target = np.ones((half_batch, 1, 1, 1), "float32")
     unused = unused_targets(gan_model, n_batch)
-    training_generator = define_styled_generator(g_model, encoder, training=True)
-    validation_generator = define_styled_generator(g_model, encoder, training=False)
-    quicken(training_generator, validation_generator)  # the other models are given to `run.begin`
 
     crops = facades.to_inputs(*facades.centre_crops(validation_set, size), validation_set.colours)
     validation = [*crops, generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)]
-    sample_images, sample_colours, sample_layouts = (array[:N_SAMPLES] for array in crops)
+    sample_images, sample_colours, sample_label_maps = (array[:N_SAMPLES] for array in crops)
     sample_latents = generate_latent_points(latent_dim, len(sample_images), run.sample_rng)
 
     for epoch in run.epochs():
@@ -338,23 +356,23 @@ def train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_
             noise = generate_latent_points(latent_dim, n_batch, rng)
             inputs = [images, colours, label_maps, noise]
             losses = gan_model.train_on_batch(inputs, unused, return_dict=True)
-            run.average.update()
             run.log(**step_losses(d_loss_real, d_loss_fake, losses))
 
-        # Sample and save the average of the generator's weights over the last steps: its images
-        # are better than those of the current weights (common/models/averaging.py says why).
+        # Sampled and saved is the generator with the average of its weights over the last steps:
+        # it draws better images than the current weights (common/models/averaging.py says why).
+        picture, titles = None, ("label map", "photo", "generated")
         if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
-            generated = run.average.of(g_model).predict_on_batch([sample_latents, sample_layouts])
+            averaged = run.average.of(g_model)
+            generated = averaged.predict([sample_latents, sample_label_maps], verbose=0)
             rows = np.stack([sample_colours, sample_images, generated], axis=1)
-            cells, titles = (np.concatenate(rows) + 1) / 2, ("label map", "photo", "generated")
-            plotting.save_grid(cells, run.sample_path(), columns=3, titles=titles)
+            picture = np.concatenate(rows)
         losses = validation_losses(d_model, gan_model, validation_generator, validation, n_batch)
-        run.save_epoch(**losses)
+        run.save_epoch(picture, titles, **losses)
 
 
 def main(argv=None):
-    defaults = {"epochs": 15, "batch_size": 4, "latent_dim": LATENT_DIM}
-    parser = training_parser("gaugan_facades", __doc__, **defaults, sources=facades.SOURCES)
+    defaults = {"epochs": 15, "batch_size": 4, "latent_dim": LATENT_DIM, "own_images": False}
+    parser = training_parser(__file__, __doc__, **defaults, sources=facades.SOURCES)
     parser.add_choice("--image-size", (64, 128, 256), IMAGE_SIZE, "pixels of a side")
     parser.add_number("--width", 0.01, 4, 1.0, "multiplies the channels of all networks")
     parser.add_integer("--sample-every", 1, 1_000_000, 5, "epochs from one picture to the next")
@@ -363,7 +381,7 @@ def main(argv=None):
     with Run(parser, argv) as run:
         arguments = run.arguments
         image_size, width, n_batch = arguments.image_size, arguments.width, arguments.batch_size
-        if arguments.limit is not None:  # to be found before the facades are read
+        if arguments.limit is not None:  # said before reading the facades, which takes seconds
             facades.check_count(arguments.limit, n_batch, f"--limit {arguments.limit} facades")
         dataset = run.load(facades.load_facades, first=arguments.layout_from)
         parts = facades.split(dataset, arguments.seed, n_batch)
@@ -375,8 +393,15 @@ def main(argv=None):
         encoder = define_encoder(image_size, arguments.latent_dim, width)
         d_model = define_discriminator(image_size, width)
         gan_model = define_gan(g_model, encoder, d_model, vgg_model)
-        run.begin(generator=g_model, encoder=encoder, discriminator=d_model, gan=gan_model)
-        train(g_model, encoder, d_model, gan_model, training_set, validation_set, n_batch, run)
+        training_generator = define_styled_generator(g_model, encoder, training=True)
+        validation_generator = define_styled_generator(g_model, encoder, training=False)
+        models = {"generator": g_model, "encoder": encoder, "discriminator": d_model}
+        models |= {"gan": gan_model, "training_generator": training_generator}
+        # This checks that the generator can be saved and drawn, and replaces the way in which Keras
+        # calls these models by a faster one with the same results (--plain leaves Keras's own).
+        run.begin(pixel_range=(-1, 1), **models, validation_generator=validation_generator)
+        generators = (g_model, training_generator, validation_generator)
+        train(*generators, d_model, gan_model, training_set, validation_set, n_batch, run)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,27 @@ import sys
 from common import UserError
 from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
 from common.files import PICTURES, check_writable, default_path, write_arrays
-from common.sampling import generators, label_maps
+from common.models.generators import Generator
+from common.sampling import finding, label_maps
 
 import numpy as np
 
 MAX_DRAWN = 1000  # images in one picture; an arrays file takes any number
+MAX_CLASSES = 20  # drawn without --class, spread over all
+
+# The options that each kind of picture takes, besides --model and --seed. A kind is chosen by the
+# option of its name; None is what is drawn without such an option.
+FILES = {"out", "save_arrays", "show"}
+WALK = {*FILES, "frames", "frame_size", "fps"}
+GOES_WITH = {
+    "learning": {"out", "fps"},
+    "latent": FILES,
+    "interpolate": WALK,
+    "interpolate_latent": {*WALK, "class_name", "layout", "layout_from", "latent_scale"},
+    None: {*FILES, "class_name", "count", "layout", "layout_from", "style", "latent_scale"},
+}
+FOR_CLASSES = {"class_name", "interpolate"}
+FOR_LABEL_MAPS = {"layout", "layout_from", "style", "latent_scale"}
 
 
 def define_parser():
@@ -80,38 +96,37 @@ def define_parser():
     return parser
 
 
-def is_walk(arguments):
-    """Whether to draw the images between two classes or latents."""
-    return bool(arguments.interpolate) or arguments.interpolate_latent
-
-
 def check_options(arguments, generator):
-    """Fill in the defaults. Raises UserError for options that do not go together."""
-    takes_label_maps = generator.label_kind == "label map"
-    for option in ("layout", "layout_from", "style", "latent_scale"):
-        if not takes_label_maps and getattr(arguments, option) is not None:
+    """The kind of picture to draw, a key of GOES_WITH.
+
+    Raises UserError for options that do not go together, or not with the generator.
+    """
+    given = [
+        name
+        for name, value in vars(arguments).items()
+        if value is not None and value is not False and name not in ("model", "seed")
+    ]
+    flags = {name: f"--{name.removesuffix('_name').replace('_', '-')}" for name in vars(arguments)}
+    for name in given:
+        if name in FOR_CLASSES and generator.label_kind not in ("integer", "one-hot"):
             raise UserError(
-                f"{generator.name} takes no label maps: "
-                f"--{option.replace('_', '-')} is for gaugan only"
+                f"{generator.name} has no classes to choose from: leave out {flags[name]}"
             )
-    walking = is_walk(arguments)
-    if arguments.interpolate and arguments.class_name is not None:
-        raise UserError("--interpolate names its two classes itself: leave out --class")
-    if walking and arguments.count is not None:
-        raise UserError("a walk has --frames images: leave out --count")
-    frame_size = 256 if takes_label_maps else 96
-    for option, default in (("frames", 9), ("frame_size", frame_size), ("fps", 1)):
-        if not walking and getattr(arguments, option) is not None:
-            or_learning = " or --learning" * (option == "fps")
+        if name in FOR_LABEL_MAPS and generator.label_kind != "label map":
+            raise UserError(f"{generator.name} takes no label maps: leave out {flags[name]}")
+    kind = next((kind for kind in GOES_WITH if kind in given), None)
+    for name in given:
+        if name == kind or name in GOES_WITH[kind]:
+            continue
+        if kind:
             raise UserError(
-                f"--{option.replace('_', '-')} needs one of the --interpolate options{or_learning}"
+                f"{flags[name]} does not go with {flags[kind]}: leave out {flags[name]}"
             )
-        if getattr(arguments, option) is None:
-            setattr(arguments, option, default)
-    if takes_label_maps:
-        label_maps.check_options(arguments)
-    elif arguments.count is None:
-        arguments.count = 100
+        others = [flags[other] for other, options in GOES_WITH.items() if name in options]
+        raise UserError(f"{flags[name]} needs {' or '.join(others)}")
+    if arguments.layout_from is not None and not arguments.layout:
+        raise UserError("--layout-from needs --layout")
+    return kind
 
 
 def find_classes(arguments, generator):
@@ -123,18 +138,26 @@ def find_classes(arguments, generator):
     return classes
 
 
+def spread_classes(generator):
+    """The numbers of at most MAX_CLASSES classes, spread over all: integers (n,)."""
+    from common import plotting
+
+    return plotting.spread(len(generator.class_names), MAX_CLASSES)
+
+
 def generate_images(generator, label, count, seed):
     """Draw images of one class, or of all classes in turn if `label` is None.
 
-    The first images of a seed are the same, however many follow.
+    The first images of a seed are the same, however many follow. Of more than MAX_CLASSES classes,
+    so many are drawn.
 
     Returns images, float32 (count, H, W, C) in [0, 1], and labels, int32 (count,), or None where
     the generator takes none.
     """
     labels = None
     if generator.label_kind:
-        all_in_turn = np.arange(count, dtype="int32") % len(generator.class_names)
-        labels = all_in_turn if label is None else np.full(count, label, "int32")
+        classes = spread_classes(generator) if label is None else [label]
+        labels = np.resize(np.array(classes, "int32"), count)
     latents = generator.random_latents(count, np.random.default_rng(seed))
     return generator.draw(latents, labels), labels
 
@@ -156,54 +179,57 @@ def generate_walk(generator, classes, frames, seed):
         return generator.draw(latents)[np.newaxis], None
 
     n_classes = len(generator.class_names)
-    standing = [(label, label) for label in classes or range(n_classes)]
+    standing = [(label, label) for label in classes or spread_classes(generator)]
     walks = [classes] if len(classes) == 2 else standing
     shares = [interpolation.mix_classes(*ends, frames, n_classes) for ends in walks]
     return np.stack([generator.draw(latents, row) for row in shares]), np.stack(shares)
 
 
-def draw_images(generator, classes, arguments):
+def draw_images(generator, classes, _subject, arguments):
     """Draw images and write their picture. Returns what `generate_images` does."""
     from common import plotting
 
     label = classes[0] if classes else None
-    images, labels = generate_images(generator, label, arguments.count, arguments.seed)
+    images, labels = generate_images(generator, label, arguments.count or 100, arguments.seed)
     drawn = images[:MAX_DRAWN]
     if len(drawn) < len(images):
         print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
-    class_names = generator.class_names
-    group = len(class_names) if label is None and class_names else 10
+    names = [generator.class_names[number] for number in spread_classes(generator)]
+    titles = () if classes else tuple(names)
+    group = len(titles) or 10
     columns = min(len(drawn), group * math.ceil(math.sqrt(len(drawn)) / group))
-    titles = (class_names * columns)[:columns] if label is None else ()
-    heading = "" if label is None else class_names[label]
-    plotting.save_grid(drawn, arguments.out, columns, titles, heading)
+    heading = generator.class_names[label] if classes else ""
+    plotting.save_grid(drawn, arguments.out, columns, (titles * columns)[:columns], heading)
     return images, labels
+
+
+def draw_label_maps(generator, _classes, subject, arguments):
+    """Draw images from label maps and write their picture. Returns the images and no labels."""
+    return label_maps.draw_label_maps(generator, subject, arguments), None
 
 
 def draw_walk(generator, classes, subject, arguments):
     """Draw a walk and write its strip and animation. Returns images and labels, one a frame."""
     from common import plotting
+    from common.sampling import interpolation
 
+    frames = arguments.frames or 9
     if subject:
-        images, labels = label_maps.draw_walk(generator, subject, arguments), None
+        ends = label_maps.draw_latents(generator, None, 2, arguments)
+        of_one = np.repeat(subject.label_maps[:1], frames, axis=0)
+        images = generator.draw(interpolation.slerp(*ends, frames), of_one)[np.newaxis]
+        labels = None
     else:
-        images, labels = generate_walk(generator, classes, arguments.frames, arguments.seed)
+        images, labels = generate_walk(generator, classes, frames, arguments.seed)
     heading = " to ".join(generator.class_names[label] for label in classes)
-    plotting.save_grid(np.concatenate(images), arguments.out, arguments.frames, (), heading)
+    plotting.save_grid(np.concatenate(images), arguments.out, frames, (), heading)
+    frame_size = arguments.frame_size or (256 if subject else 96)
     animation = arguments.out.with_suffix(".gif")
-    plotting.save_animation(images, animation, arguments.frame_size, arguments.fps)
+    plotting.save_animation(images, animation, frame_size, arguments.fps or 1)
     return np.concatenate(images), None if labels is None else np.concatenate(labels)
 
 
-def refuse_others(arguments, option, known):
-    """Raise UserError for whatever is given besides an option that goes with few others."""
-    for name, value in vars(arguments).items():
-        if value not in (None, False) and name not in ("model", "seed", option, *known):
-            name = name.removesuffix("_name").replace("_", "-")
-            raise UserError(f"--{option} says itself what to draw: leave out --{name}")
-
-
-def draw_latents(generator, arguments):
+def draw_latents(generator, _classes, _subject, arguments):
     """Draw what a file of inputs holds, write the picture, and return images and labels."""
     from common import plotting
     from common.sampling import inputs
@@ -218,31 +244,37 @@ def draw_learning(generator, arguments):
     """Write the animation of the sample pictures beside a generator. Raises UserError for none."""
     from common.sampling import learning
 
-    refuse_others(arguments, "learning", ("out", "fps"))
-    if arguments.out:
-        check_writable(arguments.out, (".gif",))
-    out = arguments.out or default_path(f"{generator.name}_learning.gif")
+    out = arguments.out or default_path(f"{finding.name_for_files(generator)}_learning.gif")
+    check_writable(out, (".gif",))
     learning.draw(generator.path.parent, out, arguments.fps or 6)
     print(out)
 
 
 def default_out(generator, classes, arguments):
-    """A path that says what the picture shows. To be called before the defaults are filled in."""
+    """A path that says what the picture shows: each option that was given is in its name."""
+    parts = [finding.name_for_files(generator)]
     if arguments.latent:
-        return default_path(f"{generator.name}_{arguments.latent.stem}.png")
-    parts = [generator.name, *(generator.class_names[label] for label in classes)]
+        return default_path(f"{parts[0]}_{arguments.latent.stem}.png")
+    parts += [generator.class_names[label] for label in classes]
     parts += [path.stem for path in (arguments.layout, arguments.style) if path]
     parts += ["walk"] * arguments.interpolate_latent
-    if arguments.count not in (None, 100):
-        parts.append(str(arguments.count))
-    if arguments.latent_scale not in (None, 1):
-        parts.append(f"scale{arguments.latent_scale:g}")
-    return default_path("_".join([*parts, f"seed{arguments.seed}.png"]))
+    for name, value in (
+        ("", arguments.count),
+        ("from", arguments.layout_from),
+        ("scale", arguments.latent_scale),
+        ("frames", arguments.frames),
+        ("size", arguments.frame_size),
+        ("fps", arguments.fps),
+        ("seed", arguments.seed),
+    ):
+        if value is not None:
+            parts.append(f"{name}{value:.10g}")
+    return default_path(f"{'_'.join(parts)}.png")
 
 
-def check_outputs(arguments):
+def check_outputs(arguments, animated):
     """Raise UserError for files that cannot be written, before slow work is done for them."""
-    if is_walk(arguments):
+    if animated:
         check_writable(arguments.out.with_suffix(".gif"), (".gif",))
         if arguments.out.suffix.lower() == ".gif":
             arguments.out = arguments.out.with_suffix(".png")  # the strip goes beside it
@@ -255,31 +287,25 @@ def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
-        generator = generators.Generator(generators.find(arguments.model))
-        if arguments.learning:
+        generator = Generator(finding.find(arguments.model))
+        kind = check_options(arguments, generator)
+        if kind == "learning":
             return draw_learning(generator, arguments)
-        if arguments.latent:
-            refuse_others(arguments, "latent", ("out", "save_arrays", "show"))
         classes = find_classes(arguments, generator)
-        if not arguments.out:
-            arguments.out = default_out(generator, classes, arguments)
-        check_options(arguments, generator)
-        check_outputs(arguments)
-        takes_label_maps = generator.label_kind == "label map" and not arguments.latent
+        arguments.out = arguments.out or default_out(generator, classes, arguments)
+        animated = kind in ("interpolate", "interpolate_latent")
+        check_outputs(arguments, animated)
+        takes_label_maps = generator.label_kind == "label map" and kind != "latent"
         subject = label_maps.find_subject(generator, arguments) if takes_label_maps else None
         generator.load()
-        if arguments.latent:
-            images, labels = draw_latents(generator, arguments)
-        elif is_walk(arguments):
-            images, labels = draw_walk(generator, classes, subject, arguments)
-        elif takes_label_maps:
-            images, labels = label_maps.draw_label_maps(generator, subject, arguments), None
-        else:
-            images, labels = draw_images(generator, classes, arguments)
+        draw = draw_label_maps if takes_label_maps else draw_images
+        if kind:
+            draw = draw_walk if animated else draw_latents
+        images, labels = draw(generator, classes, subject, arguments)
         if arguments.save_arrays:
             write_arrays(arguments.save_arrays, images=images, labels=labels)
         # All is written before anything is printed, which may fail where standard output is closed.
-        written = [arguments.out.with_suffix(".gif")] if is_walk(arguments) else []
+        written = [arguments.out.with_suffix(".gif")] if animated else []
         print(*written, arguments.out, *filter(None, [arguments.save_arrays]), sep="\n", flush=True)
         if arguments.show:
             from common import plotting

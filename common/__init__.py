@@ -33,8 +33,11 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 
 # A notebook sets MPLBACKEND to a backend of its own, and the programs that it starts inherit that.
 # Where this backend is not installed, importing matplotlib fails. Only a window needs a backend, so
-# the variable is removed here, and `common.plotting.show` uses its value.
-MATPLOTLIB_BACKEND = os.environ.pop("MPLBACKEND", None)
+# the variable is removed here, and `plotting.use_backend_for_windows` uses its value. If matplotlib
+# is imported already, as in a notebook, it has read the variable, and may have been told otherwise.
+MATPLOTLIB_BACKEND = None
+if "matplotlib" not in sys.modules:
+    MATPLOTLIB_BACKEND = os.environ.pop("MPLBACKEND", None)
 
 
 class UserError(ValueError):

@@ -11,6 +11,8 @@ from common import UserError
 class ArgumentParser(argparse.ArgumentParser):
     """An `argparse.ArgumentParser` that reports an error in one line, with exit status 2."""
 
+    own_images = False  # whether there are --image-size and --channels, for a loader of images
+
     def __init__(self, **options):
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options
@@ -63,9 +65,16 @@ def problems_in_one_line(parser):
     except MemoryError as problem:
         parser.error(f"not enough memory: {problem}")
     except OSError as problem:
-        parser.error(f"{problem.filename or 'standard output'}: {problem.strerror}")
+        parser.error(error_text(problem))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def error_text(problem):
+    """The message of an exception, on one line; of an OSError, the file and the reason."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return f"{problem.filename or 'standard output'}: {problem.strerror}"
+    return " ".join(str(problem).split()) or type(problem).__name__
 
 
 def path_of(text):
@@ -126,12 +135,6 @@ def add_image_options(parser):
     )
 
 
-def image_options(arguments):
-    """The options of `add_image_options`, as a loader of `common.data.datasets` takes them."""
-    options = ("image_size", "channels")
-    return {name: getattr(arguments, name) for name in options} | {"n_batch": arguments.batch_size}
-
-
 def add_label_map_option(parser):
     """Add --layout-from, for label maps that contain numbers of classes."""
     parser.add_choice(
@@ -155,10 +158,24 @@ def add_generator_options(parser):
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "of the random latents")
 
 
-def training_parser(name, description, epochs, batch_size, latent_dim, sources=DATASETS):
-    """A parser with the options that all training scripts share, and the defaults of one script."""
-    parser = ArgumentParser(prog=f"{name}.py", description=description)
-    parser.add_integer("--epochs", 1, 1_000_000, epochs, "passes over the images")
+def training_parser(
+    script, description, epochs, batch_size, latent_dim, own_images=True, sources=DATASETS
+):
+    """A parser with the options that all training scripts share, and the defaults of one script.
+
+    Args:
+        script: `__file__` of the script. A run is named after it, so a copy of a script has a name
+            and a run folder of its own.
+        description: the docstring of the script, for --help.
+        epochs, batch_size, latent_dim: the defaults of these options.
+        own_images: whether to add --image-size and --channels, which `Run.load` gives to a loader.
+        sources: the help text of --data.
+    """
+    parser = ArgumentParser(prog=_as_typed(script), description=description)
+    parser.name, parser.own_images = Path(script).stem, own_images
+    parser.add_integer(
+        "--epochs", 1, 1_000_000, epochs, "each has a step for every full batch of the images"
+    )
     parser.add_integer("--batch-size", 2, 65_536, batch_size, "images in a batch; half are real")
     parser.add_integer("--latent-dim", 1, 10_000, latent_dim, "random numbers behind an image")
     add_data_option(parser, sources)
@@ -179,6 +196,12 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
         "--jit",
         action="store_true",
         help="compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="leave models and optimizers as Keras makes them: slower, with the same results but "
+        "for rounding",
     )
     parser.add_argument(
         "--gpus",
@@ -206,7 +229,7 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
     parser.add_number(
         "--checkpoint-minutes", 0, 1e6, 10, "minutes between saves in an epoch; 0: after every step"
     )
-    parser.add_path("--out", "DIR", "the run folder", default=Path("runs", name))
+    parser.add_path("--out", "DIR", "the run folder", default=Path("runs", parser.name))
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument(
         "--resume", action="store_true", help="continue the run in the folder from its last save"
@@ -214,7 +237,16 @@ def training_parser(name, description, epochs, batch_size, latent_dim, sources=D
     existing.add_argument(
         "--overwrite", action="store_true", help="delete the run in the folder and start a new one"
     )
+    if own_images:
+        add_image_options(parser)
     return parser
+
+
+def _as_typed(script):
+    """The path of a script from the current folder, for commands to copy; else its name."""
+    with contextlib.suppress(OSError, ValueError):
+        return str(Path(script).resolve().relative_to(Path.cwd()))
+    return f"{Path(script).stem}.py"
 
 
 def check_training(arguments):
@@ -222,6 +254,10 @@ def check_training(arguments):
     if arguments.jit and arguments.deterministic:
         raise UserError(
             "Keras does not use XLA in deterministic mode: leave out --jit or --deterministic"
+        )
+    if arguments.plain and (arguments.gpus or arguments.jit):
+        raise UserError(
+            "--plain trains on one device, as Keras has it: leave out --plain, or --gpus and --jit"
         )
     if arguments.batch_size % 2:
         raise UserError(

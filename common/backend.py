@@ -43,25 +43,6 @@ keras.config.set_image_data_format("channels_last")
 keras.config.set_floatx("float32")
 keras.config.set_dtype_policy("float32")
 
-_tensorflow_bias_add = tensorflow.nn.bias_add
-
-
-def _bias_add(value, bias, data_format=None, name=None):
-    """`tensorflow.nn.bias_add`, which Keras's layers call, with the right gradient in bfloat16.
-
-    On a CPU, TensorFlow adds up the gradient of the bias in bfloat16. Once the sum is 256 times as
-    large as the next number, adding that number changes nothing: on two cores, 50,000 ones make
-    512. The gradient of a plain addition is the same sum, but in float32, and it is faster.
-    """
-    is_bfloat16 = getattr(value, "dtype", None) == tensorflow.bfloat16
-    channels_last = data_format in (None, "NHWC")
-    if is_bfloat16 and channels_last and not tensorflow.config.list_physical_devices("GPU"):
-        return value + bias
-    return _tensorflow_bias_add(value, bias, data_format, name)
-
-
-tensorflow.nn.bias_add = _bias_add
-
 
 def mixed_precision():
     """The name of the Keras dtype policy that computes in 16 bits and keeps weights in 32.

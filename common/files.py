@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import time
 from pathlib import Path
 
 from common import UserError
@@ -30,18 +31,32 @@ def replacing(path):
         yield temporary
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _rename(temporary, path)
         _flush_folder(path.parent)
     except BaseException as problem:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if cause := _os_error_behind(problem):
+        if cause := _os_error_behind(problem, temporary):
             raise OSError(cause.errno, cause.strerror or str(cause), str(path)) from problem
         raise
 
 
 def _temporary(path):
     return path.with_name(f".{path.stem}.writing{path.suffix}")
+
+
+def _rename(temporary, path):
+    """Put the temporary file in its place, if need be after some seconds.
+
+    On Windows, a program that has the old file open, such as Excel or a virus scanner, is in the
+    way of that for a while.
+    """
+    for pause in (0.1, 0.3, 1.0, 3.0):
+        try:
+            return os.replace(temporary, path)
+        except PermissionError:
+            time.sleep(pause)
+    return os.replace(temporary, path)
 
 
 def _flush_folder(folder):
@@ -54,11 +69,14 @@ def _flush_folder(folder):
             os.close(descriptor)
 
 
-def _os_error_behind(problem):
-    """The OSError that `problem` is or comes from: on a full disk, zipfile raises another error."""
+def _os_error_behind(problem, temporary):
+    """The OSError that `problem` is or comes from: on a full disk, zipfile raises another error.
+
+    An OSError that names another file than the temporary one is not about this file.
+    """
     while problem and not isinstance(problem, OSError):
         problem = problem.__cause__ or problem.__context__
-    return problem
+    return problem if problem and problem.filename in (None, str(temporary), temporary) else None
 
 
 def write_text(path, text):

@@ -46,6 +46,14 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
         Image.fromarray(picture).save(temporary, quality=95)  # PNG ignores the quality
 
 
+def spread(count, most=20):
+    """Which of `count` classes to show: at most `most`, spread over all. Their numbers, in order.
+
+    So a picture of a thousand classes stays as wide as one of twenty.
+    """
+    return np.linspace(0, count - 1, min(count, most)).round().astype("int32")
+
+
 def on_paper(pixels):
     """Convert (H, W, C) in [0, 1] to uint8 (H, W, 3), with grey reversed: dark on white."""
     pixels = np.rint(255 * pixels.clip(0, 1)).astype(np.uint8)
@@ -93,9 +101,12 @@ def tile(images, columns, gap=2):
 def save_curves(history, path):
     """Plot each list of `history`, a dict of equally long lists, over the epochs.
 
-    The curves are in panels, as `panels` says. `path` is a PNG, replaced in one step.
+    The curves are in panels, as `panels` says, without the epochs whose value is None. `path` is a
+    PNG, replaced in one step.
     """
     groups = panels(history)
+    if not groups:
+        return
     columns = min(3, len(groups))
     rows = math.ceil(len(groups) / columns)
     size = (4.5 * columns, 3.2 * rows) if len(groups) > 1 else (8, 5)
@@ -103,7 +114,7 @@ def save_curves(history, path):
     for number, names in enumerate(groups, start=1):
         axes = add_epoch_axes(figure, rows, columns, number, max(map(len, history.values())))
         for name in names:
-            axes.plot(range(1, len(history[name]) + 1), history[name], marker=".", label=name)
+            axes.plot(*_measured(history[name]), marker=".", label=name)
         axes.legend()
     save_figure(figure, path)
 
@@ -117,11 +128,16 @@ def save_quality(quality, path):
     figure = Figure((4.5 * len(quality), 3.2), DOTS_PER_INCH, layout="constrained")
     for number, (name, values) in enumerate(quality.items(), start=1):
         axes = add_epoch_axes(figure, 1, len(quality), number, len(values))
-        measured = [(e, value) for e, value in enumerate(values, start=1) if value is not None]
-        axes.plot(*zip(*measured, strict=True), marker=".")
+        axes.plot(*_measured(values), marker=".")
         axes.set_title(QUALITY.get(name, name), fontsize=10)
         axes.set_ylim(bottom=0)
     save_figure(figure, path)
+
+
+def _measured(values):
+    """The epochs whose value is not None, and these values."""
+    epochs = [epoch for epoch, value in enumerate(values, start=1) if value is not None]
+    return epochs, [value for value in values if value is not None]
 
 
 def add_epoch_axes(figure, rows, columns, number, epochs):
@@ -142,12 +158,11 @@ def panels(names):
     return [*pairs, others] if others else pairs
 
 
-def save_figure(figure, path, description=None):
-    """Write a matplotlib figure as a PNG, replaced in one step, with a description in the file."""
+def save_figure(figure, path):
+    """Write a matplotlib figure as a PNG, replaced in one step."""
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
-        metadata = {"Description": description} if description else None
-        figure.savefig(temporary, format="png", metadata=metadata)
+        figure.savefig(temporary, format="png")
 
 
 def save_animation(sequences, path, frame_size, frames_per_second):
@@ -175,6 +190,20 @@ def save_gif(frames, path, milliseconds):
         first.save(temporary, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
+def use_backend_for_windows():
+    """Let pyplot open windows, with the backend that MPLBACKEND names or one that it finds.
+
+    Returns the name of the backend in lower case; one without windows if there is no display.
+    Raises ImportError or ValueError if the backend cannot be used.
+    """
+    from matplotlib import pyplot
+
+    if MATPLOTLIB_BACKEND:
+        matplotlib.use(MATPLOTLIB_BACKEND)
+    pyplot.switch_backend(matplotlib.get_backend())
+    return matplotlib.get_backend().lower()
+
+
 def show(path):
     """Open a picture in a window and wait until the user closes it.
 
@@ -184,9 +213,7 @@ def show(path):
     from matplotlib import pyplot
 
     try:
-        if MATPLOTLIB_BACKEND:
-            matplotlib.use(MATPLOTLIB_BACKEND)
-        pyplot.switch_backend(matplotlib.get_backend())
+        use_backend_for_windows()
     except (ImportError, ValueError) as problem:
         print(f"Cannot show {path}: MPLBACKEND={MATPLOTLIB_BACKEND}: {problem}", file=sys.stderr)
         return

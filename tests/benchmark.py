@@ -12,17 +12,12 @@ document   tests/reference_recipes.py; the ratio is its time by ours. Ours has h
            some documents have whole ones, so "per image" compares the time for each image that
            discriminator or critic learn from.
 mixed      ours with --mixed-precision: in bfloat16 where that is fast, in less time only there.
-fused      the same mathematics as ours in one tf.function, with inputs drawn once: the rest is what
-           train_on_batch, predict_on_batch and drawing the inputs cost.
 GFLOP      of convolutions and matrix products in a step, and how fast they are done, as a share of
            what this machine reaches on matrix products of 2048 x 2048, measured in the same run.
 MB         the most memory of our process, with as many images as the full data set has
            (GauGAN: the drawn facades).
 
-`wgan_gp_critic` is wgan_gp_fashion without the generator's updates. They are as large in both
-recipes, while our critic sees half as many images: here "per image" is the cost of its training.
 `gaugan_quarter` is gaugan_facades with `--width 0.25 --latent-dim 16`, for CPUs.
-`explore` is explore.py: milliseconds from a moved slider to the new picture in the window.
 `recipe` is cgan_fashion with next to nothing in its layers, on two images of 4 x 4 pixels, and
 without oneDNN, which takes 0.1 ms for a convolution however small it is: what is left is the cost
 of the recipe itself.
@@ -45,21 +40,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from common.arguments import ArgumentParser
 
 WARM_UP = 2
-QUICK_SCRIPTS = (
-    "cgan_fashion",
-    "gan_fashion",
-    "cgan_mnist",
-    "wgan_gp_fashion",
-    "gaugan_facades",
-    "gaugan_quarter",
-    "recipe",
-)
-SCRIPTS = (*QUICK_SCRIPTS, "wgan_gp_critic")
-EXPLORE = "explore"  # has no document to be compared with, so it has a line of its own
-# Steps of a turn, where eight are too many or too few.
-STEPS = {"wgan_gp_fashion": 3, "wgan_gp_critic": 3, "gaugan_facades": 6}
-STEPS |= {"gaugan_quarter": 24, "recipe": 160}
-RECIPES = ("ours", "mixed", "document", "fused")
+# Steps of a turn.
+SCRIPTS = {"cgan_fashion": 8, "gan_fashion": 8, "cgan_mnist": 8, "wgan_gp_fashion": 3}
+SCRIPTS |= {"gaugan_facades": 6, "gaugan_quarter": 24, "recipe": 160}
+RECIPES = ("ours", "mixed", "document")
 # What TensorFlow looks for before it turns oneDNN on by itself (tsl/util/onednn_env_vars.cc).
 ONEDNN_FLAGS = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16"}
 
@@ -105,8 +89,8 @@ class Worker:
         return json.loads(line)
 
 
-def compare(script, rounds, steps, quick, document_onednn):
-    """Time all recipes of a script `rounds` times in turn; return a row of the table, a dict."""
+def compare(script, rounds, steps, quick, document_onednn, matmul):
+    """Time all recipes of a script `rounds` times in turn; return a line of the table."""
     with contextlib.ExitStack() as stack:
         workers = {}
         for recipe in RECIPES:
@@ -126,21 +110,20 @@ def compare(script, rounds, steps, quick, document_onednn):
         facts = {name: worker.facts() for name, worker in workers.items()}
     seconds = {name: statistics.median(turn[name] for turn in turns) for name in RECIPES}
     ratios = sorted(turn["document"] / turn["ours"] for turn in turns)
-    size, seen = facts["ours"]["batch_size"], facts["document"]["seen"] / facts["ours"]["seen"]
-    return {
-        "script": script,
-        "setting": facts["ours"]["setting"],
-        "batch_size": size,
-        "ms": {name: 1000 * value for name, value in seconds.items()},
-        "images_per_second": {name: size / value for name, value in seconds.items()},
-        "ratio": statistics.median(ratios),
-        "ratio_range": (ratios[0], ratios[-1]),
-        "ratio_per_image": statistics.median(ratios) / seen,
-        "fused_ratio": statistics.median(turn["fused"] / turn["ours"] for turn in turns),
-        "gigaflop": facts["fused"]["gigaflop"],
-        "gigaflop_per_second": facts["fused"]["gigaflop"] / seconds["ours"],
-        "peak_mb": facts["ours"]["peak_mb"],
-    }
+    ratio, ours = statistics.median(ratios), facts["ours"]
+    ms = [1000 * value for value in seconds.values()]
+    rate = ours["gigaflop"] / seconds["ours"]
+    return in_columns(
+        f"{script} {ours['setting']}",
+        " : ".join(f"{value:.{0 if value > 99 else 1}f}" for value in ms),
+        " : ".join(f"{ours['batch_size'] / value:.0f}" for value in seconds.values()),
+        f"{ratio:.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})",
+        f"{ratio * ours['seen'] / facts['document']['seen']:.2f}",
+        f"{ours['gigaflop']:.1f}",
+        f"{rate:.0f}",
+        f"{rate / matmul:.2f}",
+        f"{ours['peak_mb']:.0f}",
+    )
 
 
 def compare_devices(script, rounds, steps):
@@ -175,47 +158,26 @@ def compare_devices(script, rounds, steps):
     return *rates, statistics.median(ratios), ratios[0], ratios[-1]
 
 
-HEADS = "ours : mixed : document : fused", "ms a step", "images/s", "document by ours", "per image"
-HEADS += "fused", "GFLOP", "GFLOP/s", "share", "MB"
-WIDTHS = 32, 28, 24, 20, 10, 7, 7, 9, 7, 6
+HEADS = "ours : mixed : document", "ms a step", "images/s", "document by ours", "per image"
+HEADS += "GFLOP", "GFLOP/s", "share", "MB"
+WIDTHS = 25, 22, 19, 20, 10, 7, 9, 7, 6
 
 
-def in_columns(cells):
+def in_columns(*cells):
     """A line of text, the first cell to the left and the others to the right."""
     first, *others = (f"{cell:>{width}}" for cell, width in zip(cells, WIDTHS, strict=True))
     return first.strip().ljust(WIDTHS[0]) + "".join(others)
 
 
-def line(row, matmul):
-    """A row of the table, as text."""
-    ms, images = row["ms"].values(), row["images_per_second"].values()
-    low, high = row["ratio_range"]
-    return in_columns(
-        [
-            f"{row['script']} {row['setting']}",
-            " : ".join(f"{value:.{0 if value > 99 else 1}f}" for value in ms),
-            " : ".join(f"{value:.0f}" for value in images),
-            f"{row['ratio']:.2f} ({low:.2f}-{high:.2f})",
-            f"{row['ratio_per_image']:.2f}",
-            f"{row['fused_ratio']:.2f}",
-            f"{row['gigaflop']:.1f}",
-            f"{row['gigaflop_per_second']:.0f}",
-            f"{row['gigaflop_per_second'] / matmul:.2f}",
-            f"{row['peak_mb']:.0f}",
-        ]
-    )
-
-
 def main(argv=None):
     parser = ArgumentParser(prog="benchmark.py", description=__doc__)
-    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=", ".join((*SCRIPTS, EXPLORE)))
+    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=", ".join(SCRIPTS))
     parser.add_argument("--quick", action="store_true", help="fewer steps, and smaller ones")
     parser.add_argument(
         "--devices",
         action="store_true",
         help="instead: one process on one core beside two with a core each that train together",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers there")
     parser.add_argument(
         "--document-onednn",
         choices=("default", "on", "off"),
@@ -225,9 +187,8 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     for script in arguments.scripts:
-        if script not in (*SCRIPTS, EXPLORE):
-            known = ", ".join((*SCRIPTS, EXPLORE))
-            parser.error(f"unknown script {script!r}: known are {known}")
+        if script not in SCRIPTS:
+            parser.error(f"unknown script {script!r}: known are {', '.join(SCRIPTS)}")
     name, by_default = processor()
     onednn = by_default if arguments.document_onednn == "default" else arguments.document_onednn
     onednn = onednn in (True, "on")
@@ -237,7 +198,7 @@ def main(argv=None):
             parser.error("--devices needs Linux and two cores")
         print(f"{name}: images a second on one core, and in two processes with a core each")
         for script in arguments.scripts or ("cgan_fashion", "gaugan_quarter"):
-            steps = math.ceil(STEPS.get(script, 8) / (4 if arguments.quick else 1))
+            steps = math.ceil(SCRIPTS[script] / (4 if arguments.quick else 1))
             one, two, *ratios = compare_devices(script, rounds, steps)
             ratio, low, high = (f"{value:.2f}" for value in ratios)
             print(f"{script}: {one:.1f} : {two:.1f}, {ratio} ({low}-{high}) times", flush=True)
@@ -247,26 +208,12 @@ def main(argv=None):
     print(
         f"{name}, {os.cpu_count()} cores, {matmul:.0f} GFLOP/s in matrix products; TensorFlow has "
         f"oneDNN {('off', 'on')[by_default]} here by default, the documents' recipes run with it "
-        f"{('off', 'on')[onednn]}, ours always with it; {rounds} turns each\n{in_columns(HEADS)}",
+        f"{('off', 'on')[onednn]}, ours always with it; {rounds} turns each\n{in_columns(*HEADS)}",
         flush=True,
     )
-    rows, answers = [], {}
-    every = (*(QUICK_SCRIPTS if arguments.quick else SCRIPTS), EXPLORE)
-    for script in arguments.scripts or every:
-        if script == EXPLORE:
-            answers = Worker(EXPLORE, "ours", onednn=True).facts()["ms"]
-            print(f"explore, ms: {', '.join(f'{name} {ms:.0f}' for name, ms in answers.items())}")
-            continue
-        steps = STEPS.get(script, 8)
-        steps = math.ceil(steps / 4) if arguments.quick else steps
-        rows.append(compare(script, rounds, steps, arguments.quick, onednn))
-        print(line(rows[-1], matmul), flush=True)
-    if arguments.json:
-        machine = {"processor": name, "cores": os.cpu_count(), "onednn_by_default": by_default}
-        machine |= {"document_onednn": onednn, "matmul_gigaflop_per_second": matmul}
-        arguments.json.write_text(
-            json.dumps({"machine": machine, "rows": rows, "explore_ms": answers}, indent=2) + "\n"
-        )
+    for script in arguments.scripts or SCRIPTS:
+        steps = math.ceil(SCRIPTS[script] / (4 if arguments.quick else 1))
+        print(compare(script, rounds, steps, arguments.quick, onednn, matmul), flush=True)
 
 
 def processor():

@@ -1,31 +1,29 @@
 """A process of benchmark.py: times the steps of one recipe, as many as each line on stdin asks for.
 
-python tests/benchmark_worker.py SCRIPT ours|mixed|document|fused [quick]
+python tests/benchmark_worker.py SCRIPT ours|mixed|document [quick]
 """
 
+import contextlib
 import importlib
 import json
+import math
 import os
 import resource
-import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from common.backend import keras, mixed_precision
 from common.backend import tensorflow as tf
 from common.data import datasets, facades
-from common.models import saved_models
 from common.models.averaging import MovingAverage
-from common.models.steps import quicken
-from common.sampling import generators
+from common.models.steps import BLOCK, quicken
 from common.training.devices import Devices
 
-import fused_steps
 import numpy as np
 import reference_recipes
 
@@ -37,6 +35,8 @@ class Clock:
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
         self.arguments = SimpleNamespace(epochs=1, sample_every=1)
         self.average = None  # of the models, once these are defined
+        self.sample_labels = np.arange(10, dtype="int32")
+        self.counting = contextlib.ExitStack()  # to be left after the first step
 
     def epochs(self):
         yield 1
@@ -48,16 +48,63 @@ class Clock:
             for step in range(int(line)):
                 started = time.perf_counter()
                 yield step
+                if self.average:
+                    self.average.update()
+                self.counting.close()
                 seconds.append(time.perf_counter() - started)
             print(json.dumps(seconds), flush=True)
 
-    def sample_path(self):
-        return Path(tempfile.gettempdir(), "benchmark.png")
-
-    def log(self, **_losses):
+    def log(self, *_images, **_losses):
         pass
 
     save_epoch = log
+
+
+def gigaflop(graph):
+    """Floating point operations of the convolutions and matrix products in a graph, in 1e9.
+
+    A convolution, its gradients, and a transposed convolution multiply and add the same numbers:
+    for each number of the small image, the `strides` times smaller one, a whole kernel. Products
+    with zeros of the padding count, too.
+    """
+    total = 0
+    for operation in graph.get_operations():
+        inputs, (output, *_) = operation.inputs, operation.outputs or [None]
+        if operation.type == "Conv2D":
+            small, kernel = output.shape, inputs[1].shape
+            if output.consumers()[:1] and output.consumers()[0].type == "DepthToSpace":
+                # Blocks of pixels, with kernels that are mostly zeros (common/models/steps.py).
+                kernel = [side - BLOCK + 1 for side in kernel[:2]] + [kernel[2]]
+        elif operation.type == "Conv2DBackpropInput":
+            small, kernel = inputs[2].shape, inputs[1].shape
+        elif operation.type == "Conv2DBackpropFilter":
+            small, kernel = inputs[2].shape, output.shape
+        elif operation.type == "MatMul":
+            small, kernel = output.shape, [inputs[0].shape[not operation.get_attr("transpose_a")]]
+        else:
+            continue
+        total += 2 * math.prod(small) * math.prod(kernel[:3])
+    return total / 1e9
+
+
+def count_operations(clock):
+    """Count them in the first step; returns a list that will have the GFLOP of each call."""
+    counts = []
+
+    def counted(call, name):
+        def call_and_count(model, *data, **options):
+            tensors = keras.tree.map_structure(tf.constant, data)
+            step = tf.function(getattr(model, name), autograph=False)
+            counts.append(gigaflop(step.get_concrete_function(tensors).graph))
+            return call(model, *data, **options)
+
+        return call_and_count
+
+    for kind in ("train", "predict"):
+        call, name = getattr(keras.Model, f"{kind}_on_batch"), f"{kind}_step"
+        patch = mock.patch.object(keras.Model, f"{kind}_on_batch", counted(call, name))
+        clock.counting.enter_context(patch)
+    return counts
 
 
 def setting(script, quick):
@@ -96,39 +143,42 @@ def load(script, size):
 
 
 def define_models(script, module, size):
-    """All models of a script, in the order that its `train` takes them."""
+    """The models that the `train` of a script takes, in that order, and those that are averaged."""
     if script.startswith("gaugan"):
         encoder = module.define_encoder(latent_dim=size.latent_dim, **size.sizes)
         g_model = module.define_generator(latent_dim=size.latent_dim, **size.sizes)
         d_model = module.define_discriminator(**size.sizes)
-        return g_model, encoder, d_model, module.define_gan(g_model, encoder, d_model)
+        styled = [module.define_styled_generator(g_model, encoder, mode) for mode in (True, False)]
+        gan_model = module.define_gan(g_model, encoder, d_model)
+        return (g_model, *styled, d_model, gan_model), (g_model, encoder)
     g_model = module.define_generator()
     if script.startswith("wgan_gp"):
         critic = module.define_critic()
         gan_model = module.define_gan(g_model, critic)
-        if script == "wgan_gp_critic":
-            gan_model.train_on_batch = lambda *_inputs: 0.0
-        return g_model, module.define_critic_trainer(critic), gan_model
+        training_generator = module.define_training_generator(g_model)
+        models = g_model, training_generator, module.define_critic_trainer(critic), gan_model
+        return models, (g_model,)
     d_model = module.define_discriminator()
-    return g_model, d_model, module.define_gan(g_model, d_model)
+    return (g_model, d_model, module.define_gan(g_model, d_model)), (g_model,)
 
 
 def train_ours(script, module, dataset, size, clock):
-    """A script's own `train`; in several processes if there is a TF_CONFIG."""
+    """A script's own `train`; in several processes if there is a TF_CONFIG. Returns its GFLOP."""
+    counts = [] if os.environ.get("TF_CONFIG") else count_operations(clock)
     devices, n_batch = Devices(), size.batch_size
     devices.enter()
-    models = define_models(script, module, size)
+    models, averaged = define_models(script, module, size)
     devices.prepare(models)
     quicken(*models)
-    averaged = models[: 2 if script.startswith("gaugan") else 1]
     with devices.one_device():
         clock.average = MovingAverage(*averaged, decay=0.999)
     if script.startswith("gaugan"):
         module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
     elif script.startswith("wgan_gp"):
-        module.train(*models, dataset, module.LATENT_DIM, n_batch, module.CRITIC_STEPS, clock)
+        module.train(*models, dataset, n_batch, module.CRITIC_STEPS, clock)
     else:
         module.train(*models, dataset, module.LATENT_DIM, n_batch, clock)
+    return sum(counts)
 
 
 def train_document(script, module, dataset, size, clock):
@@ -137,8 +187,7 @@ def train_document(script, module, dataset, size, clock):
         reference_recipes.fit_conditional_gan(dataset, size.batch_size, clock)
         return
     if script.startswith("wgan_gp"):
-        whole = script == "wgan_gp_fashion"
-        step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size, whole=whole)
+        step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size)
     elif script.startswith("gaugan"):
         step = reference_recipes.gaugan_train_step(
             dataset, size.batch_size, size.sizes, size.latent_dim
@@ -147,42 +196,6 @@ def train_document(script, module, dataset, size, clock):
         step = reference_recipes.machine_learning_mastery_loop(module, dataset, size.batch_size)
     for _ in clock.steps():
         step()
-
-
-def train_fused(script, module, dataset, size, clock):
-    """Ours in one function. Returns the GFLOP of a step."""
-    models = define_models(script, module, size)
-    quicken(*models)
-    step, inputs = fused_steps.define(script, module, models, dataset, size.batch_size)
-    for _ in clock.steps():
-        step(*inputs)
-    return fused_steps.gigaflop(step.get_concrete_function(*inputs).graph)
-
-
-def answers_of_explorers(repeats=30):
-    """Milliseconds from a moved slider to the new picture, of one generator of each kind.
-
-    It is the median of so many, without a display. GauGAN has 64 pixels and full width.
-    """
-    os.environ["MPLBACKEND"] = "Agg"
-    import explore
-
-    milliseconds = {}
-    for name in ("cgan_fashion", "cgan_mnist", "gan_fashion", "gaugan_facades"):
-        script = importlib.import_module(name)
-        size = {"image_size": 64} if name == "gaugan_facades" else {}
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "generator.keras")
-            saved_models.save(script.define_generator(**size), path, {"script": name})
-            generator = generators.Generator(path)
-            explorer = explore.define_explorer(generator, seed=0, layout=None)
-        seconds = []
-        for _ in range(repeats):
-            started = time.perf_counter()
-            explorer.redraw()
-            seconds.append(time.perf_counter() - started)
-        milliseconds[name] = 1000 * statistics.median(seconds)
-    return milliseconds
 
 
 def matmul_rate(side=2048, seconds=1.5):
@@ -202,18 +215,14 @@ def main(script, recipe, quick=""):
     if script == "matmul":
         print(json.dumps({"gigaflop_per_second": matmul_rate()}))
         return
-    if script == "explore":
-        print(json.dumps({"ms": answers_of_explorers()}))
-        return
     size, clock = setting(script, quick), Clock()
     if script == "recipe":
         module = reference_recipes.shrunk_cgan()
     else:
-        name = script.replace("_critic", "_fashion").replace("_quarter", "_facades")
-        module = importlib.import_module(name)
+        module = importlib.import_module(script.replace("_quarter", "_facades"))
     if recipe == "mixed":
         keras.config.set_dtype_policy(mixed_precision())
-    train = {"document": train_document, "fused": train_fused}.get(recipe, train_ours)
+    train = train_document if recipe == "document" else train_ours
     gigaflop = train(script, module, load(script, size), size, clock)
     facts = {"batch_size": size.batch_size, "setting": size.text, "gigaflop": gigaflop}
     facts["seen"] = size.seen[recipe == "document"]

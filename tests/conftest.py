@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,9 +40,10 @@ class OneEpoch:
 
     def __init__(self):
         self.rng, self.sample_rng = np.random.default_rng(0), np.random.default_rng(1)
-        self.logged, self.logged_epochs = [], []
+        self.logged, self.saved = [], []
         self.arguments = SimpleNamespace(epochs=1, sample_every=5)
-        self.average = SimpleNamespace(update=lambda: None, of=lambda model: model)
+        self.average = SimpleNamespace(of=lambda model: model)
+        self.sample_labels = np.tile(np.arange(10, dtype="int32"), 10)
 
     def epochs(self):
         yield 1
@@ -54,11 +54,26 @@ class OneEpoch:
     def log(self, **losses):
         self.logged.append(losses)
 
-    def sample_path(self):
-        return Path(tempfile.gettempdir(), "epoch.png")
+    def save_epoch(self, images=None, titles=None, **values):
+        self.saved.append((images, titles, values))
 
-    def save_epoch(self, **values):
-        self.logged_epochs.append(values)
+
+def latent_points(script, latent_dim, count, rng):
+    """A script's inputs for its generator, with labels of ten classes where it takes any."""
+    classes = (10,) if hasattr(script, "N_CLASSES") else ()
+    return script.generate_latent_points(latent_dim, count, *classes, rng)
+
+
+def fake_samples(script, g_model, latent_dim, count, rng):
+    """A script's generated images, of ten classes where it has any, and their target."""
+    classes = (10,) if hasattr(script, "N_CLASSES") else ()
+    return script.generate_fake_samples(g_model, latent_dim, count, *classes, rng)
+
+
+def real_samples(script, dataset, count, rng):
+    """A script's real images, with one-hot labels where it takes these, and their target."""
+    classes = (10,) if script.__name__ == "cgan_mnist" else ()
+    return script.generate_real_samples(dataset, count, *classes, rng)
 
 
 @pytest.fixture(scope="session")

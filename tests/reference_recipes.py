@@ -120,11 +120,8 @@ def fit_conditional_gan(dataset, batch_size, clock):
     model.fit(data.repeat(), verbose=0, shuffle=False, callbacks=[OnRequest(clock.steps())])
 
 
-def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0, whole=True):
-    """keras.io's "WGAN-GP": its `train_step` as one `tf.function`, on whole batches.
-
-    Without the generator's update if not `whole`.
-    """
+def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0):
+    """keras.io's "WGAN-GP": its `train_step` as one `tf.function`, on whole batches."""
     with mock.patch.object(wgan_gp_fashion, "leaky_relu", layers.LeakyReLU(0.2)):
         critic, g_model = wgan_gp_fashion.define_critic(), wgan_gp_fashion.define_generator()
     critic_optimizer, g_optimizer = (keras.optimizers.Adam(2e-4, 0.5, 0.9) for _ in range(2))
@@ -152,8 +149,6 @@ def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0,
             critic_optimizer.apply_gradients(
                 zip(tape.gradient(cost, weights), weights, strict=True)
             )
-        if not whole:
-            return
         latents = tf.random.normal((batch_size, wgan_gp_fashion.LATENT_DIM))
         with tf.GradientTape() as tape:
             g_loss = -tf.reduce_mean(critic(g_model(latents, training=True), training=True))

@@ -40,13 +40,13 @@ def interrupt_after(steps, monkeypatch, script=cgan_fashion, problem=None):
     """Press Ctrl-C in the middle of a training step, or raise a problem there."""
     original, calls = script.generate_latent_points, []
 
-    def generate_latent_points(latent_dim, n_samples, *more, **options):
+    def generate_latent_points(latent_dim, n_samples, *more):
         calls.append(n_samples)
         if calls.count(16) == steps:  # once a step, for the composite's whole batch
             if problem:
                 raise problem
             signal.raise_signal(signal.SIGINT)
-        return original(latent_dim, n_samples, *more, **options)
+        return original(latent_dim, n_samples, *more)
 
     monkeypatch.setattr(script, "generate_latent_points", generate_latent_points)
 

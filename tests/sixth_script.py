@@ -5,7 +5,6 @@ Used by test_sixth_script.py. It says nothing to `common` that the other scripts
 
 import sys
 
-from common import plotting
 from common.arguments import training_parser
 from common.data import datasets
 from common.models.freezing import Frozen
@@ -64,7 +63,8 @@ def generate_latent_points(latent_dim, n_samples, rng):
 def train(g_model, d_model, gan_model, dataset, n_batch, run):
     half_batch, latent_dim = n_batch // 2, run.arguments.latent_dim
     ones, zeros = np.ones((half_batch, 1), "float32"), np.zeros((half_batch, 1), "float32")
-    fixed = generate_latent_points(latent_dim, 9, run.sample_rng)
+    latents, _ = generate_latent_points(latent_dim, 30, run.sample_rng)
+    fixed = [latents, np.eye(3, dtype="float32")[run.sample_labels]]
     for _epoch in run.epochs():
         for _step in run.steps(len(dataset.images) // n_batch):
             chosen = run.rng.integers(0, len(dataset.images), half_batch)
@@ -76,15 +76,14 @@ def train(g_model, d_model, gan_model, dataset, n_batch, run):
             d_loss_fake = d_model.train_on_batch([images, inputs[1]], zeros)
             inputs = generate_latent_points(latent_dim, n_batch, run.rng)
             g_loss = gan_model.train_on_batch(inputs, np.ones((n_batch, 1), "float32"))
-            run.average.update()
             run.log(d_loss_real=d_loss_real, d_loss_fake=d_loss_fake, g_loss=g_loss)
-        images = run.average.of(g_model).predict_on_batch(fixed)
-        plotting.save_grid(images, run.sample_path(), columns=3)
-        run.save_epoch()
+        run.save_epoch(run.average.of(g_model).predict(fixed, verbose=0))
 
 
 def main(argv=None):
-    parser = training_parser("sixth_script", __doc__, epochs=2, batch_size=16, latent_dim=5)
+    parser = training_parser(
+        __file__, __doc__, epochs=2, batch_size=16, latent_dim=5, own_images=False
+    )
     with Run(parser, argv) as run:
         dataset = run.load(load_colours)
         d_model, g_model = define_discriminator(), define_generator(run.arguments.latent_dim)

@@ -2,18 +2,14 @@
 
 import importlib
 
-import cgan_fashion
-from common.data import datasets
 from common.models.steps import quicken
 
 import benchmark
-import fused_steps
-import keras
-import numpy as np
+import benchmark_worker
 import pytest
 import reference_recipes
 import tensorflow as tf
-from conftest import exit_status
+from conftest import exit_status, latent_points
 
 
 def test_operations_are_counted_by_hand():
@@ -29,7 +25,7 @@ def test_operations_are_counted_by_hand():
     shapes = (4, 8, 8, 3), (5, 5, 3, 7), (11, 2), (11, 13)
     graph = step.get_concrete_function(*map(tf.ones, shapes)).graph
     convolution = 2 * (4 * 4 * 4 * 7) * (5 * 5 * 3)
-    assert fused_steps.gigaflop(graph) * 1e9 == 3 * convolution + 2 * 2 * 13 * 11
+    assert benchmark_worker.gigaflop(graph) * 1e9 == 3 * convolution + 2 * 2 * 13 * 11
 
 
 @pytest.mark.parametrize("name", ["cgan_fashion", "gan_fashion", "cgan_mnist"])
@@ -39,32 +35,10 @@ def test_operations_of_a_quick_generator_are_those_of_its_layers(name):
         generator = script.define_generator(latent_dim=6)
         if quick:
             quicken(generator)
-        inputs = script.generate_latent_points(6, 3, 0)
+        inputs = latent_points(script, 6, 3, np.random.default_rng(0))
         graph = tf.function(generator.call).get_concrete_function(inputs).graph
-        counts.append(fused_steps.gigaflop(graph))
+        counts.append(benchmark_worker.gigaflop(graph))
     assert counts[0] == counts[1] > 0.01
-
-
-@pytest.mark.slow
-def test_the_fused_step_is_the_same_step():
-    dataset = datasets.load_fashion_mnist("sample").limited(64, seed=0)
-
-    def define_models():
-        keras.utils.set_random_seed(0)
-        d_model, g_model = cgan_fashion.define_discriminator(), cgan_fashion.define_generator()
-        return g_model, d_model, cgan_fashion.define_gan(g_model, d_model)
-
-    models = define_models()
-    step, (real, half, whole) = fused_steps.define("cgan_fashion", cgan_fashion, models, dataset, 8)
-    step(real, half, whole)
-
-    g_model, d_model, gan_model = define_models()
-    d_model.train_on_batch(real, np.ones((4, 1)))
-    d_model.train_on_batch([g_model.predict_on_batch(half), half[1]], np.zeros((4, 1)))
-    gan_model.train_on_batch(whole, np.ones((8, 1)))
-    for fused, apart in zip(models[:2], (g_model, d_model), strict=True):
-        for one, other in zip(fused.get_weights(), apart.get_weights(), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_unknown_scripts_are_named(error_of):
@@ -74,28 +48,7 @@ def test_unknown_scripts_are_named(error_of):
 def test_help_says_what_the_columns_are(capsys):
     assert exit_status(benchmark.main, ["--help"]) == 0
     words = capsys.readouterr().out
-    assert all(
-        column in words for column in ("mixed", "document", "per image", "fused", "GFLOP", "MB")
-    )
-
-
-def test_a_row_fits_its_columns():
-    row = {
-        "script": "wgan_gp_fashion",
-        "setting": "n=512",
-        "ms": {"ours": 5362.0, "mixed": 3100.0, "document": 10201.0, "fused": 5300.0},
-        "images_per_second": {"ours": 95.5, "mixed": 165.2, "document": 50.2, "fused": 96.6},
-        "ratio": 1.9,
-        "ratio_range": (1.8, 2.0),
-        "ratio_per_image": 0.95,
-        "fused_ratio": 0.99,
-        "gigaflop": 700.0,
-        "gigaflop_per_second": 130.6,
-        "peak_mb": 1500.0,
-    }
-    text = benchmark.line(row, matmul=200)
-    assert len(text) == len(benchmark.in_columns(benchmark.HEADS)) == sum(benchmark.WIDTHS)
-    assert text.split()[-2:] == ["0.65", "1500"]
+    assert all(column in words for column in ("mixed", "document", "per image", "GFLOP", "MB"))
 
 
 def test_the_shrunk_models_are_built():

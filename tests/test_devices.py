@@ -3,6 +3,7 @@
 Here the devices are CPUs: two in one process, or one in each of two processes.
 """
 
+import contextlib
 import importlib
 import json
 import math
@@ -19,12 +20,12 @@ from types import SimpleNamespace
 import gan_fashion
 import gaugan_facades
 from common import UserError
-from common.training import devices, exchanges
+from common.models.steps import quicken
+from common.training import devices
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import ALL_SCRIPTS, PROJECT
 from runs import assert_same_run, weights
 
@@ -209,14 +210,14 @@ def test_gpus_that_are_not_there(error_of, tmp_path, arguments, words):
         (3, 128, "among 3 devices; 126 and 132 can"),
     ],
 )
-def test_a_batch_that_cannot_be_shared_out(monkeypatch, count, n_batch, words):
-    monkeypatch.setattr(devices.Devices, "count", count)
-    with pytest.raises(UserError) as problem:
-        devices.Devices().check(SimpleNamespace(batch_size=n_batch, jit=False))
-    assert words in str(problem.value)
-    devices.Devices().check(SimpleNamespace(batch_size=6 * count, jit=False))
+def test_a_batch_that_cannot_be_shared_out(count, n_batch, words):
+    several = devices.Devices()
+    several.count = count
+    with pytest.raises(UserError, match=words):
+        several.check(SimpleNamespace(batch_size=n_batch, jit=False))
+    several.check(SimpleNamespace(batch_size=6 * count, jit=False))
     with pytest.raises(UserError, match="--jit is for one device, and here are"):
-        devices.Devices().check(SimpleNamespace(batch_size=6 * count, jit=True))
+        several.check(SimpleNamespace(batch_size=6 * count, jit=True))
 
 
 @pytest.mark.parametrize(
@@ -247,50 +248,25 @@ def test_a_tf_config_that_is_valid():
     assert list(tasks) == [("chief", 0), ("worker", 0)] and task == ("worker", 0)
 
 
-def test_a_loss_of_one_number_is_refused_on_several_devices():
-    def mean(target, output):
-        return keras.ops.mean(target * output)
-
-    def product(target, output):
-        return target * output
-
-    output = keras.KerasTensor((None, 1))
-    assert devices._is_one_number(mean, output) and not devices._is_one_number(product, output)
-
-
-def test_gradients_of_embeddings_are_exchanged_with_the_others(monkeypatch):
-    """Two devices: what each sends, and what both get back."""
-    sent, shares = [], [([[1.0, 2.0], [3.0, 4.0]], [5, 0]), ([[5.0, 6.0], [7.0, 8.0]], [5, 2])]
-
-    def gradients(number):
-        values, indices = shares[number]
-        parts = tf.IndexedSlices(tf.constant(values), tf.constant(indices), tf.constant([6, 2]))
-        return [(tf.constant([10.0 * number]), "bias"), (parts, "embedding")]
-
-    def exchange(number, all_reduce):
-        context = SimpleNamespace(
-            replica_id_in_sync_group=tf.constant(number),
-            num_replicas_in_sync=2,
-            all_reduce=all_reduce,
-        )
-        monkeypatch.setattr(tf.distribute, "get_replica_context", lambda: context)
-        return exchanges.sum_gradients(gradients(number))
-
-    def send(_operation, tensors):
-        sent.append(tensors)
-        return tensors
-
-    for number in (0, 1):
-        exchange(number, send)
-    assert len(sent) == 2
-    np.testing.assert_array_equal(sent[1][1][0], [[[0, 0], [0, 0]], shares[1][0]])
-    totals = tf.nest.map_structure(tf.add, *sent)
-    for number in (0, 1):
-        (bias, name), (parts, other) = exchange(number, lambda *_sent: totals)
-        assert (name, other) == ("bias", "embedding") and float(bias[0]) == 10.0
-        np.testing.assert_array_equal(parts.values, shares[0][0] + shares[1][0])
-        np.testing.assert_array_equal(parts.indices, [5, 0, 5, 2])
-        assert parts.indices.dtype == tf.int32 and parts.dense_shape.numpy().tolist() == [6, 2]
+def test_what_is_refused_on_several_devices(monkeypatch):
+    """Losses that Keras would take for those of the whole batch; steps that are not shared out."""
+    image = keras.Input((1,))
+    strategy = SimpleNamespace(num_replicas_in_sync=2)
+    several = devices.Devices()
+    several._strategy = strategy
+    for loss, error in (
+        (lambda target, output: keras.ops.mean(target * output), "returns one number for a batch"),
+        (lambda target, output: target * output, None),
+    ):
+        model = keras.Model(image, keras.layers.BatchNormalization()(image))
+        model.compile(loss=loss)
+        with pytest.raises(UserError, match=error) if error else contextlib.nullcontext():
+            several.prepare([model])
+        assert model.layers[1].synchronized
+    monkeypatch.setattr(type(model), "distribute_strategy", strategy)
+    model.run_eagerly = True
+    with pytest.raises(UserError, match="it can train on one device only"):
+        quicken(model)
 
 
 @pytest.mark.slow

@@ -7,14 +7,11 @@ from types import SimpleNamespace
 
 import cgan_fashion
 import generate
-from common.models import memory
 
-import keras
 import numpy as np
 import pytest
 import tensorflow
 from conftest import PROJECT, TINY, exit_status
-from keras import layers
 
 CODE = """
 import sys
@@ -96,18 +93,6 @@ def test_out_of_memory_is_one_line(tmp_path, monkeypatch, capsys):
         f"cgan_fashion.py: error: out of memory, with 0 epochs saved in {tmp_path}; "
         "give a smaller --batch-size, --image-size or --width\n"
     )
-
-
-def test_the_memory_of_a_step_by_hand(monkeypatch, capsys):
-    """10 + 1 weights, each four times; 10 + 1 numbers of each of 1000 images."""
-    image = keras.Input((10,))
-    model = keras.Model(image, layers.Dense(1)(image))
-    assert memory.step_bytes([model], 1000) == 4 * (4 * 11 + 1000 * 11)
-    monkeypatch.setattr(memory, "available", lambda: 40_000)
-    memory.warn_if_too_small({"generator": model}, 100)
-    assert capsys.readouterr().err == ""
-    memory.warn_if_too_small({"generator": model}, 1000)
-    assert "give a smaller --batch-size, --image-size or --width" in capsys.readouterr().err
 
 
 def test_ctrl_c_before_the_folder_is_made_says_so(tmp_path, monkeypatch, capsys):

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import evaluate
 from common.data import datasets, facades
-from common.judges import classifier, segmenter
+from common.judges import networks
 from common.models import saved_models
-from common.sampling import evaluation, generators, neighbours, real_images
+from common.models.generators import Generator
+from common.sampling import evaluation, real_images
 
 import keras
 import numpy as np
@@ -24,9 +25,10 @@ N_TRAINING, N_TEST = 300, 150
 @pytest.fixture(scope="module")
 def clothes():
     """Prototypes, one of each class that the judge gets right, and images to compare with."""
-    images, labels, *_ = datasets.load_fashion_mnist("sample")
-    judge = classifier.load_judge(datasets.CLOTHES, (28, 28, 1))
-    right = np.flatnonzero(judge.classify(images[:N_TRAINING])[1] == labels[:N_TRAINING])
+    dataset = datasets.load_fashion_mnist("sample")
+    images, labels, *_ = dataset
+    _features, found = networks.classify(networks.load_judge(dataset), images[:N_TRAINING])
+    right = np.flatnonzero(found == labels[:N_TRAINING])
     chosen = [next(i for i in right if labels[i] == label) for label in range(10)]
     return images, labels, chosen
 
@@ -163,21 +165,21 @@ def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier,
     )
     # That of digits has not learnt from the fifth that is kept back.
     save_copier(here / "digits.keras", images[:10], names=datasets.DIGITS)
-    real = real_images.load_dataset(generators.Generator(here / "digits.keras"), "sample")
-    assert (real.seen_by_generator, real.seen_by_judge) == (True, False)
+    real = real_images.load(Generator(here / "digits.keras"), "sample")
+    assert real.seen_by_generator and evaluation.find_judge(real)[1] is False
 
 
 def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
     trained_on = []
-    usual = classifier.train
+    usual = networks.train_classifier
 
     def train(images, labels, n_classes, report):
         assert callable(report)
         trained_on.append((len(images), n_classes))
         return usual(images, labels, n_classes, epochs=1)
 
-    monkeypatch.setattr(classifier, "load_judge", lambda *_: None)
-    monkeypatch.setattr(classifier, "train", train)
+    monkeypatch.setattr(networks, "load_judge", lambda *_: None)
+    monkeypatch.setattr(networks, "train_classifier", train)
     images, labels, _ = clothes
     np.savez("real.npz", x_train=images[:N_TRAINING], y_train=labels[:N_TRAINING])
     found = figures("--model", copier, "--data", "real.npz", "--count", "100")
@@ -188,8 +190,10 @@ def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
 
 def test_a_judge_that_does_not_know_the_images_is_not_used(here, copier, capsys, monkeypatch):
     """Labels without names are taken for those of clothes, whatever the images show."""
-    usual = classifier.train
-    monkeypatch.setattr(classifier, "train", lambda *given, report: usual(*given, epochs=1))
+    usual = networks.train_classifier
+    monkeypatch.setattr(
+        networks, "train_classifier", lambda *given, report: usual(*given, epochs=1)
+    )
     digits = datasets.load_mnist("sample")
     np.savez("digits.npz", images=digits.images[:150], labels=digits.labels[:150])
     figures("--model", copier, "--data", "digits.npz", "--count", "100")
@@ -235,8 +239,8 @@ def test_folders_of_classes_are_not_their_own_test_part(here, clothes, capsys, m
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(images[i, ..., 0]).save(folder / f"{i}.png")
     save_copier(here / "copier.keras", images[[chosen[8], chosen[3]]], names=("bag", "dress"))
-    usual = classifier.train
-    monkeypatch.setattr(classifier, "train", lambda *given, **_: usual(*given, epochs=8))
+    usual = networks.train_classifier
+    monkeypatch.setattr(networks, "train_classifier", lambda *given, **_: usual(*given, epochs=8))
     found = figures("--model", "copier.keras", "--data", "pictures", "--count", "100")
     assert found["real"]["count"] == len(wanted) - len(wanted) * 4 // 5
     of_samples = found["samples"]["figures"]
@@ -249,11 +253,11 @@ def test_classification_accuracy_score(copier, monkeypatch):
 
     def train(images, labels, n_classes, seed, epochs):
         calls.append((len(images), np.bincount(labels).tolist(), seed, epochs))
-        model = classifier.define_classifier(images.shape[1:], n_classes)
+        model = networks.define_classifier(images.shape[1:], n_classes)
         return model
 
     monkeypatch.setattr("common.sampling.evaluation.MIN_PER_CLASS", 5)
-    monkeypatch.setattr(classifier, "train", train)
+    monkeypatch.setattr(networks, "train_classifier", train)
     found = figures(
         "--model", copier, "--data", "real.npz", "--count", "200", "--cas", "--seed", "4"
     )
@@ -286,7 +290,7 @@ def test_classification_accuracy_score(copier, monkeypatch):
     ],
 )
 def test_what_is_refused(here, copier, error_of, monkeypatch, arguments, words):
-    monkeypatch.setattr(classifier, "load_judge", None)  # before any slow work
+    monkeypatch.setattr(networks, "load_judge", None)  # before any slow work
     before = sorted(path.name for path in here.iterdir())
     arguments = ["--data", "real.npz", "--model", copier, *arguments]
     error = error_of(evaluate.main, *arguments)
@@ -314,9 +318,9 @@ def test_real_images_have_the_size_that_the_generator_makes(here, clothes, capsy
     images, _, chosen = clothes
     save_copier(here / "small.keras", images[chosen][:, ::2, ::2])
     monkeypatch.setattr(
-        classifier,
-        "train",
-        lambda images, *_, **_options: classifier.define_classifier(images.shape[1:], 10),
+        networks,
+        "train_classifier",
+        lambda images, *_, **_options: networks.define_classifier(images.shape[1:], 10),
     )
     found = figures("--model", "small.keras", "--data", "real.npz", "--count", "100")
     assert found["samples"]["count"] == 100
@@ -361,7 +365,7 @@ def test_the_data_of_the_run(here, copier, capsys, error_of):
     (run / "run.json").write_text(json.dumps(record))
     error = error_of(evaluate.main, "--model", "run")
     assert "cannot read moved.npz" in error
-    assert "run.json names it, and --data may name another place" in error
+    assert "run.json of the generator names it, and --data may name another place" in error
     assert "the path is empty" in error_of(evaluate.main, "--model", "run", "--data", "")
     (run / "run.json").write_text("{}")
     assert "run.json, which names the run's images, is damaged" in error_of(
@@ -379,7 +383,7 @@ def test_a_figure_without_a_spread():
 def test_the_nearest_by_pixels(clothes):
     images, _, _ = clothes
     brighter = np.minimum(images[[5, 70]].astype(int) + 20, 255).astype("uint8")
-    nearest = neighbours.find_nearest(brighter, images[:2500])
+    nearest = evaluation.find_nearest(brighter, images[:2500])
     assert nearest[:, 0].tolist() == [5, 70]
     distances = ((images[:2500].astype(int) - brighter[:1].astype(int)) ** 2).sum((1, 2, 3))
     assert nearest[0].tolist() == np.argsort(distances)[:3].tolist()
@@ -407,12 +411,12 @@ def few_facades(monkeypatch, drawn):
     few = drawn.first(60)
     monkeypatch.setattr(facades, "load_facades", lambda *_, **__: few)
 
-    def segment(judge, images):
+    def segment(_judge, images):
         colours = facades.colours(np.arange(12)).astype(int)
         tinted = images[:, ::1, ::1, np.newaxis].astype(int) * 2 - 255 - (colours - 127)
         return np.ptp(tinted, axis=-1).argmin(axis=-1).astype("uint8")
 
-    monkeypatch.setattr(segmenter.Judge, "segment", segment)
+    monkeypatch.setattr(networks, "segment", segment)
 
 
 @pytest.mark.slow
@@ -426,12 +430,6 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     assert "12 label maps that were not used in training, 20 samples of each; 12 photos" in (
         capsys.readouterr().out
     )
-    record = {"data": {"source": "drawn", "sha256": facades.load_facades().sha256()}}
-    for seed, limit, seen in ((0, None, False), (5, None, True), (0, 60, True)):
-        record["arguments"] = {"limit": limit, "seed": seed}
-        (here / "run.json").write_text(json.dumps(record))
-        generator = generators.Generator(here / "painter.keras")
-        assert real_images.load_facades(generator).seen_by_judge == seen
     save_painter(here / "painter.keras", 0.0)
     arguments = ["--model", "painter.keras", "--data", "drawn", "--count", "100"]
     found = figures(*arguments)
@@ -442,6 +440,19 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     monkeypatch.setattr(facades, "load_facades", lambda *_, **__: few)
     error = error_of(evaluate.main, *arguments)
     assert "has 12 classes, and the images from drawn have 2" in error
+
+
+@pytest.mark.slow
+def test_what_the_judge_of_facades_may_have_learnt_from(here, monkeypatch, drawn):
+    """The validation facades of another split or of fewer are not those that it has not seen."""
+    monkeypatch.setattr(facades, "load_facades", lambda *_, **__: drawn)
+    save_painter(here / "painter.keras", 0.1)
+    for seed, limit, seen in ((0, None, False), (5, None, True), (0, 120, True)):
+        data = {"source": "drawn", "sha256": drawn.limited(limit, seed).sha256()}
+        record = {"data": data, "arguments": {"limit": limit, "seed": seed}}
+        (here / "run.json").write_text(json.dumps(record))
+        real = real_images.load(Generator(here / "painter.keras"))
+        assert evaluation.find_judge(real)[1] is seen
 
 
 def test_help_and_errors_come_without_importing_tensorflow(run_script):

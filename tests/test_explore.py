@@ -19,8 +19,8 @@ from common import UserError
 from common.data import facades
 from common.data.datasets import CLOTHES
 from common.models import saved_models
+from common.models.generators import Generator
 from common.sampling import explorer, inputs, label_map_editor
-from common.sampling.generators import Generator
 
 import keras
 import numpy as np
@@ -198,7 +198,7 @@ def test_a_file_of_inputs_names_the_picture(models, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     inputs.save(tmp_path / "mine.npz", np.zeros((12, 6), "float32"))
     generate.main(["--model", str(models / "gan.keras"), "--latent", "mine.npz"])
-    assert capsys.readouterr().out == "generated/gan_fashion_generator_mine.png\n"
+    assert capsys.readouterr().out == "generated/gan_fashion_generator_gan_mine.png\n"
 
 
 def test_what_cannot_be_saved_is_said(open_one, tmp_path):
@@ -219,7 +219,7 @@ def test_what_cannot_be_saved_is_said(open_one, tmp_path):
         ({"latent": np.zeros((1, 6)), "label": np.ones((1, 10), int)}, "takes numbers of shape"),
         ({"latent": np.full((1, 6), np.nan), "label": np.ones((1, 10))}, "holds NaN"),
         ({"latent": np.zeros((1001, 6)), "label": np.ones((1001, 10))}, "at most 1000"),
-        ({"latent": np.array([None]), "label": np.ones((1, 10))}, "Python objects"),
+        ({"latent": np.array([None]), "label": np.ones((1, 10))}, "Object arrays cannot be loaded"),
         (None, "no such file"),
         (b"no zip file", "not a zip file"),
     ],
@@ -249,7 +249,7 @@ def test_label_maps_of_other_classes_are_refused(load, tmp_path):
 
 def test_what_does_not_go_with_a_file(models, error_of):
     arguments = ["--model", str(models / "cgan.keras"), "--latent", "a.npz", "--class", "1"]
-    assert "--latent says itself what to draw: leave out --class" in error_of(
+    assert "--class does not go with --latent: leave out --class" in error_of(
         generate.main, *arguments
     )
 
@@ -269,27 +269,30 @@ def test_lines_are_painted():
 def test_painting_a_label_map(open_one):
     one = open_one("gaugan", layout=np.zeros((64, 64), "uint8"))
     before = one.image
-    click(one._palette, 0.3, 1 - 7.5 / 12)
-    assert one.chosen == 7
-    press(one, "Fine")
+    map_axes = one._map_shown.axes
+    one.figure.canvas.draw()
+    click(one.palette.ax, 0.45, one.palette.labels[7].get_position()[1])
+    assert one.palette.value_selected == facades.CLASS_NAMES[7]
+    click(one.brushes.ax, 0.3, one.brushes.labels[0].get_position()[1])
+    assert one.brushes.value_selected == "Fine"
     y = 1 - 20.5 / 64
-    mouse(one._map_axes, "button_press", 10.5 / 64, y)
-    mouse(one._map_axes, "motion_notify", 30.5 / 64, y)
+    mouse(map_axes, "button_press", 10.5 / 64, y)
+    mouse(map_axes, "motion_notify", 30.5 / 64, y)
     expected = np.zeros((64, 64))
     expected[20, 10:31] = 7
     np.testing.assert_array_equal(one.layout, expected)
     shown = facades.colours(one.layout)
     np.testing.assert_array_equal(one._map_shown.get_array(), shown)
     assert one.image is before  # until the button is released
-    mouse(one._map_axes, "button_release", 30.5 / 64, y)
+    mouse(map_axes, "button_release", 30.5 / 64, y)
     drawn = one.generator.draw(one.latent, one.layout[np.newaxis])[0]
     np.testing.assert_allclose(one.image, drawn, atol=1e-6)
     assert np.abs(drawn - before).max() > 1e-4
-    mouse(one._map_axes, "motion_notify", 0.9, 0.9)  # no button is pressed
+    mouse(map_axes, "motion_notify", 0.9, 0.9)  # no button is pressed
     np.testing.assert_array_equal(one.layout, expected)
 
-    press(one, "Broad")
-    click(one._map_axes, 0.5, 0.5)
+    one.brushes.set_active(2)
+    click(map_axes, 0.5, 0.5)
     assert np.count_nonzero(one.layout == 7) - 21 == 80  # about π 5.12²
     press(one, "Undo")
     np.testing.assert_array_equal(one.layout, expected)
@@ -323,14 +326,20 @@ def test_label_maps_are_saved_and_loaded(open_one, tmp_path):
         np.testing.assert_array_equal(one.layout, drawn)
 
 
-def test_without_a_window(models, monkeypatch, error_of):
+def test_without_a_window(models, error_of, run_script):
     model = ["--model", str(models / "gan.keras")]
     error = error_of(explore.main, *model)
     assert error.startswith("explore.py: error: matplotlib's backend agg opens no window: ")
-    assert "--layout" in error_of(explore.main, *model, "--layout", "a.png")
+    for option in (["--layout", "a.png"], ["--layout-from", "1"]):
+        error = error_of(explore.main, *model, *option)
+        assert f"takes no label maps: leave out {option[0]}" in error
     assert "no such file" in error_of(
         explore.main, "--model", str(models / "gaugan.keras"), "--layout", "none.png"
     )
+    done = run_script("explore.py", *model, env=os.environ | {"MPLBACKEND": "module://mine"})
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "matplotlib's backend module://mine opens no window" in done.stderr
+    assert done.stderr.endswith(": unset MPLBACKEND\n")
 
 
 def test_it_opens_the_right_window_and_waits(open_one, models, monkeypatch):

@@ -10,11 +10,13 @@ import generate
 from common import plotting
 from common.data.datasets import CLOTHES
 from common.models import saved_models
-from common.sampling import generators, interpolation
+from common.models.generators import Generator
+from common.sampling import finding, interpolation
 
 import keras
 import numpy as np
 import pytest
+from conftest import PROJECT
 from keras import layers
 
 
@@ -133,7 +135,11 @@ def test_without_a_display_show_says_so(capsys):
         (["--model", "dcgan"], "there is no model 'dcgan': give the path of a .keras file or run"),
         (["--model", "none.keras"], "there is no file none.keras"),
         (["--model", "cgan", "--interpolate", "2", "hat"], "unknown class 'hat'"),
-        (["--model", "gan", "--interpolate", "2", "6"], "has no classes"),
+        (
+            ["--model", "gan", "--interpolate", "2", "6"],
+            "no classes to choose from: leave out --in",
+        ),
+        (["--model", "cgan", "--latent", "a.npz", "--count", "2"], "leave out --count"),
         (["--model", "cgan", "--interpolate", "2", "6", "--class", "1"], "leave out --class"),
         (["--model", "cgan", "--interpolate", "2", "6", "--count", "1"], "leave out --count"),
         (["--model", "cgan", "--interpolate", "2", "6", "--frames", "1"], "--frames: 1 is not"),
@@ -147,15 +153,21 @@ def test_without_a_display_show_says_so(capsys):
         (["--model", "gan", "--out", "two\nlines"], "two lines must end in .png"),
         (
             ["--model", "cgan", "--fps", "2"],
-            "--fps needs one of the --interpolate options or --learning",
+            "--fps needs --learning or --interpolate or --interpolate-latent",
         ),
         (
             ["--model", "cgan", "--interpolate", "2", "6", "--interpolate-latent"],
             "not allowed with",
         ),
-        (["--model", "cgan", "--layout", "a.png"], "takes no label maps: --layout is for gaugan"),
-        (["--model", "gan", "--style", "a.jpg"], "--style is for gaugan only"),
-        (["--model", "gan", "--latent-scale", "2"], "--latent-scale is for gaugan only"),
+        (
+            ["--model", "cgan", "--layout", "a.png"],
+            "cgan_fashion takes no label maps: leave out --layout",
+        ),
+        (["--model", "gan", "--style", "a.jpg"], "takes no label maps: leave out --style"),
+        (
+            ["--model", "gan", "--latent-scale", "2"],
+            "takes no label maps: leave out --latent-scale",
+        ),
         ([], "required: --model"),
     ],
 )
@@ -167,29 +179,69 @@ def test_bad_arguments(here, error_of, arguments, words):
 
 def test_no_model_yet(here, error_of, monkeypatch):
     (here / "runs").unlink()
-    monkeypatch.setattr(generators, "FOLDERS", (Path("runs"), Path("trained")))
+    monkeypatch.setattr(finding, "FOLDERS", (Path("runs"), Path("trained")))
     error = error_of(generate.main, "--model", "cgan")
     assert "there is no model 'cgan'" in error and "a script that has been trained" in error
 
 
 def test_a_run_comes_before_what_is_trained_already(here, trained, monkeypatch, capsys):
     """By script, by folder or by the beginning of a name; the newest run of a script."""
-    monkeypatch.setattr(generators, "FOLDERS", (Path("own"), Path("runs")))
-    assert generators.find("cgan") == Path("runs/cgan_fashion/generator.keras")
+    monkeypatch.setattr(finding, "FOLDERS", (Path("own"), Path("runs")))
+    assert finding.find("cgan") == Path("runs/cgan_fashion/generator.keras")
     assert capsys.readouterr().err == "Using the trained generator cgan_fashion.\n"
     for name, time in (("first", 2000), ("second", 3000), ("third", 1000)):
         shutil.copytree(trained / "runs/cgan_fashion", here / "own" / name)
         os.utime(here / "own" / name / "generator.keras", (time, time))
     for name in ("cgan", "cgan_fashion", "second", "own/second", "own/second/generator.keras"):
-        assert generators.find(name) == Path("own/second/generator.keras")
-    assert generators.find("third") == Path("own/third/generator.keras")
+        assert finding.find(name) == Path("own/second/generator.keras")
+    assert finding.find("third") == Path("own/third/generator.keras")
     assert capsys.readouterr().err == ""
-    assert generators.find("gan") == Path("runs/gan_fashion/generator.keras")
+    assert finding.find("gan") == Path("runs/gan_fashion/generator.keras")
     # A script comes before a folder, even where the folder is the first in the alphabet.
     shutil.copytree(trained / "runs/cgan_fashion", here / "own/cgan_a")
     os.utime(here / "own/cgan_a/generator.keras", (1, 1))
-    assert generators.find("cgan") == Path("own/second/generator.keras")
-    assert generators.find("cgan_a") == Path("own/cgan_a/generator.keras")
+    assert finding.find("cgan") == Path("own/second/generator.keras")
+    assert finding.find("cgan_a") == Path("own/cgan_a/generator.keras")
+
+
+def test_the_part_of_a_name_means_ones_own_run_first(here, trained, monkeypatch, capsys):
+    """And from any folder, the path of a trained generator is one."""
+    monkeypatch.setattr(finding, "FOLDERS", (Path("own"), Path("runs")))
+    shutil.copytree(trained / "runs/cgan_mnist", here / "own/cgan_mnist")
+    assert finding.find("cgan") == Path("own/cgan_mnist/generator.keras")
+    assert capsys.readouterr().err == ""
+    assert finding.find("cgan_fashion") == Path("runs/cgan_fashion/generator.keras")
+    assert finding.find("trained/gan_fashion") == PROJECT / "trained/gan_fashion/generator.keras"
+
+
+def test_what_is_drawn_differently_has_another_name(here, trained, capsys):
+    shutil.copytree(trained / "runs/cgan_fashion", here / "a")
+    walk = ["--interpolate", "2", "6"]
+    for arguments in (
+        ["--model", "cgan"],
+        ["--model", "a"],
+        ["--model", "cgan", "--count", "4"],
+        ["--model", "cgan", "--count", "100"],
+        ["--model", "cgan", *walk],
+        ["--model", "cgan", *walk, "--frames", "2"],
+        ["--model", "cgan", *walk, "--fps", "2"],
+        ["--model", "cgan", *walk, "--frame-size", "32"],
+    ):
+        generate.main(arguments)
+    printed = capsys.readouterr().out.split()
+    assert len(set(printed)) == len(printed) == 12
+    assert printed[:2] == [f"generated/cgan_fashion{run}_seed0.png" for run in ("", "_a")]
+
+
+def test_of_many_classes_twenty_are_drawn_spread_over_all(here):
+    latent, label = keras.Input((2,), name="latent"), keras.Input((200,), name="label")
+    image = layers.Dense(4)(layers.Concatenate()([latent, label]))
+    keras.Model([latent, label], layers.Reshape((2, 2, 1))(image)).save("many.keras")
+    labels = arrays("--model", "many.keras")["labels"]
+    assert len(labels) == 100 and labels[:20].tolist() == labels[80:].tolist()
+    assert labels[[0, 1, 10, 19]].tolist() == [0, 10, 105, 199]
+    walk = arrays("--model", "many.keras", "--interpolate-latent", "--frames", "2")
+    assert walk["labels"].argmax(axis=1)[::2].tolist() == labels[:20].tolist()
 
 
 def test_help_and_errors_come_without_importing_tensorflow(run_script):
@@ -378,10 +430,11 @@ def test_slerp_by_hand():
     expected = [[2, 0], [3**0.5, 1], [1, 3**0.5], [0, 2]]
     np.testing.assert_allclose(interpolation.slerp(first, last, 4), expected, atol=1e-6)
     np.testing.assert_allclose(interpolation.slerp(first, 3 * first, 3), [[2, 0], [4, 0], [6, 0]])
+    np.testing.assert_array_equal(interpolation.slerp(0 * first, 0 * last, 3), np.zeros((3, 2)))
 
 
 def test_a_class_by_a_part_of_its_name():
-    generator = generators.Generator(Path("runs/cgan_fashion/generator.keras"))
+    generator = Generator(Path("runs/cgan_fashion/generator.keras"))
     assert generator.class_names == CLOTHES and CLOTHES[3] == "dress"
     for number, name in enumerate(CLOTHES):
         assert generator.find_class(name) == generator.find_class(str(number)) == number

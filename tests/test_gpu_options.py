@@ -3,13 +3,14 @@
 import importlib
 
 import cgan_fashion
-from common.sampling import generators
+from common.models.generators import Generator
+from common.models.steps import quicken
 
 import keras
 import numpy as np
 import pytest
 import tensorflow
-from conftest import TINY, exit_status
+from conftest import TINY, exit_status, latent_points
 from runs import assert_same_run, interrupt_after, weights
 
 SMALL_GAUGAN = ["--data", "drawn", "--limit", "10", "--image-size", "64", "--width", "0.05"]
@@ -64,7 +65,7 @@ def test_mixed_precision_saves_a_float32_generator(name, kind, tiny_run, monkeyp
 
     saved = keras.saving.load_model(folder / "generator.keras")
     assert {layer.dtype_policy.name for layer in saved.layers} == {"float32"}
-    assert generators.Generator(folder / "generator.keras").model.dtype_policy.name == "float32"
+    assert Generator(folder / "generator.keras").model.dtype_policy.name == "float32"
     _, *averaged = [array for name, array in weights(folder).items() if "average/" in name]
     assert averaged and all(map(np.array_equal, saved.get_weights(), averaged))
     assert keras.config.dtype_policy().name == "float32"  # as it was before the run
@@ -87,9 +88,12 @@ def set_policy():
 def test_the_gradient_of_a_bias_in_bfloat16_is_summed_in_float32(layer, shape, set_policy):
     """In bfloat16 the sum would not get beyond some hundreds."""
     set_policy("mixed_bfloat16")
+    image = keras.Input(shape[1:])
     layer = layer()
+    model = keras.Model(image, layer(image))
+    quicken(model)
     with tensorflow.GradientTape() as tape:
-        output = layer(np.zeros(shape, "float32"))
+        output = model(np.zeros(shape, "float32"))
     assert output.dtype == "bfloat16"
     gradient = tape.gradient(output, layer.bias.value)  # of the sum of all outputs
     np.testing.assert_array_equal(gradient, [50176, 50176])
@@ -99,7 +103,7 @@ def test_the_first_gradients_in_bfloat16_are_close_to_float32(any_script, set_po
     """At the start, generated images hardly differ. Rounding must not hide how they do."""
     monkeypatch.setattr(keras.layers.Dropout, "call", lambda self, inputs, training=False: inputs)
     define = getattr(any_script, "define_discriminator", None) or any_script.define_critic
-    inputs = any_script.generate_latent_points(any_script.LATENT_DIM, 64, 0)
+    inputs = latent_points(any_script, any_script.LATENT_DIM, 64, np.random.default_rng(0))
     target = np.full((64, 1), getattr(any_script, "REAL", 1.0), "float32")
     keras.utils.set_random_seed(0)
     gradients, first_weights = [], []
@@ -107,6 +111,7 @@ def test_the_first_gradients_in_bfloat16_are_close_to_float32(any_script, set_po
         set_policy(policy)
         d_model, g_model = define(), any_script.define_generator()
         gan_model = any_script.define_gan(g_model, d_model)
+        quicken(d_model, g_model)
         first_weights = first_weights or [d_model.get_weights(), g_model.get_weights()]
         d_model.set_weights(first_weights[0])
         g_model.set_weights(first_weights[1])

@@ -7,7 +7,7 @@ import gaugan_facades as gaugan
 import generate
 from common.data import facades
 from common.models import saved_models
-from common.sampling import generators
+from common.sampling import finding
 
 import keras
 import numpy as np
@@ -192,7 +192,7 @@ def test_the_picture_is_named_after_what_it_shows(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--class", "3"], "has no classes to choose from, so no '3': leave out --class"),
+        (["--class", "3"], "has no classes to choose from: leave out --class"),
         (["--interpolate", "1", "2"], "gaugan_facades has no classes"),
         (["--layout", "nowhere.png"], "cannot read nowhere.png: no such file"),
         (["--layout", "photo.png"], "it is in colours"),
@@ -208,6 +208,9 @@ def test_the_picture_is_named_after_what_it_shows(capsys):
             "is more than 1000, the most for label maps",
         ),
         (["--latent-scale", "-1"], "--latent-scale: -1 is not between 0 and"),
+        (["--latent", "a.npz", "--latent-scale", "0"], "leave out --latent-scale"),
+        (["--latent", "a.npz", "--latent-scale", "1"], "leave out --latent-scale"),
+        (["--layout-from", "0"], "--layout-from needs --layout"),
     ],
 )
 def test_bad_arguments(here, error_of, arguments, words):
@@ -293,4 +296,4 @@ def test_something_else_than_a_generator_of_label_maps(here, error_of, shapes, w
 
 
 def test_short_and_long_name():
-    assert generators.find("gaugan") == generators.find("gaugan_facades")
+    assert finding.find("gaugan") == finding.find("gaugan_facades")

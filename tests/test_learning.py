@@ -77,7 +77,7 @@ def test_generate_writes_it(here, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--class", "3"], "--learning says itself what to draw: leave out --class"),
+        (["--class", "3"], "--class does not go with --learning: leave out --class"),
         (["--interpolate-latent"], "not allowed with argument --learning"),
         (["--out", "a.png"], "a.png must end in .gif"),
     ],

@@ -3,11 +3,13 @@
 import cgan_fashion
 import cgan_mnist
 import gan_fashion
+from common.data import datasets
 
 import keras
 import numpy as np
 import pytest
 import reference_recipes
+from conftest import fake_samples, latent_points, real_samples
 
 PARAMETERS = {
     "cgan_fashion": (196_773, 1_169_336),
@@ -19,7 +21,8 @@ PARAMETERS = {
 def images_and_labels(count=64):
     rng = np.random.default_rng(5)
     images = rng.integers(0, 256, (count, 28, 28, 1), dtype="uint8")
-    return images, np.arange(count, dtype="int32") % 10
+    labels = np.arange(count, dtype="int32") % 10
+    return datasets.Dataset(images, labels, datasets.DIGITS, "here")
 
 
 def test_parameter_counts(script):
@@ -90,7 +93,7 @@ def always_real(d_model, real):
 def test_the_loss_of_a_step_is_of_that_step_alone(script):
     """Were it a running mean, the losses of real and generated images would be mixed up."""
     d_model = script.define_discriminator()
-    inputs, real = script.generate_real_samples(images_and_labels(), 8, np.random.default_rng(0))
+    inputs, real = real_samples(script, images_and_labels(), 8, np.random.default_rng(0))
     always_real(d_model, real[0, 0])
     loss, accuracy = d_model.train_on_batch(inputs, real)
     np.testing.assert_allclose(loss, np.log(1 + np.exp(-4.0)), rtol=1e-3)
@@ -101,8 +104,9 @@ def test_the_loss_of_a_step_is_of_that_step_alone(script):
 
 
 def test_real_samples_are_scaled_and_keep_their_labels(script):
-    images, labels = images_and_labels()
-    inputs, target = script.generate_real_samples((images, labels), 50, np.random.default_rng(1))
+    dataset = images_and_labels()
+    images, labels, *_ = dataset
+    inputs, target = real_samples(script, dataset, 50, np.random.default_rng(1))
     chosen = np.random.default_rng(1).integers(0, len(images), 50)
     real, *label = inputs if isinstance(inputs, list) else [inputs]
     assert real.dtype == "float32" and images.dtype == "uint8"
@@ -120,15 +124,16 @@ def test_real_samples_are_scaled_and_keep_their_labels(script):
 def test_scaling_reaches_both_ends(script):
     ends = np.zeros((2, 28, 28, 1), "uint8")
     ends[1] = 255
-    inputs, _ = script.generate_real_samples((ends, np.zeros(2, int)), 50, np.random.default_rng())
+    dataset = datasets.Dataset(ends, np.zeros(2, int), ("a",), "here")
+    inputs, _ = real_samples(script, dataset, 50, np.random.default_rng())
     real = inputs[0] if isinstance(inputs, list) else inputs
     assert (real.min(), real.max()) == (0 if script is cgan_mnist else -1, 1)
 
 
 def test_fake_samples_are_the_generators_answer_to_the_points_drawn(script):
     g_model = script.define_generator(latent_dim=6)
-    inputs, target = script.generate_fake_samples(g_model, 6, 9, np.random.default_rng(3))
-    points = script.generate_latent_points(6, 9, np.random.default_rng(3))
+    inputs, target = fake_samples(script, g_model, 6, 9, np.random.default_rng(3))
+    points = latent_points(script, 6, 9, np.random.default_rng(3))
     images = inputs[0] if isinstance(inputs, list) else inputs
     np.testing.assert_array_equal(images, g_model.predict_on_batch(points))
     low = 0 if script is cgan_mnist else -1
@@ -138,45 +143,14 @@ def test_fake_samples_are_the_generators_answer_to_the_points_drawn(script):
     assert np.array_equal(target, np.full((9, 1), 1 if script is cgan_mnist else 0))
 
 
-def test_a_seed_or_a_generator_decides_what_is_drawn(script):
-    one = script.generate_latent_points(6, 3, 5)
-    other = script.generate_latent_points(6, 3, np.random.default_rng(5))
-    assert all(map(np.array_equal, one, other))
-    assert not np.array_equal(
-        script.generate_latent_points(6, 3)[0], script.generate_latent_points(6, 3)[0]
-    )
-
-
 def test_latent_points_are_normal_and_labels_uniform(script):
-    points = script.generate_latent_points(20, 5000, np.random.default_rng(3))
+    points = latent_points(script, 20, 5000, np.random.default_rng(3))
     latents, *labels = points if isinstance(points, list) else [points]
     assert latents.shape == (5000, 20) and latents.dtype == "float32"
     assert abs(latents.mean()) < 0.02 and abs(latents.std() - 1) < 0.02
     for label in labels:
         numbers = label.argmax(axis=1) if label.shape[1] == 10 else label[:, 0]
         assert np.bincount(numbers, minlength=10).min() > 400
-
-
-@pytest.mark.parametrize("label", [-1, 10, -11, 256])
-def test_a_label_out_of_range_is_an_error(label):
-    images, labels = images_and_labels(1)
-    labels[:] = label
-    for module in (cgan_fashion, cgan_mnist):
-        with pytest.raises(ValueError, match=f"label {label} is not between 0 and 9"):
-            module.generate_real_samples((images, labels), 4, np.random.default_rng())
-    # And where the check is passed by: Keras alone would take -1 for the last class.
-    g_model, d_model = cgan_fashion.define_generator(6), cgan_fashion.define_discriminator()
-    if keras.distribution.list_devices("gpu") == []:
-        for model, first in ((g_model, np.zeros((1, 6))), (d_model, np.zeros((1, 28, 28, 1)))):
-            with pytest.raises(Exception, match="is not in"):
-                model.predict_on_batch([first, np.array([[label]])])
-
-
-def test_labels_that_are_not_integers_are_an_error():
-    images, labels = images_and_labels(4)
-    for module in (cgan_fashion, cgan_mnist):
-        with pytest.raises(ValueError, match="labels are float64, not integers"):
-            module.generate_real_samples((images, labels + 0.5), 4)
 
 
 def test_each_class_has_a_label_plane_of_its_own():
@@ -215,7 +189,7 @@ def test_the_last_layer_is_the_convolution_of_the_documents(script):
     assert isinstance(ours.layers[-2], keras.layers.Conv2DTranspose)
     *others, kernel, bias = ours.get_weights()
     theirs.set_weights([*others, kernel[::-1, ::-1].transpose(0, 1, 3, 2), bias])
-    inputs = script.generate_latent_points(script.LATENT_DIM, 3, 0)
+    inputs = latent_points(script, script.LATENT_DIM, 3, np.random.default_rng(0))
     images = ours.predict_on_batch(inputs)
     assert images.std() > 0
     np.testing.assert_allclose(theirs.predict_on_batch(inputs), images, atol=1e-6)

@@ -9,7 +9,7 @@ import cgan_fashion
 import gan_fashion
 from common import UserError, plotting
 from common.data import datasets
-from common.judges import classifier
+from common.judges import networks
 from common.training import quality
 from common.training.progress import Progress
 from common.training.quality import Quality
@@ -99,15 +99,21 @@ def test_figures_that_begin_or_end_with_a_resumed_run(tmp_path):
     assert not (tmp_path / "quality.png").exists()
 
 
+def quality_of(dataset, every=None, seed=0, pixel_range=(-1, 1)):
+    about = {"pixel_range": pixel_range}
+    for name in ("class_names", "colours"):
+        if hasattr(dataset, name):
+            about[name] = np.asarray(getattr(dataset, name)).tolist()
+    return Quality(dataset, about, SimpleNamespace(seed=seed, evaluate_every=every))
+
+
 def test_how_often_by_default(clothes, monkeypatch):
     monkeypatch.setattr(quality, "N_SAMPLES", 2000)
 
     def every(count, class_names=datasets.CLOTHES, shape=(28, 28, 1)):
         images = np.broadcast_to(np.uint8(0), (count, *shape))
         labels = np.zeros(count, "int32")
-        return Quality(
-            datasets.Dataset(images, labels, class_names, "full"), (-1, 1), 0, None
-        )._every
+        return quality_of(datasets.Dataset(images, labels, class_names, "full")).every
 
     assert [every(count) for count in (70_000, 60_000, 40_000, 39_999, 10_000)] == [1, 1, 1, 2, 4]
     assert every(60_000, datasets.DIGITS) == 1
@@ -116,7 +122,7 @@ def test_how_often_by_default(clothes, monkeypatch):
 
 
 def test_without_a_judge_it_cannot_be_asked_for(clothes, tmp_path, monkeypatch, error_of):
-    monkeypatch.setattr(classifier, "judge_path", lambda *_: None)
+    monkeypatch.setattr(networks, "judge_path", lambda *_: None)
     arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path / "run")]
     error = error_of(cgan_fashion.main, *arguments, "--evaluate-every", "3")
     assert "--evaluate-every 3: no judge for images such as those from sample" in error
@@ -127,9 +133,9 @@ def test_a_judge_measures_only_images_such_as_it_has_learnt_from(clothes):
     """Labels without names are taken for those of clothes, whatever the images show."""
     few = clothes.limited(500, 0)._replace(source="own.npz")
     others = few._replace(labels=(few.labels + 1) % 10)
-    assert Quality(few, (-1, 1), 0, None)._every and not Quality(others, (-1, 1), 0, None)._every
+    assert quality_of(few).every and not quality_of(others).every
     with pytest.raises(UserError, match="--evaluate-every 1: no judge for images such as those"):
-        Quality(others, (-1, 1), 0, 1)
+        quality_of(others, 1)
 
 
 def generator(labels=True, tanh=True):
@@ -147,43 +153,30 @@ def generator(labels=True, tanh=True):
 
 def test_the_figures_depend_on_the_generator_alone(clothes):
     model = generator()
-    measure = Quality(clothes.limited(200, 0), (-1, 1), 5, 2)
+    measure = quality_of(clothes.limited(200, 0), 2, seed=5)
     python_random = random.getstate()
     assert measure.after(1, model) == {}
     first = measure.after(2, model)
     assert list(first) == ["label_accuracy", "frechet_distance"]
     assert measure.after(4, model) == first
     assert random.getstate() == python_random
-    assert Quality(clothes.limited(200, 0), (-1, 1), 5, 1).after(7, model) == first
-    assert Quality(clothes.limited(200, 0), (0, 1), 5, 1).after(7, model) != first
+    assert quality_of(clothes.limited(200, 0), 1, seed=5).after(7, model) == first
+    scaled = quality_of(clothes.limited(200, 0), 1, seed=5, pixel_range=(0, 1))
+    assert scaled.after(7, model) != first
 
 
-def test_real_images_score_as_such(clothes):
-    """A sampler that hands out real images: the label accuracy of the judge, and no distance."""
-    few = clothes.limited(50, 0)
-    measure = Quality(few, (-1, 1), 0, 1)
-    measure.after(1, generator())
-    order = np.argsort(few.labels, kind="stable")
-    sampler = SimpleNamespace(
-        takes_labels=True, random_latents=lambda *_: None, draw=lambda *_: few.images[order]
-    )
-    figures = measure._figures_of(sampler, None)
-    assert figures["label_accuracy"] > 0.9
-    assert figures["frechet_distance"] == pytest.approx(0, abs=1e-6)
-
-
-def test_label_maps(monkeypatch, drawn):
+def test_label_maps(drawn):
     few = drawn.first(10)
     latent = keras.Input((1,), name="latent")
     layout = keras.Input((64, 64, 12), name="layout")
     image = layers.Conv2D(3, 1, activation="tanh")(layout)
     model = keras.Model([latent, layout], image + layers.Reshape((1, 1, 1))(latent) * 0)
-    measure = Quality(few, (-1, 1), 0, None)
-    assert measure._every == 4  # 2 maps of 10 facades
+    measure = quality_of(few)
+    assert measure.every == 4  # 2 maps of 10 facades
     figures = measure.after(4, model)
     assert figures.keys() == {"pixel_accuracy", "mean_iou"}
     assert 0 < figures["mean_iou"] < figures["pixel_accuracy"] < 0.9
-    assert Quality(few._replace(source="full"), (-1, 1), 0, None)._every == 0
+    assert quality_of(few._replace(source="full")).every == 0
 
 
 def test_progress_keeps_rows_of_equal_length():

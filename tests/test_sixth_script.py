@@ -5,8 +5,7 @@ from pathlib import Path
 
 import generate
 from common.models import saved_models
-from common.models.sampling import Sampler
-from common.sampling.generators import Generator
+from common.models.generators import Generator
 
 import keras
 import numpy as np
@@ -107,6 +106,7 @@ def test_what_is_not_kerass_own_is_refused(error_of, layer, words):
     keras.Model(latent, layer(latent)).save("own.keras")
     error = error_of(generate.main, "--model", "own.keras", "--out", "own.png")
     assert "own.keras holds" in error and words in error
+    assert "generate.py loads only layers and operations of Keras itself" in error
 
 
 def test_a_file_of_a_newer_keras_names_both_versions(error_of):
@@ -193,7 +193,9 @@ def test_mixtures_of_classes_whose_embedding_is_called_twice_or_with_other_numbe
     x = x * LATENT if shifted else x * LATENT + layers.Flatten()(embedding(label))
     generator = save_labelled(x)
     latents = np.random.default_rng(0).standard_normal((3, 5), dtype="float32")
-    mixed = Sampler(generator._mixing_model, (-1, 1)).draw(latents, np.eye(3, dtype="float32"))
+    mixed = Generator.of(generator._mixing_model, {"pixel_range": (-1, 1)}).draw(
+        latents, np.eye(3, dtype="float32")
+    )
     np.testing.assert_allclose(mixed, generator.draw(latents, np.arange(3)), atol=1e-6)
     half = generator.draw(latents[:1], np.array([[0.5, 0.5, 0]], "float32"))
     for label in (0, 1):

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import cgan_fashion
-from common.sampling import generators
+from common.models.generators import Generator
 
 import keras
 import numpy as np
@@ -225,7 +225,7 @@ def test_killed_at_any_moment(run_script, tmp_path):
         process.kill()
         process.communicate()
         if (folder / "generator.keras").exists():
-            generator = generators.Generator(folder / "generator.keras").model
+            generator = Generator(folder / "generator.keras").model
             assert np.isfinite(generator.predict_on_batch(np.zeros((1, 6), "float32"))).all()
         half_written = [path.name for path in folder.rglob("*.writing.*")]
         assert len(half_written) <= 1, half_written
@@ -268,7 +268,7 @@ def test_no_room_for_a_file(trained, tmp_path, capsys, most_bytes, failing):
     assert not list(run.rglob("*.writing.*"))
     assert failing not in before or (run / failing).read_bytes() == before[failing]
     assert (run / "checkpoint.npz").read_bytes() == before["checkpoint.npz"]
-    generators.Generator(run / "generator.keras").load()
+    Generator(run / "generator.keras").load()
     if failing == "checkpoint.npz":  # the last one of all
         main(["--resume", "--epochs", "2", "--out", str(run)])
 

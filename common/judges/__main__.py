@@ -19,16 +19,10 @@ def define_parser():
     """The command line: the name of a judge, and the options of that judge."""
     parser = ArgumentParser(prog="python -m common.judges", description=__doc__)
     commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for name, load, train, text, sources in (
-        ("clothes", load_clothes, train_classifier, "tells the classes of Fashion-MNIST apart", ()),
-        ("digits", load_digits, train_classifier, "tells the digits of MNIST apart", ()),
-        (
-            "facades",
-            load_facades,
-            train_segmenter,
-            "finds the classes in photos of facades",
-            (facades.SOURCES,),
-        ),
+    for name, load, text, sources in (
+        ("clothes", datasets.load_fashion_mnist, "tells the classes of Fashion-MNIST apart", ()),
+        ("digits", datasets.load_mnist, "tells the digits of MNIST apart", ()),
+        ("facades", facades.load_facades, "finds the classes in photos", (facades.SOURCES,)),
     ):
         command = commands.add_parser(name, help=text, description=text)
         add_data_option(command, *sources)
@@ -36,65 +30,39 @@ def define_parser():
         command.add_path(
             "--out", "FILE.keras", "the file to write (default: the file that evaluate.py reads)"
         )
-        command.set_defaults(load=load, train=train)
+        command.set_defaults(load=load)
     return parser
 
 
-def load_clothes(source):
-    """The training part and the test part. If there is no test part, a fifth is held out."""
-    training = datasets.load_fashion_mnist(source)
-    test = datasets.load_test_part(training)
-    return (training, test) if test else training.split()
+def split(name, dataset):
+    """What the judge of this name learns from, and what it is tested with."""
+    if name == "facades":  # as in a training with seed 0
+        return facades.split(dataset, 0)
+    if name == "clothes" and (test := datasets.load_test_part(dataset)):
+        return dataset, test
+    return dataset.split()  # a fifth is held out, since GANs here train on all of MNIST
 
 
-def load_digits(source):
-    """Four fifths, and the rest to test with, since GANs here train on all of MNIST."""
-    return datasets.load_mnist(source).split()
+def train(training, held_out, seed):
+    """Train a judge. Returns it and a sentence on how good it is."""
+    from common.judges import networks, scores
+
+    n_classes, tested = len(training.class_names), f"{len(held_out.images):,}"
+    if hasattr(training, "label_maps"):
+        training, held_out = (facades.fit(part, networks.SIZE) for part in (training, held_out))
+        judge = networks.train_segmenter(training, n_classes, seed, report=report)
+        figures = scores.label_map_accuracy(judge, *facades.centre_crops(held_out, networks.SIZE))
+        accuracy = "pixel accuracy {pixel_accuracy:.4f}, mean IoU {mean_iou:.4f}".format(**figures)
+        return judge, f"{accuracy} on {tested} photos not used in training"
+    images, labels = training.images, training.labels
+    judge = networks.train_classifier(images, labels, n_classes, seed, report=report)
+    accuracy = networks.accuracy(judge, held_out.images, held_out.labels)
+    return judge, f"accuracy {accuracy:.4f} on {tested} images not used in training"
 
 
-def load_facades(source):
-    """The facades that GauGAN is trained on, and the validation facades."""
-    return facades.split(facades.load_facades(source), 0)
-
-
-def description(dataset):
-    """What is saved with a judge that was trained on a data set: the images that it is for."""
-    if hasattr(dataset, "label_maps"):
-        return {"class_names": list(dataset.class_names), "facades": dataset.source}
-    shape = list(dataset.images.shape[1:])
-    return {"class_names": list(dataset.class_names), "image_shape": shape}
-
-
-def train_classifier(training, held_out, seed):
-    """Train a classifier. Returns it and a sentence on its accuracy."""
-    from common.judges import classifier
-
-    model = classifier.train(
-        training.images, training.labels, len(training.class_names), seed, report=report
-    )
-    accuracy = classifier.Judge(model).accuracy(held_out.images, held_out.labels)
-    return model, f"accuracy {accuracy:.4f} on {len(held_out.images):,} images not used in training"
-
-
-def train_segmenter(training, validation, seed):
-    """Train a segmentation network. Returns it and a sentence on how good it is."""
-    from common.judges import metrics, segmenter
-
-    n_classes = len(training.class_names)
-    training, validation = (facades.fit(part, segmenter.SIZE) for part in (training, validation))
-    model = segmenter.train(training, n_classes, seed, report=report)
-    photos, label_maps = facades.centre_crops(validation, segmenter.SIZE)
-    counts = metrics.confusion(segmenter.Judge(model).segment(photos), label_maps, n_classes)
-    accuracy, iou = metrics.pixel_accuracy(counts), metrics.mean_iou(counts)
-    return model, (
-        f"pixel accuracy {accuracy:.4f}, mean IoU {iou:.4f} on {len(photos):,} photos "
-        "not used in training"
-    )
-
-
-def check_replaced(path, about):
-    """Raise UserError if the judge in a file is for other images than those of `about`."""
-    if path.exists() and saved_models.read(path)[1] != about:
+def check_replaced(path, images):
+    """Raise UserError if the judge in a file is for other images than these."""
+    if path.exists() and not saved_models.read(path)[1].items() >= images.items():
         raise UserError(
             f"{path} is a judge of other images, and would be replaced; give another file with "
             "--out"
@@ -112,12 +80,16 @@ def main(argv=None):
     with problems_in_one_line(parser):
         out = arguments.out or Path(__file__).with_name(f"{arguments.name}.keras")
         check_writable(out, (".keras",))
-        training, held_out = arguments.load(arguments.data)
-        about = description(training)
+        dataset = arguments.load(arguments.data)
+
+        from common.judges import networks
+
+        images = networks.images_of(dataset)
         if arguments.out is None:
-            check_replaced(out, about)
-        model, sentence = arguments.train(training, held_out, arguments.seed)
-        saved_models.save(model, out, about)
+            check_replaced(out, images)
+        judge, sentence = train(*split(arguments.name, dataset), arguments.seed)
+        # What the judge has learnt from, so that `evaluate.py` can say whether it knows an image.
+        saved_models.save(judge, out, images | {"split_sha256": dataset.sha256()})
         print(sentence)
         print(out)
 

@@ -43,14 +43,6 @@ def square_root(matrix):
     return vectors * np.sqrt(eigenvalues.clip(0)) @ vectors.T
 
 
-def label_accuracy(found, asked):
-    """The share of images in which the judge finds the class that was asked for.
-
-    Both `found` and `asked` are integers (n,).
-    """
-    return float(np.mean(found == asked))
-
-
 def class_accuracies(found, asked, n_classes):
     """The label accuracy of each class: (n_classes,). NaN for classes that were not asked for."""
     right = np.bincount(asked[found == asked], minlength=n_classes)

@@ -7,7 +7,7 @@ import math
 import warnings
 from typing import NamedTuple
 
-from common.judges import classifier, metrics
+from common.judges import metrics, networks
 
 import numpy as np
 
@@ -42,14 +42,14 @@ class Reference:
     """Statistics of real images, with which generated images are compared.
 
     Args:
-        judge: a `classifier.Judge`.
+        judge: a classifier of `networks`.
         images: (N, H, W, C), float32 in [0, 1] or uint8.
         class_names: the names of the classes of the judge.
     """
 
     def __init__(self, judge, images, class_names):
         self._judge, self._class_names = judge, class_names
-        features, found = judge.classify(images)
+        features, found = networks.classify(judge, images)
         self._moments = metrics.moments(features)
         self._spreads = metrics.spreads(features, found, len(class_names))
 
@@ -60,10 +60,8 @@ class Reference:
             images: (n, H, W, C), float32 in [0, 1] or uint8.
             labels: integers (n,), the classes that were asked for; None if there are no classes.
         """
-        features, found = self._judge.classify(images)
-        figures = {}
-        if labels is not None:
-            figures["label_accuracy"] = metrics.label_accuracy(found, labels)
+        features, found = networks.classify(self._judge, images)
+        figures = {} if labels is None else {"label_accuracy": float(np.mean(found == labels))}
         return figures | {"frechet_distance": self._distance(features)}
 
     def figures(self, images, labels=None):
@@ -72,19 +70,17 @@ class Reference:
         With labels, they include the label accuracy of each class; without labels, the share of the
         images in which each class is found.
         """
-        features, found = self._judge.classify(images)
+        features, found = networks.classify(self._judge, images)
+        n_classes = len(self._class_names)
 
         def figures_of(part):
             figures = {}
             if labels is None:
-                name = "class_share"
-                of_classes = metrics.class_shares(found[part], len(self._class_names))
+                name, of_classes = "class_share", metrics.class_shares(found[part], n_classes)
             else:
                 name = "label_accuracy"
-                figures[name] = metrics.label_accuracy(found[part], labels[part])
-                of_classes = metrics.class_accuracies(
-                    found[part], labels[part], len(self._class_names)
-                )
+                figures[name] = float(np.mean(found[part] == labels[part]))
+                of_classes = metrics.class_accuracies(found[part], labels[part], n_classes)
             for class_name, value in zip(self._class_names, of_classes, strict=True):
                 figures[f"{name}/{class_name}"] = float(value)
             figures["frechet_distance"] = self._distance(features[part])
@@ -120,34 +116,46 @@ def classification_accuracy_score(images, labels, held_out, seed):
 
     def figures_of(part):
         epochs = max(CAS_EPOCHS, math.ceil(CAS_IMAGES / len(images[part])))
-        model = classifier.train(
+        judge = networks.train_classifier(
             images[part], labels[part], len(held_out.class_names), seed, epochs
         )
-        judge = classifier.Judge(model)
-        return {"cas": judge.accuracy(held_out.images, held_out.labels)}
+        return {"cas": networks.accuracy(judge, held_out.images, held_out.labels)}
 
     return with_spread(figures_of, len(images))
+
+
+def label_map_accuracy(judge, images, label_maps):
+    """How well the classes that a segmenter finds agree with the label maps: a dict of floats.
+
+    Args:
+        judge: a segmenter of `networks`.
+        images: (n, H, W, 3), float32 in [0, 1] or uint8.
+        label_maps: integers (n, H, W).
+    """
+    return _agreement(networks.segment(judge, images), networks.scaled(label_maps))
 
 
 def label_map_figures(judge, images, label_maps, n_maps):
-    """Compare what a segmenter finds in images with their label maps: a dict of `Figure`s.
+    """The figures of `label_map_accuracy` and the variation of the colour: a dict of `Figure`s.
 
-    Args:
-        judge: a `segmenter.Judge`.
-        images: (n, H, W, 3), float32 in [0, 1] or uint8.
-        label_maps: integers (n, H, W).
-        n_maps: the number of different label maps. There must be equally many images of each, a
-            multiple of five and at least ten, one label map after the other. For photos, which all
-            have different label maps, give 1: then `colour_variation` is that of all photos.
+    The arguments are those of `label_map_accuracy`, and `n_maps`, the number of different label
+    maps. There must be equally many images of each, a multiple of five and at least ten, one label
+    map after the other. For photos, which all have different label maps, give 1: then
+    `colour_variation` is that of all photos.
     """
-    found, expected = judge.segment(images), judge.scaled(label_maps)
+    found, expected = networks.segment(judge, images), networks.scaled(label_maps)
 
     def figures_of(part):
-        counts = metrics.confusion(found[part], expected[part], judge.n_classes)
-        return {
-            "pixel_accuracy": metrics.pixel_accuracy(counts),
-            "mean_iou": metrics.mean_iou(counts),
-            "colour_variation": metrics.colour_variation(images[part], n_maps),
+        return _agreement(found[part], expected[part]) | {
+            "colour_variation": metrics.colour_variation(images[part], n_maps)
         }
 
     return with_spread(figures_of, len(images))
+
+
+def _agreement(found, expected):
+    counts = metrics.confusion(found, expected, int(max(found.max(), expected.max())) + 1)
+    return {
+        "pixel_accuracy": metrics.pixel_accuracy(counts),
+        "mean_iou": metrics.mean_iou(counts),
+    }

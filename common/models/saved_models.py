@@ -84,9 +84,10 @@ def load(path):
             _check_weights(archive.read("model.weights.h5"))
         _check_size(config, path.stat().st_size)
         model = _plain(keras.saving.load_model(path, compile=False, safe_mode=True))
-        _check_finite(model.weights, "weights")
-        inputs = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
-        _check_finite(model(inputs if len(inputs) > 1 else inputs[0]), "outputs")
+        zeros = [keras.ops.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+        for what, tensors in (("weights", model.weights), ("outputs", model(zeros))):
+            if not all(keras.ops.all(keras.ops.isfinite(tensor)) for tensor in tensors):
+                raise ValueError(f"some of its {what} are NaN or infinite")
     except UserError as problem:
         raise UserError(f"{path} {problem}") from None
     except Exception as problem:  # a damaged file may cause anything
@@ -102,6 +103,10 @@ def _plain(model):
     from common.backend import keras
 
     return keras.Model(model.inputs, model.outputs, name=model.name)
+
+
+def _version(text):
+    return [int(part) if part.isdecimal() else 0 for part in text.split(".")[:3]]
 
 
 def in_float32(model):
@@ -121,8 +126,12 @@ def in_float32(model):
     return copy
 
 
-def _version(text):
-    return [int(part) if part.isdecimal() else 0 for part in text.split(".")[:3]]
+def nested_values(value):
+    """Yield a JSON value and all values in it, at any depth."""
+    yield value
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from nested_values(inner)
 
 
 def _check_members(archive, size):
@@ -162,24 +171,18 @@ def _check_classes(config):
         if module is None and name.startswith("__") and name != "__lambda__":
             continue
         is_keras = str(module).split(".")[0] == "keras"
-        is_custom = part.get("registered_name") not in (None, name)
-        if not is_keras or is_custom or name in REFUSED_LAYERS:
-            what = part.get("config") if name == "function" else f"{module}.{name}"
+        is_own = part.get("registered_name") not in (None, name)
+        if not is_keras or is_own or name in REFUSED_LAYERS:
+            name = str(part.get("config")) if name == "function" else name
+            full = f"{module}.{name}" if module and module != "builtins" else name
             raise UserError(
-                f"holds {what!r:.99}: only layers and operations of Keras itself are loaded, and "
-                "none that run code or read other files"
+                f"holds {full!r:.99}: generate.py loads only layers and operations of Keras "
+                f"itself, and none that run code or read other files; write {name!r:.99} as a "
+                "function of Keras layers"
             )
         found = getattr(importlib.import_module(module), name, None)
         if not isinstance(found, type) or not issubclass(found, kinds):
             raise ValueError(f"{module}.{name} is not a class for models")
-
-
-def nested_values(value):
-    """Yield a JSON value and all values in it, at any depth."""
-    yield value
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from nested_values(inner)
 
 
 def _check_size(config, size):
@@ -201,14 +204,6 @@ def _check_size(config, size):
         # Else Keras would allocate these weights later, when another model is built.
         keras.backend.clear_session()
         raise
-
-
-def _check_finite(tensors, what):
-    """Raise ValueError if one of the tensors is NaN or infinite."""
-    from common.backend import keras
-
-    if not all(bool(keras.ops.all(keras.ops.isfinite(t))) for t in keras.tree.flatten(tensors)):
-        raise ValueError(f"some of its {what} are NaN or infinite")
 
 
 def _check_weights(content):

@@ -1,70 +1,70 @@
-"""The same training steps in less time.
+"""The same training steps in less time. `quicken` says what it replaces for that."""
 
-`quicken` changes how models are called, and how Adam and some convolutions are computed. It does
-not change the results except by rounding, so all scripts work without it as well, only slower.
-"""
-
-import ctypes
-
+from common import UserError
 from common.backend import keras
 from common.backend import tensorflow as tf
+from common.models import internals
+
+from keras import layers, ops
 
 BLOCK = 4  # height and width of a block: its 4 × 4 pixels fill the 16 SIMD lanes of AVX-512
 SMALL_MAP = 8 * 8  # pixels of a feature map
 LARGE_KERNEL = 2**20  # weights; at 4 bytes each they do not fit in a core's cache
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # parameters of mallopt in glibc's malloc.h
+STEPS = ("train_step", "test_step", "predict_step")
+METHODS = (*STEPS, "reset_metrics", *(f"make_{name}" for name in internals.FUNCTIONS))
 
 
 def quicken(*models):
-    """Make the calls of built models with a batch faster.
+    """Make built models train and predict in less time, with the same results but for rounding.
 
-    - `train_on_batch`, `test_on_batch` and `predict_on_batch` have less overhead, until the model
-      is compiled again.
-    - Adam updates each weight in one operation.
-    - If the models were created in the scope of a `tf.distribute.Strategy`, these calls are shared
-      out among its devices. The arguments and results remain those of the whole batch.
-    - Without a GPU, a transposed convolution to one channel, such as the last layer of some
-      generators, computes 16 pixels at once, and a convolution on a small feature map with many
-      channels is computed as a matrix product.
-    - On Linux, the memory of a step is kept for the next.
+    It replaces, in these models only:
+
+    - the functions that Keras builds for a step, until the model is compiled again: by ones with
+      less overhead. If the models were created in the scope of a `tf.distribute.Strategy`, these
+      share each batch out among the devices; arguments and results are those of the whole batch;
+    - `apply` of the optimizer, which now waits until all gradients of the step are computed, so
+      that a run can be repeated;
+    - `update_step` of `keras.optimizers.Adam`, which now updates each weight in one operation;
+    - on a CPU, `call` of a `Conv2DTranspose` to one channel, which now computes 16 pixels at once,
+      and of a `Conv2D` with a large kernel, which on a small feature map is now a product of
+      matrices. In bfloat16, also that of `Dense` and all other `Conv2D` and `Conv2DTranspose`,
+      whose biases then get the right gradient.
+
+    Subclasses of these, and layers with options that would make a difference, stay as they are. So
+    does a model whose class has its own `train_step` or the like, or which runs eagerly or several
+    steps at once. On several devices such a model is refused by a UserError.
     """
-    _keep_freed_memory()
     on_cpu = not tf.config.list_physical_devices("GPU")
     for model in models:
-        steps = _TracedSteps(model)
-        model.predict_function = steps.function_of(model.predict_step)
-        if model.compiled:
+        if _has_usual_steps(model):
+            steps = _TracedSteps(model)
+            model.train_function, model.test_function, model.predict_function = steps.functions
             model.reset_metrics = steps.reset_metrics
-            model.train_function = steps.train_function
-            model.test_function = steps.function_of(model.test_step)
-            if not model.optimizer.built:  # else the first step would build it, and be traced twice
-                model.optimizer.build(model.trainable_variables)
-            # A LossScaleOptimizer contains the optimizer that updates the weights.
-            optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-            if isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad:
-                optimizer.update_step = _fused_update_step(optimizer)
-        for layer in model.layers:
+        elif model.distribute_strategy.num_replicas_in_sync > 1:
+            raise UserError(f"{model.name} has steps of its own: it can train on one device only")
+        if model.compiled and "apply" not in vars(model.optimizer):
+            _quicken_optimizer(model)
+        for layer in all_layers(model) if on_cpu else []:
             # The composite model has the same layers as the generator, so a layer may come twice.
-            already = "call" in vars(layer)
-            if on_cpu and not already:
-                if _can_compute_in_blocks(layer):
-                    layer.call = _call_in_blocks(layer)
-                elif _can_compute_as_product(layer):
-                    layer.call = _call_as_product(layer)
+            if "call" not in vars(layer):
+                _quicken_layer(layer)
 
 
-def _keep_freed_memory():
-    """Have glibc's `free` keep memory for the next `malloc`, up to 2 GiB, as mallopt(3) describes.
+def all_layers(model):
+    """Yield the layers of a model, and those of the models and wrappers among them."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from all_layers(layer)
+        elif isinstance(layer, layers.Wrapper):
+            yield layer.layer
 
-    By default it returns each buffer of more than 32 MiB to Linux, which has to clear every page of
-    it when the next step asks for one. Nothing happens where the C library is another one.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # TypeError: Windows has no library without a name
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+def _has_usual_steps(model):
+    """Whether Keras would run the steps of a model one at a time, as graphs, by its own methods."""
+    own = any(getattr(type(model), name) is not getattr(keras.Model, name) for name in METHODS)
+    one_at_a_time = model.steps_per_execution == 1 and not model.run_eagerly
+    return internals.HAS_FUNCTIONS and one_at_a_time and not own
 
 
 class _TracedSteps:
@@ -72,60 +72,63 @@ class _TracedSteps:
 
     Before each step Keras resets its metrics, one variable after the other; here the reset is part
     of the graph. On each call a `tf.function` inspects its arguments, which can be of any type;
-    here they are arrays, and a graph is chosen by their shapes and types alone.
+    here they are arrays, and there is a graph for each form of batch.
     """
 
     def __init__(self, model):
-        self._model = model
-        self._strategy = model.distribute_strategy
-        self._reset_is_due = False
-        self.train_function = self.function_of(model.train_step)
+        self._model, self._reset_is_due = model, False
+        self.functions = [self._function_of(getattr(model, name)) for name in STEPS]
 
     def reset_metrics(self):
         """Replaces Keras's method: has the next step reset the metrics."""
-        if self._model.train_function is self.train_function:
+        if self._model.train_function is self.functions[0]:
             self._reset_is_due = True
         else:  # the model was compiled again, and has Keras's own functions
             type(self._model).reset_metrics(self._model)
 
-    def function_of(self, step):
-        """The function that runs `step`, a method of the model, on the next batch of an iterator.
-
-        Keras calls it in the place of its own `train_function`, `test_function` and so on.
-        """
+    def _function_of(self, step):
+        """What Keras is to call for a step, with an iterator of batches."""
         graphs = {}
 
         def run_step(batches):
-            batch = [part for part in next(iter(batches)) if part is not None]
-            tensors = [tf.constant(array) for array in keras.tree.flatten(batch)]
-            signature = (self._reset_is_due, *[(tensor.shape, tensor.dtype) for tensor in tensors])
-            if signature not in graphs:
-                metrics = ()
+            batch = next(iter(batches))
+            arrays = [part for part in keras.tree.flatten(batch) if part is not None]
+            tensors = [tf.constant(array) for array in arrays]
+            form = [tuple(part) if isinstance(part, dict) else type(part) for part in batch]
+            form += [(tensor.shape, tensor.dtype) for tensor in tensors]
+            form = self._reset_is_due, *form
+            if form not in graphs:
                 if self._reset_is_due:
                     # With one device, Keras creates the metrics when it first traces a step.
                     self._trace(self._model.test_step, batch, tensors)
-                    metrics = self._model.metrics
-                graphs[signature] = self._trace(step, batch, tensors, metrics)
+                graphs[form] = self._trace(step, batch, tensors, self._reset_is_due)
             self._reset_is_due = False
-            return graphs[signature](*tensors)
+            return graphs[form](*tensors)
 
         return run_step
 
-    def _trace(self, step, batch, tensors, metrics=()):
-        def graph(*tensors):
-            for metric in metrics:
-                metric.reset_state()
-            return step(tuple(keras.tree.pack_sequence_as(batch, tensors)))
+    def _trace(self, step, batch, tensors, resets=False):
+        model, strategy = self._model, self._model.distribute_strategy
+        if strategy.num_replicas_in_sync > 1:
+            step = _shared_out(step, strategy, is_mean=step != model.predict_step)
 
-        if self._strategy.num_replicas_in_sync > 1:
-            graph = _shared_out(graph, self._strategy, is_mean=step != self._model.predict_step)
-        jit = self._model.jit_compile
-        function = tf.function(graph, autograph=False, jit_compile=jit)
+        def step_of_tensors(*tensors):
+            if resets:
+                type(model).reset_metrics(model)
+            rest = iter(tensors)
+            return step(_of_arrays(lambda _array: next(rest), batch))
+
+        function = tf.function(step_of_tensors, autograph=False, jit_compile=model.jit_compile)
         return function.get_concrete_function(*tensors)
 
 
-def _shared_out(graph, strategy, is_mean):
-    """A function that computes `graph` on all devices of a strategy, each on a share of the batch.
+def _of_arrays(function, batch):
+    """Apply a function to each array of a batch, in which None stands for what was not given."""
+    return keras.tree.map_structure(lambda part: None if part is None else function(part), batch)
+
+
+def _shared_out(step, strategy, is_mean):
+    """A function that takes a step on all devices of a strategy, each on a share of the batch.
 
     The results of the devices are averaged if `is_mean`, and otherwise put together to a batch. A
     batch that cannot be divided evenly is given to every device as a whole: that is of no use, but
@@ -133,15 +136,15 @@ def _shared_out(graph, strategy, is_mean):
     """
     n_devices = strategy.num_replicas_in_sync
 
-    def shared_out(*tensors):
-        size = tensors[0].shape[0]
+    def shared_out(batch):
+        size = keras.tree.flatten(batch)[0].shape[0]
         share = size // n_devices if size % n_devices == 0 else size
 
         def on_one_device():
             context = tf.distribute.get_replica_context()
             number = int(tf.get_static_value(context.replica_id_in_sync_group))
             start = number * share % size
-            results = graph(*[tensor[start : start + share] for tensor in tensors])
+            results = step(_of_arrays(lambda array: array[start : start + share], batch))
             structure.append(results)
             # Means are exchanged together, which is faster than one after the other.
             return tf.stack(keras.tree.flatten(results)) if is_mean else results
@@ -159,9 +162,41 @@ def _shared_out(graph, strategy, is_mean):
     return shared_out
 
 
-def _fused_update_step(adam):
-    """An `update_step` that reads and writes weights and moments once, not a dozen times."""
+def _quicken_optimizer(model):
+    optimizer = model.optimizer
+    if not optimizer.built:  # else the first step would build it, and be traced twice
+        optimizer.build(model.trainable_variables)
+    apply = optimizer.apply
+
+    def apply_when_all_are_there(grads, trainable_variables=None):
+        # TensorFlow updates a weight as soon as its gradient is computed. Other operations that
+        # read the weight may run after that, and then they read the new value: where a step calls
+        # a model several times, about one step in fifty had another result (TensorFlow 2.21).
+        grads = list(grads)
+        with tf.control_dependencies([gradient for gradient in grads if gradient is not None]):
+            grads = [gradient if gradient is None else tf.identity(gradient) for gradient in grads]
+        return apply(grads, trainable_variables)
+
+    optimizer.apply = apply_when_all_are_there
+    # A LossScaleOptimizer contains the optimizer that updates the weights.
+    adam = getattr(optimizer, "inner_optimizer", optimizer)
+    on_one_device = model.distribute_strategy.num_replicas_in_sync == 1
+    if type(adam) is keras.optimizers.Adam and not adam.amsgrad and on_one_device:
+        _fuse(adam, [variable.value for variable in model.trainable_variables])
+
+
+def _fuse(adam, weights):
+    """Have an Adam optimizer read and write weights and moments once, not a dozen times."""
     keras_update_step = adam.update_step
+    momentums, velocities = (
+        [variable.value for variable in adam.variables if variable.name.endswith(kind)]
+        for kind in ("_momentum", "_velocity")
+    )
+    shapes = [[array.shape for array in arrays] for arrays in (weights, momentums, velocities)]
+    if not shapes[0] == shapes[1] == shapes[2]:  # in a Keras with other names
+        return
+    keys = map(id, weights)
+    moments = dict(zip(keys, zip(momentums, velocities, strict=True), strict=True))
 
     def update_step(gradient, variable, learning_rate):
         if isinstance(gradient, tf.IndexedSlices):
@@ -169,12 +204,12 @@ def _fused_update_step(adam):
             # each part by itself, so a row to which four labels have contributed equally moves
             # twice as far as by Adam's formula. For the same result, Keras updates embeddings.
             return keras_update_step(gradient, variable, learning_rate)
-        index = adam._get_variable_index(variable)
+        momentum, velocity = moments[id(variable)]
         step = tf.cast(adam.iterations + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=adam._momentums[index].value.handle,
-            v=adam._velocities[index].value.handle,
+            m=momentum.handle,
+            v=velocity.handle,
             beta1_power=adam.beta_1**step,
             beta2_power=adam.beta_2**step,
             lr=learning_rate,
@@ -184,21 +219,68 @@ def _fused_update_step(adam):
             grad=gradient,
         )
 
-    return update_step
+    adam.update_step = update_step
+
+
+def _quicken_layer(layer):
+    """Give a layer of Keras another `call`, if there is a faster one, or a better one in bfloat16.
+
+    On a CPU, Keras has TensorFlow add a bias by an operation whose gradient is summed in bfloat16.
+    Once the sum is 256 times as large as the next number, adding that number changes nothing: on
+    two cores, 50,000 ones make 512. The gradient of a plain addition is the same sum in float32.
+    """
+    linear = _linear_part(layer)
+    if linear is None:
+        return
+    if _can_compute_in_blocks(layer):
+        linear = _in_blocks(layer, linear)
+    elif _can_compute_as_product(layer):
+        linear = _as_product(layer, linear)
+    elif layer.compute_dtype != "bfloat16" or not layer.use_bias:
+        return
+
+    def call(inputs, training=None):
+        outputs = linear(inputs)
+        if layer.use_bias:
+            outputs += tf.convert_to_tensor(layer.bias)
+        return outputs if layer.activation is None else layer.activation(outputs)
+
+    layer.call = call
+
+
+def _linear_part(layer):
+    """What a layer computes before it adds its bias, as a function; None for unknown layers."""
+    if type(layer) is layers.Dense:
+        return lambda inputs: ops.matmul(inputs, layer.kernel)
+    if getattr(layer, "data_format", None) != "channels_last":
+        return None
+    if type(layer) is layers.Conv2D:
+        return lambda inputs: layer.convolution_op(inputs, layer.kernel)
+    if type(layer) is layers.Conv2DTranspose:
+        names = ("strides", "padding", "output_padding", "data_format", "dilation_rate")
+        options = {name: getattr(layer, name) for name in names}
+        return lambda inputs: ops.conv_transpose(inputs, layer.kernel, **options)
+    return None
+
+
+def _keeps_the_size(layer):
+    """Whether a convolution has an odd kernel, and as many pixels in its output as in its input."""
+    steps = (layer.strides, layer.dilation_rate, layer.padding)
+    odd = all(side % 2 == 1 for side in layer.kernel_size)
+    return odd and steps == ((1, 1), (1, 1), "same")
 
 
 def _can_compute_in_blocks(layer):
     return (
-        isinstance(layer, keras.layers.Conv2DTranspose)
-        and (layer.filters, layer.strides, layer.padding) == (1, (1, 1), "same")
-        and all(side % 2 == 1 for side in layer.kernel_size)
-        and layer.use_bias
+        type(layer) is layers.Conv2DTranspose
+        and _keeps_the_size(layer)
+        and (layer.filters, layer.output_padding) == (1, None)
         and layer.compute_dtype in ("float32", "bfloat16")
     )
 
 
-def _call_in_blocks(layer):
-    """A `call` for a transposed convolution to one channel that computes 4 × 4 pixels at once.
+def _in_blocks(layer, linear):
+    """The linear part of a transposed convolution to one channel, 4 × 4 pixels at once.
 
     On a CPU, oneDNN computes each output channel in one SIMD lane, so a single channel leaves 15 of
     the 16 lanes of AVX-512 idle. Here a convolution with stride 4 computes 16 channels, one for
@@ -207,7 +289,6 @@ def _call_in_blocks(layer):
     of 7 × 7 they are 10 × 10: that is twice as many multiplications, in a sixth of the time. The
     gradients are computed as usual, since they are fast already.
     """
-    keras_call = layer.call
     padding = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
 
     @tf.custom_gradient
@@ -232,66 +313,40 @@ def _call_in_blocks(layer):
 
         return tf.nn.depth_to_space(blocks, BLOCK), gradients
 
-    def call(inputs):
-        if any(side % BLOCK for side in inputs.shape[1:3]):
-            return keras_call(inputs)
-        convolved = convolve(inputs, tf.convert_to_tensor(layer.kernel))
-        return layer.activation(convolved + tf.convert_to_tensor(layer.bias))
+    def linear_in_blocks(inputs):
+        if any(side is None or side % BLOCK for side in inputs.shape[1:3]):
+            return linear(inputs)
+        return convolve(inputs, tf.convert_to_tensor(layer.kernel))
 
-    return call
+    return linear_in_blocks
 
 
 def _can_compute_as_product(layer):
     return (
-        type(layer) is keras.layers.Conv2D
-        and (layer.strides, layer.dilation_rate, layer.groups) == ((1, 1), (1, 1), 1)
-        and layer.padding == "same"
-        and all(side % 2 == 1 for side in layer.kernel_size)
+        type(layer) is layers.Conv2D
+        and _keeps_the_size(layer)
+        and layer.groups == 1
         and layer.kernel.shape.num_elements() >= LARGE_KERNEL
     )
 
 
-def _call_as_product(layer):
-    """A `call` for a convolution that on a small feature map is computed as a matrix product.
+def _as_product(layer, linear):
+    """The linear part of a convolution, on a small feature map as a product of matrices (im2col).
 
     For its convolutions oneDNN first copies the kernel into another order, forwards and backwards.
-    Where the kernel is much larger than the feature map, that takes longer than the convolution. A
-    matrix product of the patches (im2col) and the kernel uses the kernel as it is, and another one
-    computes the kernel's gradient. The gradient of the inputs stays a convolution: as a product it
-    would be that of the patches, which overlap and have to be added up.
+    Where the kernel is much larger than the feature map, that takes longer than the convolution.
     """
-    keras_call = layer.call
     kernel_height, kernel_width = layer.kernel_size
     padding = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
 
-    def patches(inputs):
-        """The inputs of each output pixel as a row: (n * pixels, number of weights per filter)."""
-        height, width, channels = inputs.shape[1:]
+    def linear_as_product(inputs):
+        height, width = inputs.shape[1:3]
+        if height is None or width is None or height * width > SMALL_MAP:
+            return linear(inputs)
         padded = tf.pad(inputs, padding)
         shifts = [(y, x) for y in range(kernel_height) for x in range(kernel_width)]
-        shifted = [padded[:, y : y + height, x : x + width] for y, x in shifts]
-        return tf.reshape(tf.concat(shifted, axis=3), (-1, len(shifts) * channels))
+        patches = [padded[:, y : y + height, x : x + width] for y, x in shifts]
+        kernel = tf.reshape(tf.convert_to_tensor(layer.kernel), (-1, layer.filters))
+        return tf.tensordot(tf.concat(patches, axis=3), kernel, axes=1)
 
-    @tf.custom_gradient
-    def convolve(inputs, kernel):
-        rows = patches(inputs)
-        outputs = tf.matmul(rows, tf.reshape(kernel, (-1, layer.filters)))
-
-        def gradients(upstream):
-            upstream_rows = tf.reshape(upstream, (-1, layer.filters))
-            kernel_gradient = tf.matmul(rows, upstream_rows, transpose_a=True)
-            input_gradient = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1)
-            return input_gradient, tf.reshape(kernel_gradient, kernel.shape)
-
-        return tf.reshape(outputs, (-1, *inputs.shape[1:3], layer.filters)), gradients
-
-    def call(inputs):
-        height, width = inputs.shape[1:3]
-        if height * width > SMALL_MAP:
-            return keras_call(inputs)
-        outputs = convolve(inputs, tf.convert_to_tensor(layer.kernel))
-        if layer.use_bias:
-            outputs += tf.convert_to_tensor(layer.bias)
-        return layer.activation(outputs)
-
-    return call
+    return linear_as_product

@@ -1,16 +1,15 @@
 """VGG19 without its classifier: it computes the features that the perceptual loss compares."""
 
+import contextlib
+import io
 import sys
+from pathlib import Path
 
 from common import UserError
 from common.backend import keras
-from common.data import downloads
-from common.data.reading import expand, reporting
 
 LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
-# The file that keras.applications.VGG19 downloads, and where from.
-_WEIGHTS = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
-_DOWNLOADS = "https://storage.googleapis.com/tensorflow/keras-applications/vgg19/"
+WEIGHTS = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # what Keras downloads
 
 
 def add_option(parser):
@@ -40,32 +39,28 @@ def load(source, image_size):
     """
     if source == "none":
         return None, source
-
-    def define(path):
-        return _define(path, image_size)
-
-    if source in ("auto", "imagenet"):
-        try:
-            return downloads.read_cached([_DOWNLOADS + _WEIGHTS], "models", define), "imagenet"
-        except UserError as problem:
-            if source == "imagenet":
-                raise UserError(f"--vgg imagenet: {problem}") from None
-            print(f"Training without the VGG loss: {problem}", file=sys.stderr)
-            return None, "none"
-    return define(expand(source)), source
-
-
-def _define(path, image_size):
-    vgg = keras.applications.VGG19(
-        include_top=False, weights=None, input_shape=(image_size, image_size, 3)
-    )
-    with reporting(path):
-        if not path.is_file():
-            raise ValueError("no such file: give auto, imagenet, none or a file of weights")
-        vgg.load_weights(path)
+    name = "imagenet" if source in ("auto", "imagenet") else str(Path(source).expanduser())
+    shape = (image_size, image_size, 3)
+    # Keras shows a download on standard output, which is for the results of a script.
+    progress = sys.stderr if sys.stderr and sys.stderr.isatty() else io.StringIO()
+    try:
+        with contextlib.redirect_stdout(progress):
+            vgg = keras.applications.VGG19(include_top=False, weights=name, input_shape=shape)
+    except Exception as problem:  # Keras raises nothing more specific
+        reason = " ".join(str(problem).split()).split(" -- ")[-1]
+        if name != "imagenet":
+            missing = "no such file: give auto, imagenet, none or a file of weights"
+            reason = reason if Path(name).is_file() else missing
+            raise UserError(f"cannot read {source}: {reason}") from None
+        reason = f"{WEIGHTS} is not in Keras's cache and cannot be downloaded ({reason})"
+        if source == "imagenet":
+            raise UserError(f"--vgg imagenet: {reason}") from None
+        print(f"Training without the VGG loss: {reason}", file=sys.stderr)
+        return None, "none"
     features = keras.Model(vgg.input, [vgg.get_layer(name).output for name in LAYERS])
 
-    image = keras.Input((image_size, image_size, 3), name="image")
+    image = keras.Input(shape, name="image")
     # VGG19 was trained on blue, green, red from 0 to 255, minus the means of ImageNet.
     pixels = keras.applications.vgg19.preprocess_input(127.5 * (image + 1))
-    return keras.Model(image, features(pixels), name="vgg19_features")
+    source = "imagenet" if name == "imagenet" else source
+    return keras.Model(image, features(pixels), name="vgg19_features"), source

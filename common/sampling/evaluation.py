@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from common import UserError
 from common.data import facades, reading
+from common.models import saved_models
 from common.sampling import real_images
 
 import numpy as np
@@ -13,10 +14,12 @@ CHUNK = 1000  # samples to draw at a time, to save memory
 MIN_PER_CLASS = 50  # images, on average, to train a classifier for --cas
 MIN_PER_MAP = 10  # samples; a fifth of them, two, still has a standard deviation
 SAMPLES_PER_MAP = 20  # without --count
+N_NEAREST = 3  # training images to show beside a generated one
+GROUPS_PER_ROW = 2  # in the picture; a group is a generated image and its nearest ones
 
 
 class Evaluation(NamedTuple):
-    """What `evaluate_images` and `evaluate_label_maps` return."""
+    """What `evaluate` returns."""
 
     of_samples: dict  # of `scores.Figure`s
     of_real: dict  # the same figures of real images
@@ -27,8 +30,8 @@ class Evaluation(NamedTuple):
     remark: str  # a sentence on the judge and the real images
 
 
-def evaluate_images(generator, arguments):
-    """Evaluate a generator that takes class labels, or no labels.
+def evaluate(generator, arguments):
+    """Evaluate a generator.
 
     Args:
         generator: a `Generator`.
@@ -37,17 +40,26 @@ def evaluate_images(generator, arguments):
     Returns an `Evaluation`. Raises UserError if there are no real images, or if they have another
     shape or other classes than those of the generator.
     """
-    real = real_images.load_dataset(generator, arguments.data)
-    training, held_out, *_ = real
+    if arguments.cas and generator.label_kind not in ("integer", "one-hot"):
+        raise UserError(f"--cas needs class labels, and {generator.name} has no classes")
+    real = real_images.load(generator, arguments.data)
+    of_kind = _of_label_maps if generator.label_kind == "label map" else _of_classes
+    return of_kind(generator, real, arguments)
+
+
+def _of_classes(generator, real, arguments):
+    training, held_out, seen_by_generator, _ = real
     count = arguments.count or 10_000
     if arguments.cas:
-        check_cas(generator, count, training)
+        _check_cas(count, training)
 
-    from common.judges import scores
+    from common.judges import networks, scores
 
+    judge, seen_by_judge = find_judge(real)
+    accuracy = networks.accuracy(judge, held_out.images, held_out.labels)
+    part = "a fifth of the training images" if seen_by_generator else "the test part"
+    part += "; the judge may have learnt from them" * (bool(seen_by_judge) and seen_by_generator)
     labels = scores.proportional_labels(training.labels, count) if generator.label_kind else None
-
-    judge, remark = find_judge(real)
     samples = draw_samples(generator, count, labels, arguments.seed)
     reference = scores.Reference(judge, training.images, training.class_names)
     of_samples = reference.figures(samples, labels)
@@ -69,78 +81,20 @@ def evaluate_images(generator, arguments):
         training.images,
         len(held_out.images),
         training.source,
-        remark,
-    )
-
-
-def check_cas(generator, count, training):
-    """Raise UserError if there are no classes, or too few images to train a classifier on."""
-    if not generator.label_kind:
-        raise UserError(f"--cas needs class labels, and {generator.name} has no classes")
-    n_classes = len(training.class_names)
-    n_images = min(count, len(training.labels))
-    if n_images < MIN_PER_CLASS * n_classes:
-        raise UserError(
-            f"--cas needs at least {MIN_PER_CLASS * n_classes:,} samples and as many real "
-            f"images for {n_classes} classes, but there are {count:,} samples "
-            f"and {len(training.labels):,} real images"
-        )
-
-
-def find_judge(real):
-    """Load the judge for the images of a `Real`, or train one. Also returns a sentence about it."""
-    from common.judges import classifier
-
-    training, held_out, seen_by_generator, seen_by_judge = real
-    judge = classifier.load_judge(training.class_names, training.images.shape[1:])
-    if judge and not judge.fits(held_out.images, held_out.labels):
-        judge = None  # labels without names have been taken for those of clothes or digits
-    seen_by_judge = seen_by_judge and judge
-    if judge is None:
-        n_classes = len(training.class_names)
-        if len(np.unique(training.labels)) < 2:
-            raise UserError(
-                f"the images from {training.source} have no labels or are all of one class, but "
-                "training a judge takes several classes: give labelled images with --data"
-            )
-        print(
-            f"There is no judge for these images: training one on {len(training.images):,} of them",
-            file=sys.stderr,
-        )
-        judge = classifier.Judge(
-            classifier.train(
-                training.images, training.labels, n_classes, report=reading.now_and_then()
-            )
-        )
-    accuracy = judge.accuracy(held_out.images, held_out.labels)
-    part = "a fifth of the training images" if seen_by_generator else "the test part"
-    part += "; the judge may have learnt from them" * bool(seen_by_judge)
-    return judge, (
         f"The judge finds the class of {accuracy:.1%} of the {len(held_out.images):,} real images, "
-        f"which are {part}."
+        f"which are {part}.",
     )
 
 
-def evaluate_label_maps(generator, arguments):
-    """Evaluate a generator that takes label maps. See `evaluate_images`."""
-    if arguments.cas:
-        raise UserError(f"--cas needs class labels, and {generator.name} takes label maps")
-    training, validation, _, seen_by_judge = real_images.load_facades(generator, arguments.data)
+def _of_label_maps(generator, real, arguments):
+    from common.judges import scores
 
-    from common.judges import scores, segmenter
-
-    judge, origin = segmenter.load_judge(training.source), "comes with this code"
-    origin += ", and may have learnt from the photos below" * seen_by_judge
-    if judge is None:
-        print(
-            f"There is no judge for these facades: training one on {len(training.images)} of them",
-            file=sys.stderr,
-        )
-        fitted = facades.fit(training, segmenter.SIZE)
-        judge = segmenter.Judge(
-            segmenter.train(fitted, len(generator.class_names), report=reading.now_and_then())
-        )
-        origin = f"was trained on {len(training.images)} photos"
+    training, validation, *_ = real
+    judge, seen_by_judge = find_judge(real)
+    origin = f"was trained on {len(training.images)} photos"
+    if seen_by_judge is not None:
+        origin = "comes with this code"
+        origin += ", and may have learnt from the photos below" * seen_by_judge
     size = generator.image_shape[0]
     photos, label_maps = facades.centre_crops(facades.fit(validation, size), size)
     count = arguments.count or SAMPLES_PER_MAP * len(label_maps)
@@ -160,6 +114,49 @@ def evaluate_label_maps(generator, arguments):
     )
 
 
+def _check_cas(count, training):
+    """Raise UserError if there are too few images to train a classifier on."""
+    n_classes = len(training.class_names)
+    if min(count, len(training.labels)) < MIN_PER_CLASS * n_classes:
+        raise UserError(
+            f"--cas needs at least {MIN_PER_CLASS * n_classes:,} samples and as many real "
+            f"images for {n_classes} classes, but there are {count:,} samples "
+            f"and {len(training.labels):,} real images"
+        )
+
+
+def find_judge(real):
+    """Load the judge for the images of a `Real`, or train one.
+
+    Returns it, and whether it may have learnt from the images held out, or None if it is new.
+    """
+    from common.judges import networks
+
+    training, n_images = real.training, len(real.training.images)
+    judge = networks.load_judge(real.held_out)
+    if judge:
+        learnt_from = saved_models.read(networks.judge_path(training))[1].get("split_sha256")
+        return judge, learnt_from is None or learnt_from != real.split_sha256
+
+    n_classes, report = len(training.class_names), reading.now_and_then()
+    takes_label_maps = hasattr(training, "label_maps")
+    if not takes_label_maps and len(np.unique(training.labels)) < 2:
+        raise UserError(
+            f"the images from {training.source} have no labels or are all of one class, but "
+            "training a judge takes several classes: give labelled images with --data"
+        )
+    what = "facades" if takes_label_maps else "images"
+    print(
+        f"There is no judge for these {what}: training one on {n_images:,} of them",
+        file=sys.stderr,
+    )
+    if takes_label_maps:
+        fitted = facades.fit(training, networks.SIZE)
+        return networks.train_segmenter(fitted, n_classes, report=report), None
+    images, labels = training.images, training.labels
+    return networks.train_classifier(images, labels, n_classes, report=report), None
+
+
 def draw_samples(generator, count, labels, seed):
     """Draw images, uint8 (count, H, W, C). `labels` are None if the generator takes none."""
     rng = np.random.default_rng(seed)
@@ -170,3 +167,40 @@ def draw_samples(generator, count, labels, seed):
         images = generator.draw(latents, None if labels is None else labels[start:][: len(part)])
         part[:] = np.rint(255 * images)
     return samples
+
+
+def find_nearest(images, training_images):
+    """Find the training images nearest to each image, by the Euclidean distance of all pixels.
+
+    Distances between features of a classifier would not do: they are small between any two dresses,
+    but only a copy has nearly the same pixels.
+
+    Args:
+        images: uint8 (n, H, W, C).
+        training_images: uint8 (N, H, W, C).
+
+    Returns the indices of the nearest three, int64 (n, 3), the nearest first.
+    """
+    flat = images.reshape(len(images), -1).astype("float32")
+    distances = np.empty((len(flat), len(training_images)), "float32")
+    for start in range(0, len(training_images), CHUNK):
+        part = training_images[start : start + CHUNK]
+        part = part.reshape(len(part), -1).astype("float32")
+        # |a - b|² without |a|², which does not change the order.
+        distances[:, start : start + len(part)] = (part**2).sum(axis=1) - 2 * flat @ part.T
+    return distances.argsort(axis=1, kind="stable")[:, :N_NEAREST]
+
+
+def draw_nearest(images, training_images, path):
+    """Save a picture of the images, uint8, each beside the training images nearest to it."""
+    from common import plotting
+
+    nearest = find_nearest(images, training_images)
+    rows = np.concatenate([images[:, np.newaxis], training_images[nearest]], axis=1)
+    titles = ("generated", "nearest", "second", "third")[: rows.shape[1]]
+    plotting.save_grid(
+        rows.reshape(-1, *images.shape[1:]).astype("float32") / 255,
+        path,
+        columns=GROUPS_PER_ROW * len(titles),
+        titles=titles * GROUPS_PER_ROW,
+    )

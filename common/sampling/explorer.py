@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 
-from common import UserError, plotting
+from common import MATPLOTLIB_BACKEND, UserError, plotting
 from common.files import default_path
 from common.sampling import inputs
 
@@ -27,22 +27,21 @@ MAX_SLIDERS = 60
 
 def check_window():
     """Raise UserError if matplotlib cannot open a window. Its text says what to do."""
-    name, reason = os.environ.get("MPLBACKEND", ""), ""
+    name, reason = MATPLOTLIB_BACKEND, ""
     try:
-        name = pyplot.get_backend().lower()
+        name = plotting.use_backend_for_windows()
         without_window = [*backend_registry.list_builtin(BackendFilter.NON_INTERACTIVE), "inline"]
         if name.rpartition("backend_")[2] not in without_window:
-            pyplot.switch_backend(name)
             return
     except Exception as problem:  # the toolkit is not installed, or there is no display
         reason = f" ({' '.join(str(problem).split())})"
     display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if "ipykernel" in sys.modules:
         help = "pip install ipympl, and then, before anything else, %matplotlib widget"
+    elif MATPLOTLIB_BACKEND:
+        help = "unset MPLBACKEND"
     elif sys.platform.startswith("linux") and not display:
         help = "there is no display here; use a computer with a screen, or ssh -X"
-    elif "MPLBACKEND" in os.environ:
-        help = "unset MPLBACKEND"
     elif any(map(importlib.util.find_spec, TOOLKITS)):
         help = f"is there a screen? {display or 'The display'} cannot be reached"
     else:
@@ -73,12 +72,11 @@ class Explorer:
         self.generator = generator
         self._rng = np.random.default_rng(seed)
         self._latents = generator.random_latents(3, self._rng)
-        with pyplot.rc_context({"toolbar": "None"}):
-            self.figure = pyplot.figure(figsize=self.size)
-        manager = self.figure.canvas.manager
-        manager.set_window_title(generator.name)
-        # Disable matplotlib's keys for plots, such as l for a logarithmic axis.
-        self.figure.canvas.mpl_disconnect(manager.key_press_handler_id)
+        # No toolbar, and none of matplotlib's keys for plots, such as l for a logarithmic axis.
+        keys = [name for name in pyplot.rcParams if name.startswith("keymap.")]
+        pyplot.rcParams.update({"toolbar": "None"} | dict.fromkeys(keys, []))
+        self.figure = pyplot.figure(figsize=self.size)
+        self.figure.canvas.manager.set_window_title(generator.name)
         self.figure.explorer = self  # without a reference the widgets would be deleted
         self._status = self.figure.text(0.03, 0.02, self.hint, color=FAINT, fontsize=9)
         self._status.set_parse_math(False)
@@ -154,23 +152,17 @@ class Explorer:
 
     def _add_sliders(self, place, names, low, high, text):
         left, bottom, width, height = place
-        step = height / len(names)
+        step, thickness = height / len(names), 0.15 / self.size[1]
         sliders = []
         for row, name in enumerate(names):
-            axes = self._add_axes((left, bottom + height - (row + 1) * step, width, step))
+            middle = bottom + height - (row + 0.5) * step
+            axes = self._add_axes((left, middle - thickness / 2, width, thickness))
             name = name if len(name) <= 14 else f"{name[:13]}…"
             slider = Slider(axes, name, low, high, valinit=0, valfmt=text, color=ACCENT)
             slider.vline.set_visible(False)  # it would mark the initial value
             slider.poly.set_visible(low == 0)
-            # A margin on both sides, so that the handle is not cut off at either end.
-            margin = 0.04 * (high - low)
-            axes.set_xlim(low - margin, high + margin)
-            slider.track.set(x=0.04 / 1.08, width=1 / 1.08)
-            thickness = 0.045 / (step * self.size[1])  # 0.045 inches
-            for bar in (slider.track, slider.poly):
-                bar.set(y=(1 - thickness) / 2, height=thickness)
-            for label, x in ((slider.label, -0.02), (slider.valtext, 1.02)):
-                label.set(x=x, fontsize=9, color=INK if x < 0 else FAINT, parse_math=False)
+            for label, x, colour in ((slider.label, -0.05, INK), (slider.valtext, 1.05, FAINT)):
+                label.set(x=x, fontsize=9, color=colour, parse_math=False)
             sliders.append(slider)
         return sliders
 

@@ -7,7 +7,6 @@ that `Generator.draw` takes.
 import zipfile
 
 from common import UserError
-from common.data.npz_files import read_array
 from common.data.reading import reporting
 from common.files import write_arrays
 
@@ -29,25 +28,28 @@ def load(path, generator):
     float32 (n, classes), or label maps, integers (n, H, W), or None, as the generator requires.
     Raises UserError if the file is damaged, or if it was saved for another generator.
     """
-    with reporting(path), zipfile.ZipFile(path) as archive:
-        latents = read_array(archive, "latent", MAX_BYTES)
-        labels = read_array(archive, "label", MAX_BYTES) if generator.label_kind else None
+    arrays = {}
+    with reporting(path), zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
+        for name in ["latent", *["label"] * bool(generator.label_kind)]:
+            if name not in archive:
+                raise ValueError(f"it holds no array '{name}'")
+            if archive.zip.getinfo(f"{name}.npy").file_size > MAX_BYTES:
+                raise ValueError(f"'{name}' in it is larger than {MAX_BYTES} bytes")
+            arrays[name] = archive[name]
+    latents, labels = arrays["latent"], arrays.get("label")
     _check(path, "latent", latents, generator.latent_shape, "f")
     if len(latents) > MAX_IMAGES:
         raise UserError(f"{path} holds {len(latents)} latents; at most {MAX_IMAGES} are drawn")
-    if labels is not None:
-        n_classes = len(generator.class_names)
-        is_map = generator.label_kind == "label map"
-        shape = generator.image_shape[:2] if is_map else (n_classes,)
-        _check(path, "label", labels, shape, "iu" if is_map else "f")
-        if len(labels) != len(latents):
-            raise UserError(f"{path} holds {len(latents)} latents and {len(labels)} labels")
-        if is_map and not 0 <= labels.min() <= labels.max() < n_classes:
-            raise UserError(
-                f"the label maps in {path} have classes other than 0 to {n_classes - 1}"
-            )
-        labels = labels if is_map else labels.astype("float32")
-    return latents.astype("float32"), labels
+    if labels is None:
+        return latents.astype("float32"), None
+    n_classes, is_map = len(generator.class_names), generator.label_kind == "label map"
+    shape = generator.image_shape[:2] if is_map else (n_classes,)
+    _check(path, "label", labels, shape, "iu" if is_map else "f")
+    if len(labels) != len(latents):
+        raise UserError(f"{path} holds {len(latents)} latents and {len(labels)} labels")
+    if is_map and not 0 <= labels.min() <= labels.max() < n_classes:
+        raise UserError(f"the label maps in {path} have classes other than 0 to {n_classes - 1}")
+    return latents.astype("float32"), labels if is_map else labels.astype("float32")
 
 
 def _check(path, name, array, shape, kinds):

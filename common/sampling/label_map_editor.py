@@ -4,11 +4,10 @@ from common import UserError
 from common.data import facades
 from common.files import replacing
 from common.sampling import label_maps
-from common.sampling.explorer import ACCENT, INK, Explorer, update_image
+from common.sampling.explorer import ACCENT, Explorer, update_image
 
 import numpy as np
-from matplotlib.patches import Rectangle
-from matplotlib.widgets import TextBox
+from matplotlib.widgets import RadioButtons, TextBox
 from PIL import Image
 
 # Radii of the brushes, as shares of the side of the label map. Radius 0 paints single pixels.
@@ -21,31 +20,31 @@ class LabelMapEditor(Explorer):
 
     Attributes:
         layout: the label map, uint8 (H, W), of class numbers.
-        chosen: the number of the class to paint with.
-        brush: the brush to paint with, a name in `BRUSHES`.
+        palette, brushes: widgets, in which the class and the brush to paint with are selected.
     """
 
     hint = "Choose a class, and paint on the label map with the mouse."
     size = 12, 6.4
     map_place = 0.02, 0.23, 0.39, 0.73
-    palette_place = 0.425, 0.23, 0.13, 0.73
+    palette_place = 0.425, 0.32, 0.13, 0.64
+    brushes_place = 0.425, 0.14, 0.13, 0.17
     image_place = 0.57, 0.23, 0.41, 0.73
-    brushes_place = 0.02, 0.15, 0.4, 0.055
     file_place = 0.06, 0.07, 0.25, 0.055
-    load_place = 0.32, 0.07, 0.1, 0.055
+    load_place = 0.32, 0.07, 0.2, 0.055
     sliders_place = 0.67, 0.14, 0.24, 0.08
     buttons_place = 0.59, 0.07, 0.39, 0.055
 
-    def __init__(self, generator, seed=0, layout=None):
-        """`layout` is the first label map, integers (H, W); None for that of a drawn facade."""
-        self._shape = generator.image_shape[:2]
-        layout = example_layout(self._shape[0], seed) if layout is None else self._fitted(layout)
-        n_classes = len(generator.class_names)
+    def __init__(self, generator, seed=0, layout=None, layout_from=None):
+        """`layout` is the first label map, uint8 (H, W); None for that of a drawn facade.
+
+        `layout_from` is the number of the first class in label maps that are loaded, or None.
+        """
+        shape, n_classes = generator.image_shape[:2], len(generator.class_names)
+        layout = example_layout(shape[0], seed) if layout is None else layout
         if layout.max() >= n_classes:  # the generator has other classes than facades have
-            layout = np.zeros(self._shape, "uint8")
-        self.layout = layout.copy()
+            layout = np.zeros(shape, "uint8")
+        self.layout, self._layout_from = layout.copy(), layout_from
         self.colours = label_maps.class_colours(generator)
-        self.chosen, self.brush = min(2, n_classes - 1), "Medium"
         self._undo, self._last_point = [], None
         super().__init__(generator, seed)
         for name, action in (
@@ -68,8 +67,9 @@ class LabelMapEditor(Explorer):
 
     def load(self, _event=None):
         """Load the label map whose path is in the text field."""
+        path = self.file.text.strip()
         try:
-            layout = self._fitted(label_maps.read_layout(self.generator, self.file.text.strip()))
+            layout = label_maps.read(self.generator, path, self._layout_from)
             last = len(self.generator.class_names) - 1
             if layout.max() > last:
                 raise UserError(f"class {layout.max()} in it is not between 0 and {last}")
@@ -79,22 +79,7 @@ class LabelMapEditor(Explorer):
         self.layout = layout.copy()
         self._show_map()
         self.redraw()
-        self.say(f"Loaded {self.file.text.strip()}.")
-
-    def choose_class(self, number):
-        """Paint with another class from now on."""
-        self.chosen = number
-        self._frame.set_y(number + 0.1)
-        self.figure.canvas.draw_idle()
-
-    def choose_brush(self, name):
-        """Paint with another brush from now on."""
-        self.brush = name
-        for brush, button in self._brushes.items():
-            button.label.set(
-                color=ACCENT if brush == name else INK, weight="bold" if brush == name else "normal"
-            )
-        self.figure.canvas.draw_idle()
+        self.say(f"Loaded {path}.")
 
     def _write(self, path):
         super()._write(path)
@@ -108,53 +93,42 @@ class LabelMapEditor(Explorer):
 
     def _add_controls(self):
         super()._add_controls()
-        self._map_axes = self._add_axes(self.map_place)
-        self._map_shown = self._map_axes.imshow(self.colours[self.layout])
-        self._add_palette()
-        brushes = {name: lambda _event, name=name: self.choose_brush(name) for name in BRUSHES}
-        buttons = self._add_buttons(self.brushes_place, {**brushes, "Undo": self.undo})
-        self._brushes = dict(zip(BRUSHES, buttons, strict=False))
-        self.choose_brush(self.brush)
+        self._map_shown = self._add_axes(self.map_place).imshow(self.colours[self.layout])
+        names = self.generator.class_names
+        self.palette = self._add_choice(self.palette_place, names, min(2, len(names) - 1))
+        for label, colour in zip(self.palette.labels, self.colours / 255, strict=True):
+            label.axes.scatter(0.3, label.get_position()[1], 100, [colour], marker="s")
+            label.set_x(0.4)
+        self.brushes = self._add_choice(self.brushes_place, list(BRUSHES), 1)
         axes = self._add_axes(self.file_place)
         axes.set_frame_on(True)
         axes.spines[:].set_color("#dcd9d2")
         self.file = TextBox(axes, "Map ", color="white", hovercolor="white")
         for text in (self.file.label, self.file.text_disp):
             text.set(fontsize=9, parse_math=False)
-        self.buttons += [*buttons, *self._add_buttons(self.load_place, {"Load": self.load})]
+        self.buttons += self._add_buttons(self.load_place, {"Load": self.load, "Undo": self.undo})
 
-    def _add_palette(self):
-        """Add a list of the classes, in which a click chooses one."""
-        names = self.generator.class_names
-        axes = self._palette = self._add_axes(self.palette_place)
-        axes.set(xlim=(0, 4), ylim=(len(names), 0))
-        for number, (name, colour) in enumerate(zip(names, self.colours, strict=True)):
-            axes.add_patch(Rectangle((0.2, number + 0.15), 0.7, 0.7, color=colour / 255))
-            axes.text(
-                1.15, number + 0.5, name, va="center", fontsize=9, color=INK, parse_math=False
-            )
-        self._frame = axes.add_patch(
-            Rectangle(
-                (0.05, self.chosen + 0.1), 3.9, 0.8, fill=False, edgecolor=ACCENT, linewidth=1.5
-            )
-        )
+    def _add_choice(self, place, names, active):
+        axes = self._add_axes(place)
+        choice = RadioButtons(axes, names, active, activecolor=ACCENT)
+        axes.set(xlim=(0, 1), ylim=(0, 1), autoscale_on=False)
+        for label in choice.labels:
+            label.set(fontsize=9, parse_math=False)
+        return choice
 
     def _on_press(self, event):
-        if event.button != 1:
-            return
-        if event.inaxes is self._palette:
-            self.choose_class(int(np.clip(event.ydata, 0, len(self.colours) - 1)))
-        elif event.inaxes is self._map_axes:
+        if event.button == 1 and event.inaxes is self._map_shown.axes:
             self._remember()
             self._last_point = event.xdata, event.ydata
             self._on_move(event)
 
     def _on_move(self, event):
-        if self._last_point is None or event.inaxes is not self._map_axes:
+        if self._last_point is None or event.inaxes is not self._map_shown.axes:
             return
         point = event.xdata, event.ydata
-        radius = BRUSHES[self.brush] * max(self._shape)
-        paint_line(self.layout, self._last_point, point, radius, self.chosen)
+        radius = BRUSHES[self.brushes.value_selected] * max(self.layout.shape)
+        chosen = self.generator.class_names.index(self.palette.value_selected)
+        paint_line(self.layout, self._last_point, point, radius, chosen)
         self._last_point = point
         self._show_map()
 
@@ -168,9 +142,6 @@ class LabelMapEditor(Explorer):
 
     def _show_map(self):
         update_image(self._map_shown, self.colours[self.layout])
-
-    def _fitted(self, layout):
-        return label_maps.middle_square(layout, self._shape[0], facades.NEAREST)
 
 
 def paint_line(layout, start, end, radius, number):

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 # By default, 6 label maps of the validation set with 4 images each, or 8 images of one --layout.
-N_LAYOUTS, IMAGES_PER_LAYOUT = 6, 4
-IMAGES_OF_OWN_LAYOUT = 8
+N_MAPS, IMAGES_PER_MAP = 6, 4
+IMAGES_OF_OWN_MAP = 8
 MAX_IMAGES = 1000
 MAX_DRAWN = 100  # images in the picture
 
@@ -26,9 +26,11 @@ MAX_DRAWN = 100  # images in the picture
 class Subject(NamedTuple):
     """What to draw images from, in squares of the size of the images."""
 
-    label_maps: np.ndarray  # label maps, uint8 (n, H, W)
+    label_maps: np.ndarray  # uint8 (n, H, W)
     photos: np.ndarray | None  # their photos, uint8 (n, H, W, 3); None for the file of --layout
     style: np.ndarray | None  # the photo of --style, uint8 (H, W, 3)
+    images_each: int  # images of each label map
+    count: int  # images in all
 
 
 def add_options(parser):
@@ -50,27 +52,18 @@ def add_options(parser):
     )
 
 
-def check_options(arguments):
-    """Fill in the defaults. Raises UserError for options that contradict each other."""
-    if arguments.interpolate_latent and arguments.style:
-        raise UserError("--interpolate-latent is between two random latents: leave out --style")
-    if arguments.count is None and arguments.layout:
-        arguments.count = 1 if arguments.style else IMAGES_OF_OWN_LAYOUT
-    if (arguments.count or 0) > MAX_IMAGES:
-        raise UserError(
-            f"--count {arguments.count} is more than {MAX_IMAGES}, the most for label maps"
-        )
-    if arguments.latent_scale is None:
-        arguments.latent_scale = 1.0
-
-
 def find_subject(generator, arguments):
     """Read the files of --layout and --style.
 
     Without --layout, the label maps are from the validation facades of the generator's run. Raises
-    UserError if a file is missing or damaged, or if the facades are not those of the run any more.
+    UserError if a file is missing or damaged, if the facades are not those of the run any more, or
+    if there are fewer than --count needs.
     """
-    size, style = generator.label_shape[0], None
+    style, size = None, generator.label_shape[0]
+    if (arguments.count or 0) > MAX_IMAGES:
+        raise UserError(
+            f"--count {arguments.count} is more than {MAX_IMAGES}, the most for label maps"
+        )
     if arguments.style:
         style = middle_square(facades.read_photo(arguments.style), size, facades.SMOOTH)
         if not encoder_path(generator).is_file():
@@ -78,8 +71,9 @@ def find_subject(generator, arguments):
                 f"--style needs the encoder of the run, and there is no {encoder_path(generator)}"
             )
     if arguments.layout:
-        layout = read_layout(generator, arguments.layout, arguments.layout_from)
-        return Subject(middle_square(layout, size, facades.NEAREST)[np.newaxis], None, style)
+        own = read(generator, arguments.layout, arguments.layout_from)[np.newaxis]
+        count = arguments.count or (1 if arguments.style else IMAGES_OF_OWN_MAP)
+        return Subject(own, None, style, count, count)
 
     try:
         validation = real_images.load_validation_facades(generator)
@@ -88,31 +82,37 @@ def find_subject(generator, arguments):
             f"the run's facades cannot be read again: {problem}; "
             "draw a label map of your own with --layout FILE.png"
         ) from None
-    images_each = _images_per_layout(arguments)
-    if arguments.count is None:
-        arguments.count = min(N_LAYOUTS, len(validation.label_maps)) * images_each
-    n_layouts = 1 if arguments.interpolate_latent else math.ceil(arguments.count / images_each)
-    if n_layouts > len(validation.label_maps):
+    n_maps = len(validation.label_maps)
+    images_each = 1 if arguments.style else IMAGES_PER_MAP  # --style is a single latent
+    count = arguments.count or images_each * min(N_MAPS, n_maps)
+    if count > images_each * n_maps:
         raise UserError(
-            f"--count {arguments.count} is more than {images_each} for each of the "
-            f"{len(validation.label_maps)} validation facades"
+            f"--count {count} is more than {images_each} for each of the {n_maps} "
+            "validation facades"
         )
+    n_drawn = 1 if arguments.interpolate_latent else math.ceil(count / images_each)
     # As in training: a square shows the piece of a facade that 256 pixels of the original show.
-    photos, label_maps = facades.centre_crops(facades.fit(validation.first(n_layouts), size), size)
-    return Subject(label_maps, photos, style)
+    photos, label_maps = facades.centre_crops(facades.fit(validation.first(n_drawn), size), size)
+    return Subject(label_maps, photos, style, images_each, count)
 
 
-def read_layout(generator, path, first=None):
-    """Read a label map of the classes of a generator: uint8 (H, W). Raises UserError.
+def read(generator, path, first=None):
+    """Read the middle square of a label map of a generator's classes, scaled to its size.
 
-    `first` is the number of the first class in it; None for that of the generator's training.
+    Args:
+        generator: a `Generator` that takes label maps.
+        path: the file.
+        first: the number of the first class in it; None for that of the generator's training.
+
+    Returns uint8 (H, W). Raises UserError if it is missing or damaged, or has other classes.
     """
-    return facades.read_label_map(
+    label_map = facades.read_label_map(
         path,
         generator.class_names,
         generator.numbered_from if first is None else first,
         np.array(generator.colours, "uint8") if generator.colours else None,
     )
+    return middle_square(label_map, generator.label_shape[0], facades.NEAREST)
 
 
 def encoder_path(generator):
@@ -138,13 +138,6 @@ def load_encoder(generator):
     return encoder
 
 
-def _images_per_layout(arguments):
-    """How many images are drawn from each label map: one with --style, which is a single latent."""
-    if arguments.layout:
-        return arguments.count
-    return 1 if arguments.style else IMAGES_PER_LAYOUT
-
-
 def draw_label_maps(generator, subject, arguments):
     """Draw images from label maps, and write a picture of both.
 
@@ -153,9 +146,8 @@ def draw_label_maps(generator, subject, arguments):
     """
     from common import plotting
 
-    label_maps = subject.label_maps
-    images_each, count = _images_per_layout(arguments), arguments.count
-    latents = _draw_latents(generator, subject.style, images_each, arguments)
+    label_maps, _, _, images_each, count = subject
+    latents = draw_latents(generator, subject.style, images_each, arguments)
     images = generator.draw(
         np.tile(latents, (len(label_maps), 1))[:count],
         np.repeat(label_maps, images_each, axis=0)[:count],
@@ -179,19 +171,6 @@ def draw_label_maps(generator, subject, arguments):
     return images
 
 
-def draw_walk(generator, subject, arguments):
-    """Draw images of one label map, with latents between two random ones.
-
-    Returns images, float32 (1, frames, H, W, 3) in [0, 1].
-    """
-    from common.sampling import interpolation
-
-    latents = interpolation.slerp(*_draw_latents(generator, None, 2, arguments), arguments.frames)
-    return generator.draw(latents, np.repeat(subject.label_maps[:1], len(latents), axis=0))[
-        np.newaxis
-    ]
-
-
 def middle_square(array, size, resampling):
     """The largest square in the middle of a photo or a label map, scaled to `size` pixels."""
     side = min(array.shape[:2])
@@ -207,15 +186,16 @@ def class_colours(generator):
     return facades.distinct_colours(n_classes, generator.colours or known)
 
 
-def _draw_latents(generator, style, count, arguments):
-    """Draw `count` latents.
+def draw_latents(generator, style, count, arguments):
+    """Draw `count` latents with the seed of the command line.
 
     Without a style they are noise from N(0, 1), multiplied by --latent-scale. With a style, such
     noise is scaled and shifted to the distribution that the encoder computes from the photo, except
     that the first latent is the mean of that distribution.
     """
     noise = generator.random_latents(count, np.random.default_rng(arguments.seed))
-    noise *= arguments.latent_scale
+    if arguments.latent_scale is not None:
+        noise *= arguments.latent_scale
     if style is None:
         return noise
     photo = (style.astype("float32") - 127.5) / 127.5

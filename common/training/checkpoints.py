@@ -5,16 +5,13 @@ is resumed from one of these continues differently. `model.variables` contains t
 """
 
 import json
-import zipfile
 
 from common import UserError
-from common.data.npz_files import read_array
 from common.files import replacing
 
 import numpy as np
 
 FORMAT = 4
-MAX_STATE_BYTES = 1 << 26
 
 
 def save(path, models, state):
@@ -23,7 +20,7 @@ def save(path, models, state):
     Raises OSError if the file cannot be written. An older file at `path` is kept then.
     """
     arrays = {key: variable.numpy() for key, variable in _variables(models).items()}
-    text = json.dumps({"format": FORMAT} | state)
+    text = json.dumps({"format": FORMAT} | state, default=str)
     with replacing(path) as temporary:
         np.savez(temporary, state=np.frombuffer(text.encode(), np.uint8), **arrays)
 
@@ -37,19 +34,16 @@ def read(path, models, check_state):
     """
     expected = _variables(models)
     try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            state = json.loads(read_array(archive, "state", MAX_STATE_BYTES).tobytes())
+        with open(path, "rb") as file, np.load(file) as archive:
+            state = json.loads(archive["state"].tobytes())
             if not isinstance(state, dict) or state.get("format") != FORMAT:
                 found = state.get("format") if isinstance(state, dict) else None
                 raise UserError(f"is a checkpoint of format {found}, not of {FORMAT}")
             check_state(state)
-            found = {name.removesuffix(".npy") for name in archive.namelist()} - {"state"}
-            if differing := sorted(expected.keys() ^ found):
+            if differing := sorted(expected.keys() ^ (set(archive.files) - {"state"})):
                 how = "missing" if differing[0] in expected else "not a variable of these models"
                 raise UserError(f"is of other models: {differing[0]} is {how}")
-            arrays = {}
-            for key, variable in expected.items():
-                arrays[key] = read_array(archive, key, variable.numpy().nbytes)
+            arrays = {key: archive[key] for key in expected}
     except UserError as problem:
         raise UserError(f"{path} {problem}") from None
     except Exception as problem:  # zipfile, zlib, numpy and json raise many types of it
@@ -79,6 +73,25 @@ def copy_from_first(models, devices):
 def is_finite(models):
     """Whether no variable of the models is NaN or infinite."""
     return all(np.isfinite(variable.numpy()).all() for variable in _variables(models).values())
+
+
+def learning_rates(models):
+    """The learning rates that the script gives its optimizers, by model.
+
+    An optimizer with a schedule is left out: its rate follows from the number of the step.
+    """
+    found = {}
+    for name, model in models.items():
+        if model.compiled:
+            rate = optimizer_of(model).get_config()["learning_rate"]
+            if not isinstance(rate, dict):
+                found[name] = float(rate)
+    return found
+
+
+def optimizer_of(model):
+    """The optimizer that updates the weights: a LossScaleOptimizer, for 16 bits, contains it."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
 def _variables(models):

@@ -1,10 +1,9 @@
 """The devices that a run trains on: one, several GPUs of a machine, or those of several machines.
 
-On several devices, TensorFlow keeps a copy of all weights on each of them. Each device computes the
-gradients of its share of a batch. The gradients are added up over all devices, so that all copies
-are updated alike. This is `tf.distribute` (https://www.tensorflow.org/guide/distributed_training):
-a `MirroredStrategy` on one machine; a `MultiWorkerMirroredStrategy` on several, with a process on
-each of them.
+On several devices, TensorFlow keeps a copy of all weights on each, which computes the gradients of
+its share of a batch. They are added up over all devices, so that all copies are updated alike. This
+is `tf.distribute` (https://www.tensorflow.org/guide/distributed_training): a `MirroredStrategy` on
+one machine; a `MultiWorkerMirroredStrategy` on several, with a process on each of them.
 """
 
 import contextlib
@@ -19,65 +18,49 @@ import sys
 from common import UserError
 from common.backend import keras
 from common.backend import tensorflow as tf
-from common.training import exchanges
+from common.models import internals
+from common.models.steps import all_layers
 
 import numpy as np
-from tensorflow.python.eager import context
 
 SILENCE = 40  # seconds after which a process is given up that no longer answers
 # What TensorFlow raises when it has lost another machine.
-LOST = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnavailableError,
-)
+_LOST = ("Aborted", "Cancelled", "DeadlineExceeded", "FailedPrecondition", "Unavailable")
+LOST = tuple(getattr(tf.errors, f"{name}Error") for name in _LOST)
 
 
 class Devices:
     """The devices of a run. With one device, nothing here has an effect.
 
-    On several machines, each machine runs the same program with the same arguments. One of them is
-    the first: it alone prints and writes files.
+    On several machines, each runs the same program with the same arguments. One of them is the
+    first: it alone prints and writes files (`is_first`). `addresses` are those of all machines, and
+    empty if there is only this one. `count` is the number of devices on all of them.
 
-    Args:
-        gpus: how many GPUs of this machine to use, "all", or None for one device.
-
-    Attributes:
-        is_first: whether this is the first machine, or the only one.
-        addresses: the addresses of all machines; empty if there is only this one.
-
-    Raises UserError if there are fewer GPUs than `gpus`, or if TF_CONFIG is not valid.
+    `gpus` is how many GPUs of this machine to use, "all", or None for one device. Raises UserError
+    if there are fewer, or if TF_CONFIG is not valid.
     """
 
     def __init__(self, gpus=None):
-        tasks, this_task = read_tf_config(os.environ.get("TF_CONFIG", ""))
-        self._tasks, self._this_task = tasks, this_task
-        self.addresses = list(tasks.values())
-        self.is_first = not tasks or this_task == next(iter(tasks))
+        tasks, self._this_task = read_tf_config(os.environ.get("TF_CONFIG", ""))
+        self._tasks, self.addresses = tasks, list(tasks.values())
+        self.is_first = not tasks or self._this_task == next(iter(tasks))
         names = _use_gpus(gpus)
         self._strategy = None
         if tasks:
             self._strategy = _multi_worker_strategy(len(tasks))
         elif len(names) > 1:
             self._strategy = _mirrored_strategy(tuple(names))
+        self.count = self._strategy.num_replicas_in_sync if self._strategy else 1
         self._scope = contextlib.ExitStack()
-
-    @property
-    def count(self):
-        """The number of devices on all machines."""
-        return self._strategy.num_replicas_in_sync if self._strategy else 1
 
     def check(self, arguments):
         """Raise UserError if half a batch cannot be divided among the devices, or for --jit."""
         n_batch, unit = arguments.batch_size, 2 * self.count
-        if n_batch % unit:
-            below, above = n_batch // unit * unit, (n_batch // unit + 1) * unit
-            nearest = f"{below} and {above} can" if below else f"{above} can"
+        if rest := n_batch % unit:
+            nearest = [n for n in (n_batch - rest, n_batch - rest + unit) if n]
             raise UserError(
                 f"--batch-size {n_batch}: half a batch cannot be shared out evenly among "
-                f"{self.count} devices; {nearest}"
+                f"{self.count} devices; {' and '.join(map(str, nearest))} can"
             )
         if arguments.jit and self.count > 1:
             raise UserError(f"--jit is for one device, and here are {self.count}: leave it out")
@@ -95,26 +78,20 @@ class Devices:
     def one_device(self):
         """A `with` block between `enter` and `leave` in which variables have no copies."""
         self.leave()
-        try:
-            yield
-        finally:
-            self.enter()
+        yield
+        self.enter()
 
     def prepare(self, models):
         """Have models train on several devices as they do on one.
 
-        Batch normalisation uses the statistics of the whole batch then, not of a device's share.
-        All gradients of a step are exchanged together, which is faster.
-        Raises UserError for a loss function that returns one number for a batch: Keras takes it for
-        the loss of the whole batch, while it is that of a share.
+        Keras's own batch normalisation uses the statistics of the whole batch then, not of a
+        device's share. Raises UserError for a loss function that returns one number for a batch:
+        Keras takes it for the loss of the whole batch, while it is that of a share.
         """
         for model in models if self._strategy else []:
-            for layer in model._flatten_layers():
-                if isinstance(layer, keras.layers.BatchNormalization):
-                    layer._moments = exchanges.moments_of_whole_batch(layer)
-            if model.compiled:
-                optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-                optimizer._all_reduce_sum_gradients = exchanges.sum_gradients
+            for layer in all_layers(model):
+                if type(layer) is keras.layers.BatchNormalization:
+                    layer.synchronized = True
             losses = keras.tree.flatten(getattr(model, "loss", None))
             for loss, output in zip(losses, keras.tree.flatten(model.output), strict=False):
                 if inspect.isfunction(loss) and _is_one_number(loss, output):
@@ -134,22 +111,18 @@ class Devices:
         if self.is_first:
             try:
                 answer = {"result": function()}
-            except UserError as problem:
+            except (UserError, OSError) as problem:
                 answer = {"problem": str(problem)}
-            except OSError as problem:
-                answer = {"problem": f"{problem.filename}: {problem.strerror}"}
-        text = np.frombuffer(json.dumps(answer).encode(), np.uint8).astype("int64")
+        text = np.frombuffer(json.dumps(answer).encode(), np.uint8)
         length = int(self.array_from_first(np.array(len(text))))
-        text = self.array_from_first(np.resize(text, length))
+        text = self.array_from_first(np.resize(text, length).astype("int64"))
         answer = json.loads(text.astype(np.uint8).tobytes())
         if "problem" in answer:
             raise UserError(answer["problem"])
         return answer["result"]
 
     def array_from_first(self, array):
-        """The array of the first machine. All machines give one of the same shape and type."""
-        if not self.addresses:
-            return array
+        """The array of the first of several, which all give one of the same shape and type."""
         with self._strategy.scope():  # TensorFlow copies initial values from the first machine
             return tf.Variable(array).numpy()
 
@@ -174,8 +147,8 @@ class Devices:
         """What has been lost, in words, if an exception is due to that; otherwise None."""
         if not self.addresses or not isinstance(problem, LOST):
             return None
-        for job, number in re.findall(r"/job:(\w+)(?:/replica:0)?/task:(\d+)", str(problem)):
-            task = (job, int(number))
+        named = re.findall(r"/job:(\w+)(?:/replica:0)?/task:(\d+)", str(problem))
+        for task in [(job, int(number)) for job, number in named]:
             if task in self._tasks and task != self._this_task:
                 return f"lost contact with the process on {self._tasks[task]}"
         return "lost contact with the processes on other machines"
@@ -192,16 +165,14 @@ def _is_one_number(loss, output):
 def _use_gpus(gpus):
     """Restrict TensorFlow to so many GPUs; return their names. See `Devices` for the argument."""
     found = gpu_names()
-    if gpus is None and len(found) > 1:
-        print(
-            f"{len(found)} GPUs are there, and one is used: --gpus all uses all of them",
-            file=sys.stderr,
-        )
-    number = {None: min(1, len(found)), "all": max(1, len(found))}.get(gpus, gpus)
-    if number > len(found):
+    count = len(found)
+    if gpus is None and count > 1:
+        print(f"{count} GPUs are there, and one is used: --gpus all uses them all", file=sys.stderr)
+    number = {None: min(1, count), "all": max(1, count)}.get(gpus, gpus)
+    if number > count:
         raise UserError(
-            f"--gpus {gpus}: TensorFlow finds {len(found)} GPUs on this machine; leave the option "
-            "out to train on one device"
+            f"--gpus {gpus}: TensorFlow finds {count} GPUs on this machine; leave the option out "
+            "to train on one device"
         )
     physical = tf.config.list_physical_devices("GPU")
     with contextlib.suppress(RuntimeError):  # TensorFlow has begun, in a notebook for example
@@ -223,38 +194,28 @@ def read_tf_config(text):
     Returns the addresses of all processes, a dict whose keys are a job and a number, such as
     ("worker", 0), and the key of this process. The first entry is the first machine. The dict is
     empty if there are no other machines. Raises UserError if TF_CONFIG is not valid.
-
-    Source: https://www.tensorflow.org/guide/distributed_training#setting_up_the_tf_config_environment_variable
     """
-    if not text.strip():
-        return {}, None
     try:
-        config = json.loads(text)
+        config, jobs = json.loads(text.strip() or "{}"), ("chief", "worker")
         cluster = config.get("cluster", {})
-        tasks = {
-            (job, number): address
-            for job in ("chief", "worker")
-            for number, address in enumerate(cluster.get(job, []))
-        }
-        if len(tasks) <= 1 and cluster.keys() <= {"chief", "worker"}:
+        tasks = {(job, n): a for job in jobs for n, a in enumerate(cluster.get(job, []))}
+        other = cluster.keys() - jobs
+        if len(tasks) <= 1 and not other:
             return {}, None
         this_task = (config["task"]["type"], int(config["task"]["index"]))
+        if other:
+            raise ValueError(f"there is a job {min(other)!r}")
+        for address in tasks.values():
+            if not re.fullmatch(r"\S+:\d{1,5}", str(address)):
+                raise ValueError(f"{address!r} is not of the form HOST:PORT")
+        if this_task not in tasks:
+            raise ValueError(f"the task, {this_task}, is not in the cluster")
+        return tasks, this_task
     except (ValueError, TypeError, LookupError, AttributeError) as problem:
-        raise UserError(f"{_EXPECTED}: {type(problem).__name__}, {problem}") from None
-    if other := cluster.keys() - {"chief", "worker"}:
-        raise UserError(f"{_EXPECTED}; there is a job {min(other)!r}")
-    for address in tasks.values():
-        if not re.fullmatch(r"\S+:\d{1,5}", str(address)):
-            raise UserError(f"{_EXPECTED}; {address!r} is not of the form HOST:PORT")
-    if this_task not in tasks:
-        raise UserError(f"{_EXPECTED}; the task, {this_task}, is not in the cluster")
-    return tasks, this_task
-
-
-_EXPECTED = (
-    'TF_CONFIG is not of the form {"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, '
-    '"task": {"type": "worker", "index": 0}}'
-)
+        raise UserError(
+            'TF_CONFIG is not of the form {"cluster": {"worker": ["HOST:PORT", "HOST:PORT"]}, '
+            f'"task": {{"type": "worker", "index": 0}}}}: {type(problem).__name__}, {problem}'
+        ) from None
 
 
 # TensorFlow numbers its exchanges for each strategy anew, so that a second one in the same process,
@@ -262,39 +223,27 @@ _EXPECTED = (
 _mirrored_strategy = functools.cache(tf.distribute.MirroredStrategy)
 
 
-@contextlib.contextmanager
-def _usual_signals():
-    """A `with` block to connect in, which Ctrl-C ends at once. Afterwards, signals act as before.
-
-    Python's handler of Ctrl-C would run only when TensorFlow has connected all processes. And
-    TensorFlow ignores SIGTERM, which is what `kill` sends, from then on.
-    """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    if handlers[signal.SIGINT] is signal.default_int_handler:  # else Ctrl-C has another meaning
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            if handler is not None:  # None is a handler that Python does not know
-                signal.signal(number, handler)
-
-
 @functools.cache
 def _multi_worker_strategy(n_machines):
+    """Connect this machine with the others. Raises UserError if that fails; Ctrl-C ends it at once.
+
+    Python's own handler of Ctrl-C would run only when TensorFlow has connected all processes. And
+    from then on TensorFlow would ignore SIGTERM, which is what `kill` sends.
+    """
     print(
         f"Waiting for the processes on all {n_machines} machines: start the same command on each",
         file=sys.stderr,
     )
-    # By default TensorFlow gives up a process that has been silent for 10 seconds, as on a machine
-    # that is busy or swaps. There is no public way to change that.
-    running = context.context()
-    running.configure_coordination_service = functools.partial(
-        running.configure_coordination_service, heartbeat_timeout_in_ms=1000 * SILENCE
-    )
+    internals.set_patience(SILENCE)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if handlers[signal.SIGINT] is signal.default_int_handler:  # else Ctrl-C has another meaning
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with _usual_signals():
-            return tf.distribute.MultiWorkerMirroredStrategy()
+        return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as problem:
         reason = " ".join(str(problem).split())
         raise UserError(f"TensorFlow cannot connect the machines of TF_CONFIG: {reason}") from None
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:  # None is a handler that Python does not know
+                signal.signal(number, handler)

@@ -1,15 +1,13 @@
 """Writing index.html, a page with the pictures, curves and settings of a run, for a browser.
 
 The page needs no server and no network. It refers to the pictures in the run folder by relative
-paths, so that the folder can be moved. The layout and the JavaScript of the page are in page.html,
-a template with {{names}} that are filled in here.
+paths, so that the folder can be moved. All that the page says is one JSON object, which is made
+here; page.html, the template, makes a page of it.
 """
 
 import contextlib
-import html
 import json
 import math
-import re
 import shlex
 import time
 from pathlib import Path
@@ -23,7 +21,6 @@ from PIL import Image
 
 # Read only once, so that a change of the template does not affect a run that is in progress.
 TEMPLATE = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
-MAX_POINTS = 1000  # in a curve
 STATES = {
     "running": "running",
     "finished": "finished",
@@ -32,11 +29,12 @@ STATES = {
 }
 
 
-def write(folder, record, progress, state="running", message=""):
+def write(folder, prog, record, progress, state="running", message=""):
     """Write the index.html of a run folder, which is replaced in one step.
 
     Args:
         folder: the run folder.
+        prog: the path of the script, for commands to copy.
         record: the content of run.json, a dict with script, versions, arguments and data.
         progress: the `Progress` of the run.
         state: a key of `STATES`. In the state "running" the page keeps reloading itself.
@@ -44,35 +42,37 @@ def write(folder, record, progress, state="running", message=""):
 
     Raises OSError if the file cannot be written.
     """
-    pictures = [epoch for epoch in find_samples(folder) if epoch <= progress.epochs]
     epochs = max(record["arguments"]["epochs"], progress.epochs)
-    values = {
-        "title": _text(f"{progress.epochs}/{epochs} {record['script']}"),
-        "name": _text(record["script"]),
+    arguments = {f"--{name}": value for name, value in record["arguments"].items()}
+    data = record["data"] | {"sha256": record["data"].get("sha256", "")[:12]}
+    facts = {"Arguments": {"--out": folder} | arguments, "Data": data}
+    content = {
+        "name": record["script"],
         "state": state,
         "state_in_words": STATES[state],
         "finished": progress.epochs,
-        "epochs": epochs,
-        "percent": f"{100 * progress.epochs / epochs:.1f}",
-        "summary": _text(_summary(progress, epochs, state)),
-        "message": _text(message),
-        "samples": _samples(folder, pictures, state),
-        "commands": "".join(
-            f"<div><h2>{aim}</h2><pre>{_text(command)}</pre></div>\n"
-            for aim, command in _commands(folder, record["script"], progress, state)
-        ),
-        "facts": _facts(folder, record),
-        "json": _numbers(record, progress, pictures, state),
+        "of_epochs": epochs,
+        "summary": _summary(progress, epochs, state),
+        "message": message,
+        "commands": list(_commands(folder, prog, progress, state)),
+        "facts": {
+            title: {name: _as_text(value) for name, value in group.items() if value is not None}
+            for title, group in (facts | {"Versions": record["versions"]}).items()
+        },
     }
-    # All names are replaced in one pass, so that a {{name}} inside a value is not replaced.
-    page = re.sub(r"\{\{(\w+)\}\}", lambda name: str(values[name[1]]), TEMPLATE)
-    # If the name of a folder is not valid UTF-8, Python represents it by surrogates, which cannot
-    # be written to a file.
-    write_text(folder / "index.html", page.encode("utf-8", "replace").decode("utf-8"))
+    content |= _samples(folder, progress) | _times(record, progress, state)
+    content["panels"] = _panels(progress)
+    text = json.dumps(content, separators=(",", ":"))
+    # Inside HTML, a "<" might end the script element. If the name of a folder is not valid UTF-8,
+    # Python represents it by surrogates, which `json` writes as escapes.
+    page = TEMPLATE.replace("{{json}}", text.replace("<", "\\u003c"))
+    write_text(folder / "index.html", page)
 
 
-def _text(value):
-    return html.escape(str(value))
+def _as_text(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _summary(progress, epochs, state):
@@ -85,36 +85,14 @@ def _summary(progress, epochs, state):
     return ", ".join(parts) + "."
 
 
-def _samples(folder, pictures, state):
-    if not pictures:
-        when = ": the first comes at the end of an epoch" if state == "running" else ""
-        return f"<p>There is no picture yet{when}.</p>"
-    last, newest = len(pictures) - 1, pictures[-1]
-    path, size = sample_path(folder, newest), ""
-    with contextlib.suppress(OSError), Image.open(path) as image:
-        # With its size given, the page does not jump when the picture is loaded.
-        size = ' width="{}" height="{}"'.format(*image.size)
-    return f"""<img id="picture" src="samples/{path.name}" alt="Samples after epoch {newest}"{size}>
-    <div class="controls">
-      <button id="play" type="button">Play</button>
-      <input id="slider" type="range" min="0" max="{last}" value="{last}" autocomplete="off"
-             aria-label="epoch">
-      <output id="epoch" for="slider">epoch {newest}</output>
-    </div>
-    <p class="faint">Always the same latents. <kbd>←</kbd> <kbd>→</kbd> for the epoch before and
-    after, <kbd>space</kbd> to play; a click on a curve goes to that epoch.</p>"""
-
-
-def _commands(folder, script, progress, state):
+def _commands(folder, prog, progress, state):
     """Yield pairs of a purpose and the command for it."""
     if state == "finished":
-        more = resuming.command(script, folder, "--epochs", str(2 * progress.epochs))
+        more = resuming.command(prog, folder, "--epochs", str(2 * progress.epochs))
         yield "Train for longer", more
     else:
-        yield (
-            "Resume it, should it stop" if state == "running" else "Resume it",
-            resuming.command(script, folder),
-        )
+        aim = "Resume it, should it stop" if state == "running" else "Resume it"
+        yield aim, resuming.command(prog, folder)
     if progress.epochs:
         generate = ["python", "generate.py", "--model", str(folder / "generator.keras")]
         yield "Draw pictures", shlex.join(generate)
@@ -122,73 +100,45 @@ def _commands(folder, script, progress, state):
         yield "Play with it", shlex.join(["python", "explore.py", *generate[2:]])
 
 
-def _facts(folder, record):
-    arguments = {f"--{name}": value for name, value in record["arguments"].items()}
-    data = {
-        name: value[:12] if name == "sha256" else value for name, value in record["data"].items()
-    }
-    groups = {
-        "Arguments": {"--out": folder} | arguments,
-        "Data": data,
-        "Versions": record["versions"],
-    }
-    return "\n".join(_group(title, facts) for title, facts in groups.items())
+def _samples(folder, progress):
+    """The epochs that have a picture, and the size of the newest one, if it can be read.
+
+    With its size given, the page does not jump when the picture is loaded.
+    """
+    pictures = [epoch for epoch in find_samples(folder) if epoch <= progress.epochs]
+    size = None
+    path = sample_path(folder, pictures[-1] if pictures else 0)
+    with contextlib.suppress(OSError), Image.open(path) as image:
+        size = image.size
+    return {"pictures": pictures, "picture_size": size}
 
 
-def _group(title, facts):
-    rows = "".join(
-        f"<dt>{_text(name)}</dt><dd>{_text(_in_words(value))}</dd>\n"
-        for name, value in facts.items()
-        if value is not None
-    )
-    return f"<div><h2>{title}</h2><dl>\n{rows}</dl></div>"
-
-
-def _in_words(value):
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-
-
-def _numbers(record, progress, pictures, state):
-    """The data for the JavaScript of the page, as JSON that is safe inside HTML."""
+def _panels(progress):
+    """The curves of each plot: losses, accuracies, and each figure of quality by itself."""
+    names = [*plotting.panels(progress.history)]
+    groups = [[name for name in panel if "accuracy" not in name] for panel in names]
+    groups += [[name for name in panel if "accuracy" in name] for panel in names]
     curves = progress.history | progress.quality
-    every = max(1, math.ceil(progress.epochs / MAX_POINTS))
-    shown = range(progress.epochs, 0, -every)[::-1] if curves else []
-    panels = [
-        {
-            name: [_newest(curves[name][max(0, end - every) : end]) for end in shown]
-            for name in panel
-        }
-        for panel in (*_panels(progress.history), *([name] for name in progress.quality))
-    ]
-    # The page is written after each epoch, and at each checkpoint within an epoch. These are the
-    # seconds until the page reloads itself, and until it says that there is no news.
-    wait = 60 * record["arguments"]["checkpoint-minutes"]
-    reload_after = 5
+    groups += [[name] for name in progress.quality]
+    return [{name: [*map(_rounded, curves[name])] for name in group} for group in groups if group]
+
+
+def _rounded(value):
+    return float(f"{value:.5g}") if value is not None and math.isfinite(value) else None
+
+
+def _times(record, progress, state):
+    """When the page was written, and the seconds until it reloads itself or says "no news".
+
+    The page is written after each epoch, and at each checkpoint within an epoch.
+    """
+    wait, reload_after = 60 * float(record["arguments"]["checkpoint-minutes"]), 5
     if progress.epochs:
         epoch = progress.seconds / progress.epochs
         wait, reload_after = min(wait, epoch), min(max(2, epoch / 4), 30)
-    numbers = {
-        "epochs": list(shown),
-        "panels": panels,
-        "pictures": pictures,
+    return {
         "running": state == "running",
         "written": round(time.time(), 1),
         "reload_after": reload_after,
         "silent_after": 3 * wait + 120,
     }
-    return json.dumps(numbers, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _panels(history):
-    """Yield the names of the curves in each plot. Losses and accuracies are in separate plots."""
-    for names in plotting.panels(history):
-        accuracies = [name for name in names if "accuracy" in name]
-        yield from filter(None, ([name for name in names if name not in accuracies], accuracies))
-
-
-def _newest(values):
-    """The last value that was measured, rounded; None if none was."""
-    measured = [value for value in values if value is not None and math.isfinite(value)]
-    return float(f"{measured[-1]:.5g}") if measured else None

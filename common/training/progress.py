@@ -1,6 +1,7 @@
-"""The progress of a training run, and how it is shown in the terminal."""
+"""How far a training run is, and how that is shown in the terminal."""
 
 import dataclasses
+import os
 import shutil
 import sys
 
@@ -9,51 +10,60 @@ from common.backend import keras
 
 @dataclasses.dataclass
 class Progress:
-    """Counts and losses of a run. A checkpoint holds them besides the variables of the models."""
+    """Counts and figures of a run. A checkpoint holds them besides the variables of the models.
+
+    The rows of `history` and `quality` have a number for each finished epoch, or None for an epoch
+    that has none.
+    """
 
     epochs: int = 0  # finished epochs
     steps: int = 0  # finished steps of the next epoch
-    sums: dict = dataclasses.field(default_factory=dict)  # of each loss over these steps
-    history: dict = dataclasses.field(default_factory=dict)  # a list for each loss: epoch means
-    quality: dict = dataclasses.field(default_factory=dict)  # the same; None if not measured
+    sums: dict = dataclasses.field(default_factory=dict)  # of each value: total, how many times
+    history: dict = dataclasses.field(default_factory=dict)  # the mean of each value by epoch
+    quality: dict = dataclasses.field(default_factory=dict)  # figures of the generated images
     seconds: float = 0.0  # time spent on training
 
     @classmethod
     def from_json(cls, stored):
         """The reverse of `vars(progress)`. Raises an exception if `stored` is not like that."""
-        progress = cls(
-            int(stored["epochs"]),
-            int(stored["steps"]),
-            {str(name): float(value) for name, value in stored["sums"].items()},
-            {str(name): list(map(float, row)) for name, row in stored["history"].items()},
-            {
+        steps = int(stored["steps"])
+
+        def pair(value):  # checkpoints of earlier versions hold totals only
+            total, count = value if isinstance(value, list) else (value, steps)
+            return [float(total), int(count)]
+
+        def rows(table):
+            return {
                 str(name): [None if value is None else float(value) for value in row]
-                for name, row in stored.get("quality", {}).items()
-            },
-            float(stored["seconds"]),
+                for name, row in table.items()
+            }
+
+        sums = {str(name): pair(value) for name, value in stored["sums"].items()}
+        history, quality = rows(stored["history"]), rows(stored.get("quality", {}))
+        progress = cls(
+            int(stored["epochs"]), steps, sums, history, quality, float(stored["seconds"])
         )
-        rows = [*progress.history.values(), *progress.quality.values()]
-        complete = all(len(row) == progress.epochs for row in rows)
-        if not complete or min(progress.epochs, progress.steps) < 0:
+        complete = all(len(row) == progress.epochs for row in (history | quality).values())
+        if not complete or min(progress.epochs, steps) < 0:
             raise ValueError("its progress: the numbers do not fit together")
         return progress
 
-    def add(self, losses):
-        """Add the losses of a step to the sums."""
-        for name, loss in losses.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(loss)
+    def add(self, values):
+        """Add the values of a step, a dict, to the sums."""
+        for name, value in values.items():
+            total, count = self.sums.get(name, (0.0, 0))
+            self.sums[name] = [total + float(value), count + 1]
 
     def means(self):
-        """The mean of each loss over the steps of this epoch so far."""
-        return {name: total / self.steps for name, total in self.sums.items()}
+        """The mean of each value that has been added in this epoch."""
+        return {name: total / count for name, (total, count) in self.sums.items()}
 
-    def end_epoch(self, means, quality):
-        """Record the mean losses and the quality of an epoch; `quality` is {} if not measured."""
-        for name, mean in means.items():
-            self.history.setdefault(name, []).append(float(mean))
-        for name in self.quality | quality:
-            row = self.quality.setdefault(name, [None] * self.epochs)
-            row.append(quality.get(name))
+    def end_epoch(self, values, quality):
+        """Record the values and the quality of an epoch; `quality` is {} if not measured."""
+        for table, new in ((self.history, values), (self.quality, quality)):
+            for name in table | new:
+                row = table.setdefault(name, [None] * self.epochs)
+                row.append(float(new[name]) if name in new else None)
         self.epochs, self.steps, self.sums = self.epochs + 1, 0, {}
 
     def summary(self, epochs):
@@ -80,38 +90,49 @@ def in_words(seconds):
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _with_plural(number, thing):
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def is_terminal():
     """Whether standard output is a terminal."""
     return bool(sys.stdout) and sys.stdout.isatty()
 
 
-class Bar:
-    """The progress bar of an epoch. It is shown only in a terminal, which can redraw it."""
+def say(text):
+    """Print a line. Training goes on where standard output is gone, as after `| head`."""
+    try:
+        print(text, flush=True)
+    except OSError as problem:
+        reason = problem.strerror or problem
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        warn(f"Standard output cannot be written ({reason}): the training goes on without it.")
 
-    def __init__(self, progress, epochs, count, shown=True):
-        self._count, self._bar = count, None
-        if shown and is_terminal():
-            left = f", {progress.time_left(epochs)} left" if progress.epochs else ""
-            print(f"Epoch {progress.epochs + 1}/{epochs}{left}")
-            self._bar = keras.utils.Progbar(count, width=5)
 
-    def show(self, step, means):
-        """Show that `step` is finished, and the means of the losses so far."""
-        if self._bar:
-            self._bar.stateful_metrics = means  # these are means already: show them as they are
-            shown = means.items() if step == self._count else _as_many_as_fit(means)
-            self._bar.update(step, shown)
+def warn(text):
+    """Print a line on stderr, if there is one."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def progress_bar(progress, epochs, count, shown=True):
+    """A function that shows a finished step and means, in a terminal, which can redraw a line."""
+    if not shown or not is_terminal():
+        return lambda step, means: None
+    left = f", {progress.time_left(epochs)} left" if progress.epochs else ""
+    say(f"Epoch {progress.epochs + 1}/{epochs}{left}")
+    bar = keras.utils.Progbar(count, width=5)
+
+    def show(step, means):
+        bar.stateful_metrics = means  # these are means already: show them as they are
+        bar.update(step, means.items() if step == count else _as_many_as_fit(means))
+
+    return show
 
 
 def _as_many_as_fit(means):
     """The first means that fit into a line of the terminal: a longer line cannot be redrawn."""
     room = shutil.get_terminal_size().columns - len("468/468 ━━━━━ 1:00:00 999ms/step")
-    for name, mean in means.items():
-        room -= len(f" - {name}: 0.1234")
-        if room < 0:
-            return
-        yield name, mean
-
-
-def _with_plural(number, thing):
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    return [*means.items()][: max(0, room // len(" - d_loss_real: 0.1234"))]

@@ -3,14 +3,13 @@
 The losses do not show it: each depends on how good the other network is at the same time.
 """
 
-import contextlib
 import math
-import random
 
 from common import UserError
 from common.data import facades
-from common.judges import classifier, metrics, scores, segmenter
-from common.models.sampling import Sampler
+from common.judges import networks, scores
+from common.models.generators import Generator
+from common.training.checks import same_random_numbers
 
 import numpy as np
 
@@ -31,107 +30,74 @@ class Quality:
 
     Args:
         dataset: the training data, a `Dataset` or `Facades`.
-        pixel_range: the lowest and the highest pixel value of the images that the generator makes.
-        seed: the seed of the run.
-        every: number of epochs from one measurement to the next; 0 to measure nothing. With None,
-            measuring takes about 3 % of the training time; nothing is measured if no judge for
-            these images comes with this code.
+        about: what is saved with the generator: a dict of `pixel_range`, `class_names` and so on.
+        arguments: the command line. `evaluate_every` is the number of epochs from one measurement
+            to the next; 0 to measure nothing. With None, measuring takes about 3 % of the training
+            time; nothing is measured if no judge for these images comes with this code.
 
-    Raises UserError if `every` is 1 or more, but no judge for these images comes with this code.
+    Attributes:
+        every: the number of epochs from one measurement to the next; 0 if nothing is measured.
+
+    Raises UserError if `evaluate_every` is 1 or more, but there is no judge for these images.
     """
 
-    def __init__(self, dataset, pixel_range, seed, every):
-        kind = _OfLabelMaps if hasattr(dataset, "label_maps") else _OfClasses
-        if every is None:
-            every = 0
-            if kind.has_judge(dataset):
-                cost = kind.samples(dataset) * COST_PER_SAMPLE / len(dataset.images)
-                every = math.ceil(cost / MAX_COST)
-        elif every and not kind.has_judge(dataset):
-            raise UserError(
-                f"--evaluate-every {every}: no judge for images such as those from "
-                f"{dataset.source} comes with this code; leave the option out. After the training, "
-                "evaluate.py trains a judge"
-            )
-        self._every, self._kind, self._figures_of = every, kind, None
-        self._dataset, self._pixel_range, self._seed = dataset, pixel_range, seed
+    def __init__(self, dataset, about, arguments):
+        self._dataset, self._about, self._seed = dataset, about, arguments.seed
+        self._takes_label_maps = hasattr(dataset, "label_maps")
+        self.every, self._measure = arguments.evaluate_every, None
+        self._judge = None
+        if self.every != 0:
+            # Labels without names may be taken for those of clothes or digits, so it has to be
+            # tried.
+            with same_random_numbers():
+                self._judge = networks.load_judge(dataset)
+            has_judge = self._judge is not None
+            if self.every and not has_judge:
+                raise UserError(
+                    f"--evaluate-every {self.every}: no judge for images such as those from "
+                    f"{dataset.source} comes with this code; leave the option out. After the "
+                    "training, evaluate.py trains a judge"
+                )
+            if self.every is None:
+                samples = len(dataset.images) // 5 if self._takes_label_maps else N_SAMPLES
+                cost = samples * COST_PER_SAMPLE / len(dataset.images)
+                self.every = math.ceil(cost / MAX_COST) if has_judge else 0
 
     def after(self, epoch, g_model):
         """A dict of the figures after an epoch. It is empty if this epoch is not to be measured."""
-        if not self._every or epoch % self._every:
+        if not self.every or epoch % self.every:
             return {}
-        if self._figures_of is None:
-            with _same_random_numbers():
-                self._figures_of = self._kind(self._dataset, self._seed, g_model.output_shape[1])
-        sampler = Sampler(g_model, self._pixel_range)
-        return self._figures_of(sampler, np.random.default_rng(self._seed))
+        if self._measure is None:
+            prepare = self._of_label_maps if self._takes_label_maps else self._of_classes
+            with same_random_numbers():
+                self._measure = prepare(g_model.output_shape[1])
+        generator = Generator.of(g_model, self._about)
+        return self._measure(generator, np.random.default_rng(self._seed))
 
+    def _of_classes(self, _size):
+        """A function that computes the Fréchet distance and, if labels exist, the accuracy."""
+        dataset = self._dataset
+        judge = self._judge
+        chosen = np.random.default_rng(self._seed).permutation(len(dataset.images))[:N_REAL]
+        reference = scores.Reference(judge, dataset.images[chosen], dataset.class_names)
 
-@contextlib.contextmanager
-def _same_random_numbers():
-    """A `with` block after which the training finds Python's random numbers as they were.
+        def measure(generator, rng):
+            labels = None
+            if generator.label_kind:
+                labels = scores.proportional_labels(dataset.labels, N_SAMPLES)
+            latents = generator.random_latents(N_SAMPLES, rng)
+            return reference.quick_figures(generator.draw(latents, labels), labels)
 
-    When Keras builds a judge, it draws seeds for initial weights, although the weights are loaded.
-    """
-    state = random.getstate()
-    yield
-    random.setstate(state)
+        return measure
 
+    def _of_label_maps(self, size):
+        """A function that computes pixel accuracy and mean IoU of a sample of each label map."""
+        judge = self._judge
+        validation = facades.split(self._dataset, self._seed)[1]
+        _photos, label_maps = facades.centre_crops(facades.fit(validation, size), size)
 
-class _OfClasses:
-    """The figures for images of classes: Fréchet distance, and label accuracy, if labels exist."""
+        def measure(generator, rng):
+            latents = generator.random_latents(len(label_maps), rng)
+            return scores.label_map_accuracy(judge, generator.draw(latents, label_maps), label_maps)
 
-    def __init__(self, dataset, seed, _size):
-        judge = classifier.load_judge(dataset.class_names, dataset.images.shape[1:])
-        chosen = np.random.default_rng(seed).permutation(len(dataset.images))[:N_REAL]
-        self._reference = scores.Reference(judge, dataset.images[chosen], dataset.class_names)
-        self._labels = scores.proportional_labels(dataset.labels, N_SAMPLES)
-
-    @staticmethod
-    def has_judge(dataset):
-        class_names, image_shape = getattr(dataset, "class_names", ()), dataset.images.shape[1:]
-        if not classifier.judge_path(class_names, image_shape):
-            return False
-        if dataset.source in ("full", "sample"):
-            return True
-        # Labels without names are taken for those of clothes or digits, whatever the images show.
-        with _same_random_numbers():
-            judge = classifier.load_judge(class_names, image_shape)
-            return judge.fits(dataset.images, dataset.labels)
-
-    @staticmethod
-    def samples(_dataset):
-        return N_SAMPLES
-
-    def __call__(self, sampler, rng):
-        labels = self._labels if sampler.takes_labels else None
-        return self._reference.quick_figures(
-            sampler.draw(sampler.random_latents(N_SAMPLES, rng), labels), labels
-        )
-
-
-class _OfLabelMaps:
-    """The figures for label maps: pixel accuracy and mean IoU, on one sample for each label map."""
-
-    def __init__(self, dataset, seed, size):
-        self._judge = segmenter.load_judge(dataset.source)
-        validation = facades.split(dataset, seed)[1]
-        _photos, self._layouts = facades.centre_crops(facades.fit(validation, size), size)
-
-    @staticmethod
-    def has_judge(dataset):
-        return segmenter.judge_path(dataset.source) is not None
-
-    @staticmethod
-    def samples(dataset):
-        return len(dataset.images) // 5
-
-    def __call__(self, sampler, rng):
-        latents = sampler.random_latents(len(self._layouts), rng)
-        found = self._judge.segment(sampler.draw(latents, self._layouts))
-        expected = self._judge.scaled(self._layouts)
-        counts = metrics.confusion(found, expected, self._judge.n_classes)
-        return {
-            "pixel_accuracy": metrics.pixel_accuracy(counts),
-            "mean_iou": metrics.mean_iou(counts),
-        }
+        return measure

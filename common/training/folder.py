@@ -1,4 +1,17 @@
-"""The files of a run folder: their names, the lock on the folder, run.json and losses.csv."""
+"""The run folder: which files it has, and who writes them.
+
+    run.json                        `write_record`, when a run begins and after each epoch
+    samples/epoch_0001.png          `save_samples`, after an epoch
+    generator.keras, encoder.keras  `save_models`, after an epoch
+    losses.csv, losses.png          `save_figures`, after an epoch
+    quality.png                     `save_figures`, once the quality has been measured
+    checkpoint.npz                  `checkpoints.save`, after all these, and within an epoch
+    index.html                      `page.write`, last of all
+
+Every file is complete at every instant (`common.files.replacing`). A picture, a table or a page
+that cannot be written is missed with a warning; a checkpoint or model that cannot be written ends
+the run.
+"""
 
 import contextlib
 import csv
@@ -8,9 +21,12 @@ import json
 import os
 import platform
 
-from common import UserError
+from common import UserError, plotting
+from common.arguments import error_text
 from common.backend import keras, tensorflow
 from common.files import check_parents, sample_path, write_text
+from common.models import saved_models
+from common.training.progress import warn
 
 import numpy as np
 
@@ -19,20 +35,15 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+SAVED_MODELS = ("generator", "encoder")  # saved in files of their own, for generate.py
+FILES = (
+    *("run.json", "checkpoint.npz", "generator.keras", "encoder.keras"),
+    *("losses.csv", "losses.png", "quality.png", "index.html"),
+)
 # What to do where a run cannot be resumed: the end of an error message.
 START_ANEW = (
     "for a new run, replace --resume with --overwrite, which deletes this run, "
     "or with another --out"
-)
-FILES = (
-    "run.json",
-    "checkpoint.npz",
-    "generator.keras",
-    "encoder.keras",
-    "losses.csv",
-    "losses.png",
-    "quality.png",
-    "index.html",
 )
 
 
@@ -57,19 +68,18 @@ def _holds_a_run(folder):
     return bool(files)
 
 
-def delete_run(folder):
-    """Delete the files that a run writes, and nothing else that may be in the folder."""
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
-    for picture in (folder / "samples").glob("epoch_*.png"):
-        picture.unlink()
-    delete_half_written(folder)
+def clear(folder, overwrite):
+    """Delete what a killed process has left half written and, to overwrite it, an old run.
 
-
-def delete_half_written(folder):
-    """Delete the temporary files of a process that was killed while it was writing."""
-    for half_written in (*folder.glob(".*.writing.*"), *folder.glob("samples/.*.writing.png")):
-        half_written.unlink()
+    Nothing else that may be in the folder is deleted.
+    """
+    left = [*folder.glob(".*.writing.*"), *folder.glob("samples/.*.writing.png")]
+    if overwrite:
+        left += [folder / name for name in FILES]
+        left += folder.glob("samples/epoch_*.png")
+    for path in left:
+        path.unlink(missing_ok=True)
+    (folder / "samples").mkdir(exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -129,12 +139,13 @@ def check_origin(record, script):
 
 
 def read_record(folder, script):
-    """Read the run.json of a run of `script`. Raises UserError if it is missing or damaged."""
+    """Read the run.json of a run of `script`. Raises UserError if it cannot be resumed."""
     path = folder / "run.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         check_origin(record, script)
-        dict(record["arguments"]), record["data"]["source"], int(record["epochs_finished"])
+        finished = int(record["epochs_finished"])
+        dict(record["arguments"]), record["data"]["source"]
     except FileNotFoundError:
         raise UserError(
             f"{folder} holds no run to resume: leave out --resume, or choose the folder with --out"
@@ -143,22 +154,52 @@ def read_record(folder, script):
         raise UserError(f"{path} {problem}") from None
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
         raise UserError(f"{path} is damaged: {problem}; {START_ANEW}") from None
+    if finished and not (folder / "checkpoint.npz").exists():
+        raise UserError(
+            f"cannot resume after epoch {finished}: {folder} has no checkpoint.npz; {START_ANEW}"
+        )
     return record
 
 
 def write_record(folder, record):
     """Write run.json."""
-    write_text(folder / "run.json", json.dumps(record, indent=2) + "\n")
+    write_text(folder / "run.json", json.dumps(record, indent=2, default=str) + "\n")
 
 
-def write_losses(folder, history):
-    """Write losses.csv: a row for each epoch, a column for each list in `history`.
+def save_models(folder, models, about):
+    """Write the averaged models, a dict by name, with what generate.py has to know of them."""
+    for name, model in models.items():
+        saved_models.save(model, folder / f"{name}.keras", about)
 
-    The cell of a value that is None is empty.
-    """
+
+def save_samples(folder, epoch, images, columns, titles):
+    """Write the sample picture of an epoch: `images` in [0, 1], as `plotting.save_grid` says."""
+    path = sample_path(folder, epoch)
+    with by_product():
+        plotting.save_grid(images, path, columns, titles)
+
+
+def save_figures(folder, history, quality):
+    """Write losses.csv, a row for each epoch and a column for each value, and the curves."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["epoch", *history])
-    for epoch, values in enumerate(zip(*history.values(), strict=True), start=1):
+    writer.writerow(["epoch", *history, *quality])
+    rows = zip(*history.values(), *quality.values(), strict=True)
+    for epoch, values in enumerate(rows, start=1):
         writer.writerow([epoch, *("" if value is None else f"{value:.6f}" for value in values)])
-    write_text(folder / "losses.csv", table.getvalue())
+    with by_product():
+        write_text(folder / "losses.csv", table.getvalue())
+    with by_product():
+        plotting.save_curves(history, folder / "losses.png")
+    if quality:
+        with by_product():
+            plotting.save_quality(quality, folder / "quality.png")
+
+
+@contextlib.contextmanager
+def by_product():
+    """A `with` block for a file that a training can do without: OSError becomes a warning."""
+    try:
+        yield
+    except OSError as problem:
+        warn(f"Warning: {error_text(problem)}; the training goes on without this file")

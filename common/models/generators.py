@@ -1,80 +1,28 @@
-"""Finding saved generators, and drawing images with them."""
+"""What draws images: a generator, either in a file or in training."""
 
-import contextlib
 import functools
 import json
 import math
-import sys
 import unicodedata
 from pathlib import Path
 
 from common import UserError
-from common.data.reading import expand, listed, one_line
+from common.data.reading import listed, one_line
 from common.models import saved_models
 
 import numpy as np
 
-FOLDERS = (Path("runs"), Path(__file__).parents[2] / "trained")
-
-
-def find(name):
-    """Find a generator by its path or by a name, without importing TensorFlow.
-
-    Args:
-        name: the path of a `.keras` file or of a run folder. Or the name of a script or of a folder
-            in `runs/`, or the part of such a name before an underscore (if that fits several names,
-            scripts come before folders, and then the first in the alphabet is used). A name stands
-            for the newest such run in `runs/`, or else for the generator in `trained/`.
-
-    Returns the path of the `.keras` file. Raises UserError if there is no such generator.
-    """
-    path = expand(name)
-    if path.suffix == ".keras":
-        return path
-    if (path / "generator.keras").is_file():
-        return path / "generator.keras"
-    if path.is_dir():
-        raise UserError(f"there is no generator.keras in the folder {path}")
-
-    own, trained = map(_runs, FOLDERS)
-    names = set().union(*own.values(), *trained.values())
-    scripts = {script for _folder, script in [*own.values(), *trained.values()]}
-    beginning = [known for known in names if known.startswith(f"{name}_")]
-    first = min(beginning, key=lambda known: (known not in scripts, known), default=None)
-    meant = name if name in names else first
-    if meant is None:
-        known = f"one of {', '.join(sorted(names))}" if names else "a script that has been trained"
-        raise UserError(
-            f"there is no model {name!r}: give the path of a .keras file or run folder, or {known}"
-        )
-    for runs in (own, trained):
-        if paths := [path for path in runs if meant in runs[path]]:
-            path = max(paths, key=lambda path: path.stat().st_mtime)
-            if runs is trained:
-                print(f"Using the trained generator {path.parent.name}.", file=sys.stderr)
-            return path
-
-
-def _runs(folder):
-    """The generators in a folder of run folders: a dict from path to two names for it.
-
-    The names are those of its run folder and of its script, which if unknown are the same.
-    """
-    found = {}
-    for path in folder.glob("*/generator.keras"):
-        script = path.parent.name
-        with contextlib.suppress(OSError, ValueError, TypeError, LookupError, RecursionError):
-            record = json.loads(path.with_name("run.json").read_text(encoding="utf-8"))
-            script = str(record["script"])
-        found[path] = path.parent.name, script
-    return found
+MAX_PIXELS = 400_000  # in a batch: 510 images of 28 x 28 pixels
 
 
 class Generator:
     """A saved generator. Its inputs and classes are known before its model is loaded.
 
-    Attributes:
+    Args:
         path: the `.keras` file.
+
+    Attributes:
+        path: the `.keras` file, or None.
         name: the name of the script that trained it, or, if that is unknown, of the model.
         label_kind: the input besides the latent: None, "integer" (n, 1), "one-hot" (n, classes), or
             "label map", one-hot (n, H, W, classes).
@@ -95,13 +43,44 @@ class Generator:
 
     def __init__(self, path):
         self.path = Path(path)
-        config, about = saved_models.read(self.path)
+        self._describe(*saved_models.read(self.path))
+
+    @classmethod
+    def of(cls, model, about):
+        """The generator that a model in training is.
+
+        Args:
+            model: a functional `keras.Model`. One input is named `latent`. It may have a second
+                one: labels, integers (n, 1) or one-hot (n, classes), or one-hot label maps
+                (n, H, W, classes).
+            about: a dict of what `saved_models.save` stores with it: `script`, `class_names` and
+                `pixel_range`; for label maps also `colours` and `numbered_from`.
+
+        Raises UserError if its inputs or outputs are not those of a generator.
+        """
+        generator = cls.__new__(cls)
+        generator.path = None
+        inputs = [
+            {"name": tensor.name, "batch_shape": tensor.shape, "dtype": tensor.dtype}
+            for tensor in model.inputs
+        ]
+        layers = [{"class_name": "InputLayer", "config": config} for config in inputs]
+        generator._describe({"config": {"name": model.name, "layers": layers}}, about)
+        generator._check_images(model)
+        generator.model = model
+        return generator
+
+    def __str__(self):
+        return str(self.path or f"the generator of {self.name}")
+
+    def _describe(self, config, about):
+        """Set the attributes. `config` is Keras's config of a model, or its part on the inputs."""
+        self.name = str(about.get("script") or config["config"]["name"])
         try:
             inputs = _inputs(config)
             self.latent_shape, _ = inputs.pop("latent")
             self.label_shape, _ = next(iter(inputs.values()), ((), None))
             self.label_kind, n_classes = _label(inputs, config, about)
-            self.name = str(about.get("script") or config["config"]["name"])
             self.class_names = _class_names(about, n_classes)
             self.stored_names = tuple(about.get("class_names") or ())
             self.colours = tuple(map(tuple, about.get("colours") or ()))
@@ -113,35 +92,36 @@ class Generator:
             if not -math.inf < low < high < math.inf:
                 raise ValueError(f"its pixels are said to range from {low} to {high}")
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise UserError(f"{path} cannot be sampled: {one_line(problem)}") from None
+            raise UserError(f"{self} cannot be sampled: {one_line(problem)}") from None
 
-    @functools.cached_property
-    def model(self):
-        from common.models.sampling import Sampler
-        from common.models.steps import quicken
-
-        model = saved_models.load(self.path)
+    def _check_images(self, model):
         shapes = [tuple(output.shape) for output in model.outputs]
         shape = shapes[0][1:]
         if len(shapes) > 1 or len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
             raise UserError(
-                f"{self.path} is not a generator: its outputs are {listed(shapes)}, but must be "
+                f"{self} is not a generator: its outputs are {listed(shapes)}, but must be "
                 "grey or colour images of a fixed size, (n, H, W, 1) or (n, H, W, 3)"
             )
         if self.label_kind == "label map" and self.label_shape[:2] != shape[:2]:
             raise UserError(
-                f"{self.path} outputs images of {shape[0]} x {shape[1]} from label maps of "
+                f"{self} outputs images of {shape[0]} x {shape[1]} from label maps of "
                 f"{self.label_shape[0]} x {self.label_shape[1]}: the sizes must be equal"
             )
+
+    @functools.cached_property
+    def model(self):
+        from common.models.steps import quicken
+
+        model = saved_models.load(self.path)
+        self._check_images(model)
         quicken(model)
         if self.label_kind == "integer":
             last = len(self.class_names) - 1  # may be a guess, and wrong
-            latent = np.zeros((1, *self.latent_shape), "float32")
             try:
-                Sampler(model, self.pixel_range).draw(latent, np.array([last]))
+                self._draw(model, np.zeros((1, *self.latent_shape), "float32"), np.array([last]))
             except Exception as problem:  # TensorFlow raises one of its own
                 raise UserError(
-                    f"{self.path} does not take label {last}, though it seems to have "
+                    f"{self} does not take label {last}, though it seems to have "
                     f"{last + 1} classes: {one_line(problem)}"
                 ) from None
         return model
@@ -160,10 +140,6 @@ class Generator:
         `text` is a name, a number, or a part of a name that occurs in no other name.
         Raises UserError if it fits no class, or several.
         """
-        if not self.class_names or self.label_kind == "label map":
-            raise UserError(
-                f"{self.name} has no classes to choose from, so no {text!r}: leave out --class"
-            )
         wanted = _folded(text)
         names = [_folded(name) for name in self.class_names]
         for found in (
@@ -181,39 +157,122 @@ class Generator:
         raise UserError(f"unknown class {text!r}; known are {known}")
 
     def random_latents(self, count, rng):
-        """Draw latents from N(0, 1): float32 (count, *latent_shape)."""
+        """Draw latents from N(0, 1) with a numpy Generator: float32 (count, *latent_shape)."""
         return rng.standard_normal((count, *self.latent_shape), dtype="float32")
 
     def draw(self, latents, labels=None):
-        """Draw images, float32 (n, H, W, C) in [0, 1].
+        """Draw images, float32 (n, H, W, C) in [0, 1], in batches that fit into memory.
 
         Args:
             latents: (n, *latent_shape).
             labels: integers (n,); or mixtures of classes, float (n, classes), in which each row
                 holds the shares of the classes; or, if the generator takes label maps, integers
                 (n, H, W); or None, if it takes no labels.
-        """
-        from common.models.sampling import Sampler
 
+        Raises UserError for a label that is none of its classes, and for pixels that are NaN.
+        """
         n_classes = len(self.class_names)
         if labels is not None and labels.dtype.kind != "f" and labels.max() >= n_classes:
             raise UserError(
-                f"{self.path} has no class {labels.max()}: its classes are 0 to {n_classes - 1}"
+                f"{self} has no class {labels.max()}: its classes are 0 to {n_classes - 1}"
             )
         mixed = self.label_kind == "integer" and labels.ndim == 2
         if mixed and (labels.max(axis=1) == 1).all():  # each of one class, which needs no mixing
             mixed, labels = False, labels.argmax(axis=1)
-        model = self._mixing_model if mixed else self.model
-        images = Sampler(model, self.pixel_range).draw(latents, labels)
+        images = self._draw(self._mixing_model if mixed else self.model, latents, labels)
         if np.isnan(images).any():
-            raise UserError(f"{self.path} draws images in which pixels are NaN: train it anew")
+            raise UserError(f"{self} draws images in which pixels are NaN: train it anew")
         return images
+
+    def _draw(self, model, latents, labels):
+        shape = tuple(model.outputs[0].shape[1:])
+        images = np.empty((len(latents), *shape), "float32")
+        label = next((tensor for tensor in model.inputs if tensor.name != "latent"), None)
+
+        def inputs(latents, labels=None):
+            if label is None:
+                return latents
+            if "int" in label.dtype:
+                labels = labels.reshape(-1, *label.shape[1:])
+            elif labels.dtype.kind != "f":
+                labels = np.eye(label.shape[-1], dtype="float32")[labels]
+            return [labels if tensor is label else latents for tensor in model.inputs]
+
+        low, high = self.pixel_range
+        arrays = [latents] if label is None else [latents, labels]
+        for part, pixels in in_batches(model, arrays, shape, inputs):
+            images[part] = (pixels - low) / (high - low)
+        return images.clip(0, 1, out=images)
 
     @functools.cached_property
     def _mixing_model(self):
-        from common.sampling import interpolation
+        return accept_mixed_labels(self.model, len(self.class_names))
 
-        return interpolation.accept_mixed_labels(self.model, len(self.class_names))
+
+def in_batches(model, arrays, image_shape, prepare):
+    """Call a model on arrays of equal length, batch by batch.
+
+    Args:
+        model: a Keras model. It is faster after a call of `steps.quicken`.
+        arrays: a list of arrays (n, …).
+        image_shape: the shape (H, W, C) of the images that the model takes or makes. The size of a
+            batch depends on it, so that the batch fits into memory.
+        prepare: a function that converts a batch of the arrays to inputs of the model.
+
+    Yields a slice of the arrays, and the model's outputs for it.
+    """
+    size = min(len(arrays[0]), max(1, MAX_PIXELS // (image_shape[0] * image_shape[1])))
+    for start in range(0, len(arrays[0]), size):
+        batch = [array[start : start + size] for array in arrays]
+        count = len(batch[0])
+        # Fill up the last batch: for another size the model would be traced again, which is slow.
+        batch = [np.resize(array, (size, *array.shape[1:])) for array in batch]
+        outputs = model.predict_on_batch(prepare(*batch))
+        if isinstance(outputs, list):
+            yield slice(start, start + count), [output[:count] for output in outputs]
+        else:
+            yield slice(start, start + count), outputs[:count]
+
+
+def accept_mixed_labels(model, n_classes):
+    """Turn a generator of integer labels into one of class mixtures, float32 (n, n_classes).
+
+    No integer between 2 and 6 stands for a mixture of these two classes. But the embedding of a
+    label is a vector, and vectors can be mixed. So in the new model the sum of all embedding
+    vectors, each multiplied by the share of its class, takes the place of the embedding.
+
+    Raises UserError if the model has no `Embedding` layer, or uses its labels elsewhere as well.
+    """
+    from common.backend import keras
+
+    embedded = []  # what each call of an embedding returns; there may be several of one layer
+
+    def call(layer, *args, **options):
+        output = layer(*args, **options)
+        embedded.extend([output] * isinstance(layer, keras.layers.Embedding))
+        return output
+
+    copy = keras.models.clone_model(model, clone_function=lambda x: x, call_function=call)
+    latent, label = sorted(copy.inputs, key=lambda tensor: tensor.name != "latent")
+    if not embedded:
+        raise UserError(f"{model.name} has no embedding of its labels, so they cannot be mixed")
+    try:
+        behind_embeddings = keras.Model([latent, *embedded], copy.output)
+    except ValueError:
+        raise UserError(
+            f"{model.name} uses its labels outside their embedding as well, so they cannot be mixed"
+        ) from None
+    all_labels = np.arange(n_classes, dtype="int32").reshape(n_classes, *label.shape[1:])
+    vectors = keras.tree.flatten(keras.Model(label, embedded)(all_labels))
+
+    shares = keras.Input((n_classes,), name=label.name)
+    mixed = []
+    for tensor, rows in zip(embedded, vectors, strict=True):
+        kernel = np.reshape(rows, (n_classes, -1))
+        mix = keras.layers.Dense(kernel.shape[1], use_bias=False)
+        mixed.append(keras.layers.Reshape(tensor.shape[1:])(mix(shares)))
+        mix.kernel.assign(kernel)
+    return keras.Model([latent, shares], behind_embeddings([latent, *mixed]), name=model.name)
 
 
 def _inputs(config):
