@@ -527,9 +527,11 @@ def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
     label_map = np.maximum(labels(), 1)
     Image.fromarray(label_map).save(tmp_path / "labels.png")
     for trained, asked, first in ((0, None, 0), (1, None, 1), (0, 1, 1), (None, None, 0)):
-        generator = SimpleNamespace(class_names=tuple("abcdef"), colours=(), numbered_from=trained)
-        found = label_maps.read_layout(generator, tmp_path / "labels.png", asked)
-        assert np.array_equal(found, label_map - first)
+        generator = SimpleNamespace(
+            class_names=tuple("abcdef"), colours=(), numbered_from=trained, label_shape=(24, 24, 6)
+        )
+        found = label_maps.read(generator, tmp_path / "labels.png", asked)
+        assert np.array_equal(found, label_map[:, 6:30] - first)
 
 
 def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
