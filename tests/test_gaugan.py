@@ -17,10 +17,9 @@ from conftest import OneEpoch, exit_status
 from PIL import Image
 from runs import assert_same_run
 
-pytestmark = pytest.mark.slow
 
 # Functions run eagerly here, since tracing them takes seconds; `predict` has a pipeline besides.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the:UserWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Even though the:UserWarning")]
 SIZE, LATENT_DIM, WIDTH = 32, 6, 0.04
 TINY = ["--image-size", "64", "--width", "0.02", "--latent-dim", "6", "--vgg", "none"]
 LOSSES = ["d_loss", "g_loss", "feature_loss", "kl_loss"]
