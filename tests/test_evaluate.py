@@ -45,6 +45,7 @@ def here(tmp_path, monkeypatch, clothes):
         y_train=labels[:N_TRAINING],
         x_test=images[test],
         y_test=labels[test],
+        class_names=datasets.CLOTHES,
     )
     return tmp_path
 
@@ -189,13 +190,14 @@ def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
 
 
 def test_a_judge_that_does_not_know_the_images_is_not_used(here, copier, capsys, monkeypatch):
-    """Labels without names are taken for those of clothes, whatever the images show."""
+    """The names of classes may be those of clothes, whatever the images show."""
     usual = networks.train_classifier
     monkeypatch.setattr(
         networks, "train_classifier", lambda *given, report: usual(*given, epochs=1)
     )
     digits = datasets.load_mnist("sample")
-    np.savez("digits.npz", images=digits.images[:150], labels=digits.labels[:150])
+    arrays = {"images": digits.images[:150], "labels": digits.labels[:150]}
+    np.savez("digits.npz", **arrays, class_names=datasets.CLOTHES)
     figures("--model", copier, "--data", "digits.npz", "--count", "100")
     assert "There is no judge for these images: training one on 120" in capsys.readouterr().err
 

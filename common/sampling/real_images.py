@@ -72,7 +72,6 @@ def load(generator, source=None):
         "image_size": height,
         "channels": channels,
         "labels_needed": bool(generator.label_kind),
-        "from_user": False,
     }
     everything, dataset, loader = _load(loaders, record, source, **options)
     made, found = (
