@@ -58,6 +58,24 @@ class OneEpoch:
         self.saved.append((images, titles, values))
 
 
+def latent_points(script, latent_dim, count, rng):
+    """A script's inputs for its generator, with labels of ten classes where it takes any."""
+    classes = (10,) if hasattr(script, "N_CLASSES") else ()
+    return script.generate_latent_points(latent_dim, count, *classes, rng)
+
+
+def fake_samples(script, g_model, latent_dim, count, rng):
+    """A script's generated images, of ten classes where it has any, and their target."""
+    classes = (10,) if hasattr(script, "N_CLASSES") else ()
+    return script.generate_fake_samples(g_model, latent_dim, count, *classes, rng)
+
+
+def real_samples(script, dataset, count, rng):
+    """A script's real images, with one-hot labels where it takes these, and their target."""
+    classes = (10,) if script.__name__ == "cgan_mnist" else ()
+    return script.generate_real_samples(dataset, count, *classes, rng)
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
     """A folder whose runs/ holds a run of one epoch of each training script."""

@@ -9,7 +9,7 @@ import benchmark_worker
 import pytest
 import reference_recipes
 import tensorflow as tf
-from conftest import exit_status
+from conftest import exit_status, latent_points
 
 
 def test_operations_are_counted_by_hand():
@@ -35,7 +35,7 @@ def test_operations_of_a_quick_generator_are_those_of_its_layers(name):
         generator = script.define_generator(latent_dim=6)
         if quick:
             quicken(generator)
-        inputs = script.generate_latent_points(6, 3, 0)
+        inputs = latent_points(script, 6, 3, np.random.default_rng(0))
         graph = tf.function(generator.call).get_concrete_function(inputs).graph
         counts.append(benchmark_worker.gigaflop(graph))
     assert counts[0] == counts[1] > 0.01

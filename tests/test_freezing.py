@@ -7,6 +7,7 @@ from common.models.freezing import Frozen
 import keras
 import numpy as np
 import pytest
+from conftest import fake_samples, latent_points
 from keras import layers
 
 
@@ -20,12 +21,12 @@ def same(before, after):
 
 
 def discriminator_step(script, g_model, d_model, n, rng):
-    inputs, target = script.generate_fake_samples(g_model, g_model.inputs[0].shape[1], n, rng)
+    inputs, target = fake_samples(script, g_model, g_model.inputs[0].shape[1], n, rng)
     return d_model.train_on_batch(inputs, target)
 
 
 def composite_step(script, g_model, gan_model, n, rng):
-    inputs = script.generate_latent_points(g_model.inputs[0].shape[1], n, rng)
+    inputs = latent_points(script, g_model.inputs[0].shape[1], n, rng)
     return gan_model.train_on_batch(inputs, np.ones((n, 1), "float32"))
 
 
@@ -55,7 +56,7 @@ def test_composite_sees_what_the_discriminator_has_learned(script):
     d_model, g_model = script.define_discriminator(), script.define_generator(latent_dim=6)
     gan_model = script.define_gan(g_model, d_model)
     rng = np.random.default_rng(0)
-    inputs = script.generate_latent_points(6, 4, rng)
+    inputs = latent_points(script, 6, 4, rng)
     before = gan_model.predict_on_batch(inputs)
     for _ in range(3):
         discriminator_step(script, g_model, d_model, 8, rng)

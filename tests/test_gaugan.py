@@ -39,7 +39,7 @@ def batch(drawn):
     """Four crops of drawn facades as the composite takes them: image, colours, layout, noise."""
     few = facades.fit(drawn.first(4), SIZE)
     inputs = facades.to_inputs(*facades.centre_crops(few, SIZE))
-    return [*inputs, gaugan.generate_latent_points(LATENT_DIM, 4, 5)]
+    return [*inputs, gaugan.generate_latent_points(LATENT_DIM, 4, np.random.default_rng(5))]
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_validation_is_a_mean_over_full_batches_and_changes_nothing(models, draw
     g_model, encoder, d_model, gan_model = models
     few = facades.fit(drawn.first(10), SIZE)
     inputs = facades.to_inputs(*facades.centre_crops(few, SIZE))
-    noise = gaugan.generate_latent_points(LATENT_DIM, 10, 0)
+    noise = gaugan.generate_latent_points(LATENT_DIM, 10, np.random.default_rng(0))
     styled_generator = gaugan.define_styled_generator(g_model, encoder, training=False)
     before = [copies(model) for model in models]
     losses = gaugan.validation_losses(d_model, gan_model, styled_generator, [*inputs, noise], 4)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow
-from conftest import TINY, exit_status
+from conftest import TINY, exit_status, latent_points
 from runs import assert_same_run, interrupt_after, weights
 
 SMALL_GAUGAN = ["--data", "drawn", "--limit", "10", "--image-size", "64", "--width", "0.05"]
@@ -103,7 +103,7 @@ def test_the_first_gradients_in_bfloat16_are_close_to_float32(any_script, set_po
     """At the start, generated images hardly differ. Rounding must not hide how they do."""
     monkeypatch.setattr(keras.layers.Dropout, "call", lambda self, inputs, training=False: inputs)
     define = getattr(any_script, "define_discriminator", None) or any_script.define_critic
-    inputs = any_script.generate_latent_points(any_script.LATENT_DIM, 64, 0)
+    inputs = latent_points(any_script, any_script.LATENT_DIM, 64, np.random.default_rng(0))
     target = np.full((64, 1), getattr(any_script, "REAL", 1.0), "float32")
     keras.utils.set_random_seed(0)
     gradients, first_weights = [], []

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ALL_SCRIPTS
+from conftest import ALL_SCRIPTS, latent_points
 from keras import layers
 
 RNG = np.random.default_rng(0)
@@ -256,7 +256,7 @@ def losses_of(name, quick, n=4, steps=3):
         d_target, gan_inputs = ones.reshape(n, 1, 1, 1), [photos, colours, *points[1:]]
         gan_target = script.unused_targets(gan_model, n)
     else:
-        g_model, points = script.define_generator(6), script.generate_latent_points(6, n, rng)
+        g_model, points = script.define_generator(6), latent_points(script, 6, n, rng)
         gan_inputs, gan_target, d_target = points, ones, ones
         if script is wgan_gp_fashion:
             critic, fake = script.define_critic(), script.define_training_generator(g_model)
@@ -292,7 +292,7 @@ def test_the_losses_of_a_script_are_the_same_but_for_rounding(name):
 def test_a_quick_generator_is_saved_as_stock_layers(tmp_path):
     generator = cgan_fashion.define_generator(latent_dim=6)
     quicken(generator)
-    inputs = cgan_fashion.generate_latent_points(6, 3, 0)
+    inputs = latent_points(cgan_fashion, 6, 3, np.random.default_rng(0))
     drawn = generator.predict_on_batch(inputs)
     generator.save(tmp_path / "generator.keras")
     loaded = keras.saving.load_model(tmp_path / "generator.keras", safe_mode=True)

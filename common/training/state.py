@@ -41,7 +41,13 @@ class State:
         self.saved = str(self.progress)
 
     def set_data(self, dataset, loader):
-        """Set the images. Raises UserError if a resumed run had other images."""
+        """Set the images. Raises UserError for wrong labels, or if a resumed run had other images."""
+        labels, n_classes = getattr(dataset, "labels", None), len(dataset.class_names)
+        if labels is not None and n_classes and not np.isin(labels, np.arange(n_classes)).all():
+            raise UserError(
+                f"the labels from {dataset.source} go from {labels.min()} to {labels.max()}, and "
+                f"there are {n_classes} classes: they must be integers from 0 to {n_classes - 1}"
+            )
         digest, before = dataset.sha256(), self.data
         if before.get("sha256") not in (None, digest):
             raise UserError(
