@@ -17,7 +17,6 @@ from conftest import OneEpoch, exit_status
 from PIL import Image
 from runs import assert_same_run
 
-
 # Functions run eagerly here, since tracing them takes seconds; `predict` has a pipeline besides.
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Even though the:UserWarning")]
 SIZE, LATENT_DIM, WIDTH = 32, 6, 0.04
