@@ -195,10 +195,9 @@ def save_figures(folder, history, quality):
     with by_product():
         write_text(folder / "losses.csv", table.getvalue())
     with by_product():
-        plotting.save_curves(history, folder / "losses.png")
-    if quality:
-        with by_product():
-            plotting.save_quality(quality, folder / "quality.png")
+        plotting.save_curves(history, plotting.panels(history), folder / "losses.png")
+    with by_product():
+        plotting.save_curves(quality, [[name] for name in quality], folder / "quality.png")
 
 
 @contextlib.contextmanager

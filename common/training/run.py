@@ -15,8 +15,6 @@ and its `train` contains
             ...                               # train; take all random numbers from run.rng
             run.log(d_loss=d_loss, g_loss=g_loss)
         run.save_epoch(images)                # of run.average.of(g_model)
-
-RuntimeError is raised if `begin` is called before `load`, or if an epoch ends without `save_epoch`.
 """
 
 import contextlib
@@ -47,8 +45,8 @@ class Run:
 
     After an error in the `with` block, SystemExit is raised. Its status is 2 for a `UserError`; 1
     if the training has diverged, if there was not enough memory, or if a file could not be written;
-    130 after Ctrl-C. At the first Ctrl-C the current training step is finished and saved. So it is
-    after SIGTERM and SIGHUP, with 143 and 129.
+    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. At the first of these signals the current
+    training step is finished and saved.
 
     Attributes:
         arguments: the arguments on the command line; with --resume, those that the run began with,
@@ -339,8 +337,6 @@ class Run:
         now = time.monotonic()
         self._progress.seconds += now - self._clock
         self._clock = now
-
-    # What is written. On machines other than the first, nothing is.
 
     def _save_samples(self, epoch, images, titles):
         if titles is None and self.sample_labels is not None:
