@@ -45,6 +45,7 @@ def here(tmp_path, monkeypatch, clothes):
         y_train=labels[:N_TRAINING],
         x_test=images[test],
         y_test=labels[test],
+        class_names=datasets.CLOTHES,
     )
     return tmp_path
 
@@ -189,13 +190,14 @@ def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
 
 
 def test_a_judge_that_does_not_know_the_images_is_not_used(here, copier, capsys, monkeypatch):
-    """Labels without names are taken for those of clothes, whatever the images show."""
+    """The names of classes may be those of clothes, whatever the images show."""
     usual = networks.train_classifier
     monkeypatch.setattr(
         networks, "train_classifier", lambda *given, report: usual(*given, epochs=1)
     )
     digits = datasets.load_mnist("sample")
-    np.savez("digits.npz", images=digits.images[:150], labels=digits.labels[:150])
+    arrays = {"images": digits.images[:150], "labels": digits.labels[:150]}
+    np.savez("digits.npz", **arrays, class_names=datasets.CLOTHES)
     figures("--model", copier, "--data", "digits.npz", "--count", "100")
     assert "There is no judge for these images: training one on 120" in capsys.readouterr().err
 
@@ -331,7 +333,7 @@ def test_images_of_another_shape_or_with_other_classes(here, clothes, capsys):
     images, _, chosen = clothes
     for made, names, words in (
         (images[chosen][:, 4:24], datasets.CLOTHES, "makes images of 20 x 28 x 1, and those from"),
-        (images[chosen[:7]], "abcdefg", "has 7 classes, and the images from real.npz have 10"),
+        (images[chosen[:7]], "abcdefg", "has the classes a, b, c, d, e, f, g, and the images from"),
     ):
         save_copier(here / "other.keras", made, names=list(names))
         arguments = ["--model", "other.keras", "--data", "real.npz"]
@@ -439,7 +441,7 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     few = facades.load_facades()._replace(class_names=("wall", "window"))
     monkeypatch.setattr(facades, "load_facades", lambda *_, **__: few)
     error = error_of(evaluate.main, *arguments)
-    assert "has 12 classes, and the images from drawn have 2" in error
+    assert "and the images from drawn have wall, window" in error
 
 
 @pytest.mark.slow

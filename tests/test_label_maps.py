@@ -276,7 +276,7 @@ def test_the_encoder_has_to_be_the_generators(own_run, error_of):
 @pytest.mark.parametrize(
     ("shapes", "words"),
     [
-        (((6,), (64, 64, 3), 3), "label 3 is not between 0 and 2; its values are 1, 3, 12"),
+        (((6,), (64, 64, 3), 3), "its values are 1, 3, 12"),
         (((6,), (32, 64, 12), 3), "images of 64 x 64 from label maps of 32 x 64"),
         (((6,), (64, 64, 12), 2), "grey or colour images"),
         (((6,), (64, 64), 3), "other.keras cannot be sampled"),

@@ -44,8 +44,8 @@ def images_of(dataset):
 def load_judge(dataset):
     """The judge that comes with this code for a data set, a `keras.Model`; None if there is none.
 
-    Nor is there one if labels without names have been taken for those of clothes or digits: then it
-    would find the class of less than 0.8 of the images.
+    Nor is there one if the images only have the names of such classes: then a classifier would find
+    the class of less than 0.8 of them.
     """
     path = judge_path(dataset)
     if not path:

@@ -79,15 +79,25 @@ class Generator:
         try:
             inputs = _inputs(config)
             self.latent_shape, _ = inputs.pop("latent")
-            self.label_shape, _ = next(iter(inputs.values()), ((), None))
-            self.label_kind, n_classes = _label(inputs, config, about)
-            self.class_names = _class_names(about, n_classes)
             self.stored_names = tuple(about.get("class_names") or ())
+            self.label_shape, dtype = next(iter(inputs.values()), ((), None))
+            self.label_kind = _label_kind(self.label_shape, dtype) if inputs else None
+            n_classes = self.label_shape[-1] if self.label_shape else 0
+            if self.label_kind == "integer":
+                n_classes = len(self.stored_names) or _number_of_classes(config)
+            numbers = tuple(map(str, range(n_classes)))
+            self.class_names = self.stored_names if self.stored_names and inputs else numbers
+            if [*map(type, self.class_names)] != [str] * n_classes:
+                raise ValueError(
+                    f"it takes {n_classes} classes, but its class names are {self.class_names}"
+                )
             self.colours = tuple(map(tuple, about.get("colours") or ()))
             self.numbered_from = about.get("numbered_from")
             if self.numbered_from not in (0, 1, None):
                 raise ValueError(f"its label maps are numbered from {self.numbered_from}")
-            low, high = about.get("pixel_range") or _range_by_activation(config)
+            ends_in_sigmoid = "sigmoid" in json.dumps(config["config"]["layers"][-1], default=str)
+            by_activation = (0, 1) if ends_in_sigmoid else (-1, 1)
+            low, high = about.get("pixel_range") or by_activation
             self.pixel_range = float(low), float(high)
             if not -math.inf < low < high < math.inf:
                 raise ValueError(f"its pixels are said to range from {low} to {high}")
@@ -228,10 +238,9 @@ def in_batches(model, arrays, image_shape, prepare):
         # Fill up the last batch: for another size the model would be traced again, which is slow.
         batch = [np.resize(array, (size, *array.shape[1:])) for array in batch]
         outputs = model.predict_on_batch(prepare(*batch))
-        if isinstance(outputs, list):
-            yield slice(start, start + count), [output[:count] for output in outputs]
-        else:
-            yield slice(start, start + count), outputs[:count]
+        is_list = isinstance(outputs, list)
+        outputs = [output[:count] for output in outputs] if is_list else outputs[:count]
+        yield slice(start, start + count), outputs
 
 
 def accept_mixed_labels(model, n_classes):
@@ -277,40 +286,35 @@ def accept_mixed_labels(model, n_classes):
 
 def _inputs(config):
     """Shape and dtype of each input, by name, from Keras's config of a model."""
-    inputs = {}
-    for layer in config["config"]["layers"]:
-        if layer["class_name"] == "InputLayer":
-            stored = layer["config"]
-            inputs[stored["name"]] = tuple(stored["batch_shape"][1:]), str(stored["dtype"])
+    inputs = {
+        layer["config"]["name"]: (
+            tuple(layer["config"]["batch_shape"][1:]),
+            layer["config"]["dtype"],
+        )
+        for layer in config["config"]["layers"]
+        if layer["class_name"] == "InputLayer"
+    }
     if "latent" not in inputs:
         raise ValueError(f"its inputs are {', '.join(inputs) or 'none'}, and none is named latent")
+    if len(inputs) > 2:
+        raise ValueError(f"its inputs are {', '.join(inputs)}, more than latent and a label")
     for name, (shape, _) in inputs.items():
         if not all(isinstance(side, int) and side > 0 for side in shape):
             raise ValueError(f"its input {name} has no fixed shape: {shape}")
     return inputs
 
 
-def _label(inputs, config, about):
-    """The kind of the label, as in `Generator`, and the number of classes.
+def _label_kind(shape, dtype):
+    """The kind of a label, as in `Generator`, by the shape and the dtype of that input."""
+    kinds = {0: "integer", 1: "integer" if "int" in str(dtype) else "one-hot", 3: "label map"}
+    kind = kinds.get(len(shape))
+    if not kind or (kind == "integer" and shape not in ((), (1,))):
+        raise ValueError(f"it takes {dtype} of shape {shape}, which is no label and no label map")
+    return kind
 
-    `inputs` are those besides the latent.
-    """
-    if not inputs:
-        return None, 0
-    shape, dtype = next(iter(inputs.values()))
-    if len(inputs) > 1 or len(shape) not in (0, 1, 3):
-        raise ValueError(
-            f"its inputs are latent, {', '.join(inputs)}, but must be `latent` and at most one "
-            "label or label map"
-        )
-    if len(shape) == 3:
-        return "label map", shape[-1]
-    if "int" not in dtype:
-        return "one-hot", shape[0]
-    if shape not in ((), (1,)):
-        raise ValueError(f"it takes integer labels of shape {shape}, not one per image")
-    if names := about.get("class_names"):
-        return "integer", len(names)
+
+def _number_of_classes(config):
+    """The number of classes of a generator of integer labels that was saved without their names."""
     counts = {
         value[key]
         for value in saved_models.nested_values(config)  # also of models within the model
@@ -323,23 +327,7 @@ def _label(inputs, config, about):
             "it does not say how many classes it has: save it with "
             'common.models.saved_models.save(model, path, {"class_names": [...]})'
         )
-    return "integer", min(counts)
-
-
-def _class_names(about, n_classes):
-    """The class names that were saved with a generator, or else the numbers of its classes."""
-    if not n_classes:
-        return ()
-    names = about.get("class_names") or [str(number) for number in range(n_classes)]
-    if not all(isinstance(name, str) for name in names) or len(names) != n_classes:
-        raise ValueError(f"it takes {n_classes} classes, but its class names are {names}")
-    return tuple(names)
-
-
-def _range_by_activation(config):
-    """The pixel range of a generator that was saved without one, by its last activation."""
-    ends_in_sigmoid = "sigmoid" in json.dumps(config["config"]["layers"][-1]["config"])
-    return (0, 1) if ends_in_sigmoid else (-1, 1)
+    return min(counts)
 
 
 def _folded(text):

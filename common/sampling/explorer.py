@@ -4,7 +4,6 @@ It consists of matplotlib's own widgets, so it works with every window toolkit t
 supports, and in a notebook with an interactive backend.
 """
 
-import importlib.util
 import itertools
 import os
 import shlex
@@ -20,7 +19,6 @@ from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.widgets import Button, Slider
 
 INK, FAINT, ACCENT = "#1d1d1f", "#65656b", "#2f5fd0"
-TOOLKITS = ("tkinter", "PyQt6", "PySide6", "PyQt5", "wx", "gi")
 MAX_IN_COLUMN = 20  # sliders
 MAX_SLIDERS = 60
 
@@ -35,17 +33,16 @@ def check_window():
             return
     except Exception as problem:  # the toolkit is not installed, or there is no display
         reason = f" ({' '.join(str(problem).split())})"
-    display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if "ipykernel" in sys.modules:
-        help = "pip install ipympl, and then, before anything else, %matplotlib widget"
-    elif MATPLOTLIB_BACKEND:
+    if MATPLOTLIB_BACKEND:
         help = "unset MPLBACKEND"
-    elif sys.platform.startswith("linux") and not display:
+    elif "ipykernel" in sys.modules:
+        help = "pip install ipympl, and then, before anything else, %matplotlib widget"
+    elif sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
         help = "there is no display here; use a computer with a screen, or ssh -X"
-    elif any(map(importlib.util.find_spec, TOOLKITS)):
-        help = f"is there a screen? {display or 'The display'} cannot be reached"
     else:
-        help = "install a window toolkit: pip install PyQt6, or apt install python3-tk"
+        help = (
+            "is there a screen, and a window toolkit (pip install PyQt6, apt install python3-tk)?"
+        )
     raise UserError(f"matplotlib's backend {name} opens no window{reason}: {help}")
 
 
@@ -81,7 +78,7 @@ class Explorer:
         self._status = self.figure.text(0.03, 0.02, self.hint, color=FAINT, fontsize=9)
         self._status.set_parse_math(False)
         self._add_controls()
-        self.image = self._draw()
+        self.image = generator.draw(self.latent, self.label)[0]
         axes = self._add_axes(self.image_place)
         # Grey images are shown inverted, dark on white, as in `plotting.save_grid`.
         self._shown = axes.imshow(
@@ -95,14 +92,11 @@ class Explorer:
         mixed = np.cos(b) * (np.cos(a) * z + np.sin(a) * u) + np.sin(b) * v
         return mixed[np.newaxis].astype("float32")
 
-    @property
-    def label(self):
-        """The second input of the generator, for one image; None if it takes only the latent."""
-        return None
+    label = None  # the second input of the generator, for one image, if it takes one
 
     def redraw(self, _value=None):
         """Draw the image again, after a change of the latent or label."""
-        self.image = self._draw()
+        self.image = self.generator.draw(self.latent, self.label)[0]
         update_image(self._shown, self.image)
 
     def draw_another_latent(self, _event=None):
@@ -131,9 +125,6 @@ class Explorer:
         """Show a line of text at the bottom of the window."""
         self._status.set_text(text)
         self.figure.canvas.draw_idle()
-
-    def _draw(self):
-        return self.generator.draw(self.latent, self.label)[0]
 
     def _add_controls(self):
         self.directions = self._add_sliders(

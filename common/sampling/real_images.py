@@ -72,14 +72,15 @@ def load(generator, source=None):
         "image_size": height,
         "channels": channels,
         "labels_needed": bool(generator.label_kind),
-        "from_user": False,
     }
     everything, dataset, loader = _load(loaders, record, source, **options)
-    made, found = generator.image_shape, dataset.images.shape[1:]
+    made, found = (
+        " x ".join(map(str, shape)) for shape in (generator.image_shape, dataset.images.shape[1:])
+    )
     if made != found:
         raise UserError(
-            f"{generator.path} makes images of {_size(made)}, and those from {dataset.source} are "
-            f"{_size(found)}: {_HINT}"
+            f"{generator.path} makes images of {made}, and those from {dataset.source} are "
+            f"{found}: {_HINT}"
         )
     _check_fits(generator, dataset, MIN_IMAGES)
     held_out = None
@@ -95,7 +96,7 @@ def load_validation_facades(generator):
     """The validation facades of a generator's run. Raises UserError if they cannot be loaded."""
     record = _read_record(generator)
     if record.sha256 is None:
-        raise UserError(f"{_record_path(generator)}, which names the run's images, is missing")
+        raise UserError(f"the run.json beside {generator.path}, which names them, is missing")
     dataset = _load([facades.load_facades], record, None, first=record.layout_from)[1]
     return facades.split(dataset, record.seed)[1]
 
@@ -126,12 +127,8 @@ def _load(loaders, record, source, **options):
     )
 
 
-def _record_path(generator):
-    return generator.path.with_name("run.json")
-
-
 def _read_record(generator):
-    path = _record_path(generator)
+    path = generator.path.with_name("run.json")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         limit, first = record["arguments"]["limit"], record["arguments"].get("layout-from")
@@ -165,22 +162,18 @@ def _check_fits(generator, dataset, min_images):
     """Raise UserError if a data set has other classes than a generator, or too few images."""
     names, found, kind = generator.stored_names, dataset.class_names, generator.label_kind
     comparable = tuple if kind == "label map" else sorted  # a number is a class in a label map
-    if kind and len(generator.class_names) != len(found):
+    fits = (
+        comparable(names) == comparable(found)
+        if names
+        else (len(generator.class_names) == len(found))
+    )
+    if kind and not fits:
         raise UserError(
-            f"{generator.path} has {len(generator.class_names)} classes, and the images from "
-            f"{dataset.source} have {len(found)}: {_HINT}"
-        )
-    if kind and names and comparable(names) != comparable(found):
-        raise UserError(
-            f"{generator.path} has the classes {listed(names)}, and the images from "
-            f"{dataset.source} have {listed(found)}: {_HINT}"
+            f"{generator.path} has the classes {listed(generator.class_names)}, and the images "
+            f"from {dataset.source} have {listed(found)}: {_HINT}"
         )
     if len(dataset.images) < min_images:
         raise UserError(
             f"{len(dataset.images)} images from {dataset.source} are too few to compare with: "
             f"at least {min_images} are needed"
         )
-
-
-def _size(shape):
-    return " x ".join(map(str, shape))
