@@ -45,6 +45,10 @@ class ArgumentParser(argparse.ArgumentParser):
         """Add an option that takes a path, in which `~` is the home folder."""
         self._add(name, path_of, metavar, default, help)
 
+    def add_switch(self, name, help):
+        """Add an option without a value: True if it is given."""
+        self.add_argument(name, action="store_true", help=help)
+
     def _add(self, name, type, metavar, default, help, **options):
         if default is not None:
             help = f"{help} (default: {default})"
@@ -181,27 +185,23 @@ def training_parser(
     add_data_option(parser, sources)
     parser.add_integer("--limit", 2, 1_000_000_000, None, "use N of the images, chosen by the seed")
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
-    parser.add_argument(
+    parser.add_switch(
         "--deterministic",
-        action="store_true",
-        help="the same pictures on a GPU as well, at the cost of speed; a CPU repeats anyway",
+        "the same pictures on a GPU as well, at the cost of speed; a CPU repeats anyway",
     )
-    parser.add_argument(
+    parser.add_switch(
         "--mixed-precision",
-        action="store_true",
-        help="compute in 16 bits where that is safe: faster on GPUs with tensor cores and on CPUs "
-        "with AVX512_BF16 or AMX, slower on others",
+        "compute in 16 bits where that is safe: faster on GPUs with tensor cores and on CPUs with "
+        "AVX512_BF16 or AMX, slower on others",
     )
-    parser.add_argument(
+    parser.add_switch(
         "--jit",
-        action="store_true",
-        help="compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
+        "compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
     )
-    parser.add_argument(
+    parser.add_switch(
         "--plain",
-        action="store_true",
-        help="leave models and optimizers as Keras makes them: slower, with the same results but "
-        "for rounding",
+        "leave models and optimizers as Keras makes them: slower, with the same results but for "
+        "rounding",
     )
     parser.add_argument(
         "--gpus",
@@ -230,13 +230,8 @@ def training_parser(
         "--checkpoint-minutes", 0, 1e6, 10, "minutes between saves in an epoch; 0: after every step"
     )
     parser.add_path("--out", "DIR", "the run folder", default=Path("runs", parser.name))
-    existing = parser.add_mutually_exclusive_group()
-    existing.add_argument(
-        "--resume", action="store_true", help="continue the run in the folder from its last save"
-    )
-    existing.add_argument(
-        "--overwrite", action="store_true", help="delete the run in the folder and start a new one"
-    )
+    parser.add_switch("--resume", "continue the run in the folder from its last save")
+    parser.add_switch("--overwrite", "delete the run in the folder and start a new one")
     if own_images:
         add_image_options(parser)
     return parser
@@ -251,6 +246,8 @@ def _as_typed(script):
 
 def check_training(arguments):
     """Raise UserError for options that contradict each other."""
+    if arguments.resume and arguments.overwrite:
+        raise UserError("--overwrite is not allowed with --resume: one goes on with the old run")
     if arguments.jit and arguments.deterministic:
         raise UserError(
             "Keras does not use XLA in deterministic mode: leave out --jit or --deterministic"
