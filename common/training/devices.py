@@ -76,10 +76,12 @@ class Devices:
 
     @contextlib.contextmanager
     def one_device(self):
-        """A `with` block between `enter` and `leave` in which variables have no copies."""
+        """A `with` block, between `enter` and `leave` or not, in which variables have no copies."""
+        inside = tf.distribute.has_strategy()
         self.leave()
         yield
-        self.enter()
+        if inside:
+            self.enter()
 
     def prepare(self, models):
         """Have models train on several devices as they do on one.

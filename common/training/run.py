@@ -183,6 +183,7 @@ class Run:
         self._models, self._rates = models, checkpoints.learning_rates(models)
         devices.from_first(self._lock_folder)
         changes = self._restore() if arguments.resume else []
+        devices.leave()  # no variable is created any more; averaged copies predict on one
         if devices.is_first:
             folder.clear(self.folder, arguments.overwrite)
         self._write_record()
