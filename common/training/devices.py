@@ -232,10 +232,8 @@ def _multi_worker_strategy(n_machines):
     Python's own handler of Ctrl-C would run only when TensorFlow has connected all processes. And
     from then on TensorFlow would ignore SIGTERM, which is what `kill` sends.
     """
-    print(
-        f"Waiting for the processes on all {n_machines} machines: start the same command on each",
-        file=sys.stderr,
-    )
+    waiting = f"Waiting for the processes on all {n_machines} machines"
+    print(f"{waiting}: start the same command on each", file=sys.stderr)
     internals.set_patience(SILENCE)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if handlers[signal.SIGINT] is signal.default_int_handler:  # else Ctrl-C has another meaning
