@@ -457,20 +457,6 @@ def test_what_the_judge_of_facades_may_have_learnt_from(here, monkeypatch, drawn
         assert evaluation.find_judge(real)[1] is seen
 
 
-def test_help_and_errors_come_without_importing_tensorflow(run_script):
-    code = """
-import sys, evaluate
-try:
-    evaluate.main(sys.argv[1:])
-finally:
-    print("tensorflow" in sys.modules, "matplotlib" in sys.modules, file=sys.stderr)
-"""
-    for arguments, status in ((["--help"], 0), (["--model", "cgan", "--count", "0"], 2)):
-        done = run_script("-c", code, *arguments)
-        assert done.returncode == status
-        assert done.stderr.splitlines()[-1] == "False False"
-
-
 def test_all_is_written_before_anything_is_printed(copier, monkeypatch):
     def no_space(_text):
         raise OSError(28, "No space left on device")
