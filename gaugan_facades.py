@@ -295,45 +295,32 @@ def step_losses(d_loss_real, d_loss_fake, losses):
     return {"d_loss": (d_loss_real + d_loss_fake) / 2} | {name: losses[name] for name in names}
 
 
-def validation_losses(d_model, gan_model, styled_generator, inputs, n_batch):
-    """The losses of a training step, but on validation data, as means over all full batches.
+def validation_losses(d_model, gan_model, validation_generator, inputs):
+    """The losses of a training step, but of a batch of validation data. No model changes.
 
-    `styled_generator` is not in training mode. `inputs` are those of the composite, of all
-    validation facades. No model changes.
+    `inputs` are those of the composite. `validation_generator` is not in training mode.
     """
-    count = len(inputs[0])
-    n_batch, rows = min(n_batch, count), []
-    target, unused = np.ones((n_batch, 1, 1, 1), "float32"), unused_targets(gan_model, n_batch)
-    for start in range(0, count - n_batch + 1, n_batch):
-        batch = [array[start : start + n_batch] for array in inputs]
-        images, colours, label_maps, noise = batch
-        generated = styled_generator.predict_on_batch([images, label_maps, noise])
-        d_loss_real = d_model.test_on_batch([colours, images], target)
-        d_loss_fake = d_model.test_on_batch([colours, generated], -target)
-        losses = gan_model.test_on_batch(batch, unused, return_dict=True)
-        rows.append(step_losses(d_loss_real, d_loss_fake, losses))
-    return {f"val_{name}": float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    images, colours, label_maps, noise = inputs
+    target, unused = np.ones((len(images), 1, 1, 1)), unused_targets(gan_model, len(images))
+    generated = validation_generator.predict_on_batch([images, label_maps, noise])
+    d_loss_real = d_model.test_on_batch([colours, images], target)
+    d_loss_fake = d_model.test_on_batch([colours, generated], -target)
+    losses = gan_model.test_on_batch(inputs, unused, return_dict=True)
+    losses = step_losses(d_loss_real, d_loss_fake, losses)
+    return {f"val_{name}": loss for name, loss in losses.items()}
 
 
-def train(
-    g_model,
-    training_generator,
-    validation_generator,
-    d_model,
-    gan_model,
-    training_set,
-    validation_set,
-    n_batch,
-    run,
-):
+def train(g_model, styled, d_model, gan_model, training_set, validation_set, n_batch, run):
     """Train in turn the discriminator, on two half-batches, and generator and encoder, on a batch.
 
+    `styled` are two models of `define_styled_generator`, for training and for validation.
     `training_set` and `validation_set` are `Facades` that fit the image size. `run` (a `Run`)
     counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is the source of all
     random numbers, so that a run can be repeated and resumed.
     """
     half_batch, size, rng = n_batch // 2, g_model.output_shape[1], run.rng
     latent_dim = g_model.input_shape[0][1]
+    training_generator, validation_generator = styled
     target = np.ones((half_batch, 1, 1, 1), "float32")
     unused = unused_targets(gan_model, n_batch)
 
@@ -366,8 +353,11 @@ def train(
             generated = averaged.predict([sample_latents, sample_label_maps], verbose=0)
             rows = np.stack([sample_colours, sample_images, generated], axis=1)
             picture = np.concatenate(rows)
-        losses = validation_losses(d_model, gan_model, validation_generator, validation, n_batch)
-        run.save_epoch(picture, titles, **losses)
+        n_validation = min(n_batch, len(crops[0]))
+        for start in range(0, len(crops[0]) - n_validation + 1, n_validation):
+            batch = [array[start : start + n_validation] for array in validation]
+            run.log(**validation_losses(d_model, gan_model, validation_generator, batch))
+        run.save_epoch(picture, titles)
 
 
 def main(argv=None):
@@ -393,15 +383,13 @@ def main(argv=None):
         encoder = define_encoder(image_size, arguments.latent_dim, width)
         d_model = define_discriminator(image_size, width)
         gan_model = define_gan(g_model, encoder, d_model, vgg_model)
-        training_generator = define_styled_generator(g_model, encoder, training=True)
-        validation_generator = define_styled_generator(g_model, encoder, training=False)
+        styled = [define_styled_generator(g_model, encoder, mode) for mode in (True, False)]
         models = {"generator": g_model, "encoder": encoder, "discriminator": d_model}
-        models |= {"gan": gan_model, "training_generator": training_generator}
+        models |= {"gan": gan_model, "training_generator": styled[0]}
         # This checks that the generator can be saved and drawn, and replaces the way in which Keras
         # calls these models by a faster one with the same results (--plain leaves Keras's own).
-        run.begin(pixel_range=(-1, 1), **models, validation_generator=validation_generator)
-        generators = (g_model, training_generator, validation_generator)
-        train(*generators, d_model, gan_model, training_set, validation_set, n_batch, run)
+        run.begin(pixel_range=(-1, 1), **models, validation_generator=styled[1])
+        train(g_model, styled, d_model, gan_model, training_set, validation_set, n_batch, run)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def define_models(script, module, size):
         d_model = module.define_discriminator(**size.sizes)
         styled = [module.define_styled_generator(g_model, encoder, mode) for mode in (True, False)]
         gan_model = module.define_gan(g_model, encoder, d_model)
-        return (g_model, *styled, d_model, gan_model), (g_model, encoder)
+        return (g_model, styled, d_model, gan_model), (g_model, encoder)
     g_model = module.define_generator()
     if script.startswith("wgan_gp"):
         critic = module.define_critic()
@@ -168,8 +168,9 @@ def train_ours(script, module, dataset, size, clock):
     devices, n_batch = Devices(), size.batch_size
     devices.enter()
     models, averaged = define_models(script, module, size)
-    devices.prepare(models)
-    quicken(*models)
+    called = keras.tree.flatten(models)
+    devices.prepare(called)
+    quicken(*called)
     with devices.one_device():
         clock.average = MovingAverage(*averaged, decay=0.999)
     if script.startswith("gaugan"):
@@ -184,9 +185,8 @@ def train_ours(script, module, dataset, size, clock):
 def train_document(script, module, dataset, size, clock):
     """The document's recipe."""
     if script == "cgan_mnist":
-        reference_recipes.fit_conditional_gan(dataset, size.batch_size, clock)
-        return
-    if script.startswith("wgan_gp"):
+        step = reference_recipes.conditional_gan_train_step(dataset, size.batch_size)
+    elif script.startswith("wgan_gp"):
         step = reference_recipes.wgan_gp_train_step(dataset, size.batch_size)
     elif script.startswith("gaugan"):
         step = reference_recipes.gaugan_train_step(

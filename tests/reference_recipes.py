@@ -16,7 +16,7 @@ from common.data import facades
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
+from keras import layers
 
 
 def documents_layers(script):
@@ -61,63 +61,41 @@ def machine_learning_mastery_loop(script, dataset, batch_size):
     return step
 
 
-class ConditionalGAN(keras.Model):
-    """keras.io's "Conditional GAN": a `train_step` of its own, for `fit`."""
-
-    def __init__(self):
-        super().__init__()
-        self.d_model = cgan_mnist.define_discriminator()
-        with documents_layers(cgan_mnist):
-            self.g_model = cgan_mnist.define_generator()
-        self.seeds = keras.random.SeedGenerator(0)
-
-    def compile(self):
-        super().compile()
-        self.d_optimizer = keras.optimizers.Adam(3e-4)
-        self.g_optimizer = keras.optimizers.Adam(3e-4)
-        self.loss_of = keras.losses.BinaryCrossentropy(from_logits=True)
-
-    def train_step(self, data):
-        images, labels = data
-        count = ops.shape(images)[0]
-        latents = keras.random.normal((count, 128), seed=self.seeds)
-        generated = self.g_model([latents, labels])
-        both = ops.concatenate([generated, images]), ops.concatenate([labels, labels])
-        targets = ops.concatenate([ops.ones((count, 1)), ops.zeros((count, 1))])
-        with tf.GradientTape() as tape:
-            d_loss = self.loss_of(targets, self.d_model(both, training=True))
-        weights = self.d_model.trainable_weights
-        self.d_optimizer.apply_gradients(zip(tape.gradient(d_loss, weights), weights, strict=True))
-
-        latents = keras.random.normal((count, 128), seed=self.seeds)
-        with tf.GradientTape() as tape:
-            scores = self.d_model([self.g_model([latents, labels]), labels], training=True)
-            g_loss = self.loss_of(ops.zeros((count, 1)), scores)
-        weights = self.g_model.trainable_weights
-        self.g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
-        return {"d_loss": d_loss, "g_loss": g_loss}
+def update(model, optimizer, tape, loss):
+    """A step down the gradient of a loss."""
+    weights = model.trainable_weights
+    optimizer.apply(tape.gradient(loss, weights), weights)
 
 
-class OnRequest(keras.callbacks.Callback):
-    """Lets `fit` take a step whenever an iterator yields, and ends it with the iterator."""
-
-    def __init__(self, steps):
-        super().__init__()
-        self.waiting = iter(steps)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if next(self.waiting, None) is None:
-            self.model.stop_training = True
-
-
-def fit_conditional_gan(dataset, batch_size, clock):
-    """`fit`, a step for each that `clock.steps()` yields."""
+def conditional_gan_train_step(dataset, batch_size):
+    """keras.io's "Conditional GAN": its `train_step` as one `tf.function`, on whole batches."""
+    d_model = cgan_mnist.define_discriminator()
+    with documents_layers(cgan_mnist):
+        g_model = cgan_mnist.define_generator()
+    d_optimizer, g_optimizer = keras.optimizers.Adam(3e-4), keras.optimizers.Adam(3e-4)
+    loss_of = keras.losses.BinaryCrossentropy(from_logits=True)
     images = dataset.images.astype("float32") / 255
     labels = keras.utils.to_categorical(dataset.labels, 10)
-    data = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(1024).batch(batch_size)
-    model = ConditionalGAN()
-    model.compile()
-    model.fit(data.repeat(), verbose=0, shuffle=False, callbacks=[OnRequest(clock.steps())])
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).repeat().shuffle(1024)
+    batches = iter(data.batch(batch_size).prefetch(2))
+
+    @tf.function
+    def train_step(images, labels):
+        latents = tf.random.normal((batch_size, 128))
+        both = tf.concat([g_model([latents, labels]), images], axis=0)
+        targets = tf.concat([tf.ones((batch_size, 1)), tf.zeros((batch_size, 1))], axis=0)
+        with tf.GradientTape() as tape:
+            scores = d_model([both, tf.concat([labels, labels], axis=0)], training=True)
+            d_loss = loss_of(targets, scores)
+        update(d_model, d_optimizer, tape, d_loss)
+
+        latents = tf.random.normal((batch_size, 128))
+        with tf.GradientTape() as tape:
+            scores = d_model([g_model([latents, labels]), labels], training=True)
+            g_loss = loss_of(tf.zeros((batch_size, 1)), scores)
+        update(g_model, g_optimizer, tape, g_loss)
+
+    return lambda: train_step(*next(batches))
 
 
 def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0):
@@ -145,15 +123,11 @@ def wgan_gp_train_step(dataset, batch_size, critic_steps=3, penalty_weight=10.0)
                 gradient = inner.gradient(score, between)
                 norm = tf.sqrt(tf.reduce_sum(gradient**2, axis=(1, 2, 3)))
                 cost += penalty_weight * tf.reduce_mean((norm - 1.0) ** 2)
-            weights = critic.trainable_weights
-            critic_optimizer.apply_gradients(
-                zip(tape.gradient(cost, weights), weights, strict=True)
-            )
+            update(critic, critic_optimizer, tape, cost)
         latents = tf.random.normal((batch_size, wgan_gp_fashion.LATENT_DIM))
         with tf.GradientTape() as tape:
             g_loss = -tf.reduce_mean(critic(g_model(latents, training=True), training=True))
-        weights = g_model.trainable_weights
-        g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
+        update(g_model, g_optimizer, tape, g_loss)
 
     return lambda: train_step(next(batches))
 
@@ -181,8 +155,7 @@ def gaugan_train_step(dataset, batch_size, sizes, latent_dim):
         with tf.GradientTape() as tape:
             d_loss = tf.reduce_mean(tf.nn.relu(1 + d_model([colours, painting])[-1])) / 2
             d_loss += tf.reduce_mean(tf.nn.relu(1 - d_model([colours, image])[-1])) / 2
-        weights = d_model.trainable_weights
-        d_optimizer.apply_gradients(zip(tape.gradient(d_loss, weights), weights, strict=True))
+        update(d_model, d_optimizer, tape, d_loss)
 
         *real_features, _ = d_model([colours, image])
         with tf.GradientTape() as tape:
@@ -191,8 +164,7 @@ def gaugan_train_step(dataset, batch_size, sizes, latent_dim):
             g_loss += 0.1 * tf.reduce_sum(gaugan_facades.kl_divergence(mean, log_variance))
             for real, generated in zip(real_features, features, strict=True):
                 g_loss += 10 * tf.reduce_mean(tf.abs(real - generated))
-        weights = g_model.trainable_weights
-        g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
+        update(g_model, g_optimizer, tape, g_loss)
 
     return lambda: train_step(*next(batches))
 

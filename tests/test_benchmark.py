@@ -6,6 +6,7 @@ from common.models.steps import quicken
 
 import benchmark
 import benchmark_worker
+import numpy as np
 import pytest
 import reference_recipes
 import tensorflow as tf

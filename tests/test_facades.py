@@ -44,22 +44,22 @@ def grey_png(array):
     return content.getvalue()
 
 
-def random_layout(seed, height=40, width=50):
+def random_labels(seed, height=40, width=50):
     """Classes 0 to 11, all of them."""
     rng = np.random.default_rng(seed)
-    layout = rng.integers(0, 12, (height, width), dtype="uint8")
-    layout[0, :12] = range(12)
-    return layout
+    label_map = rng.integers(0, 12, (height, width), dtype="uint8")
+    label_map[0, :12] = range(12)
+    return label_map
 
 
 def cmp_files(count=3):
     """The names and contents of a small set like the CMP's."""
     files = {}
     for number in range(1, count + 1):
-        layout = random_layout(number)
+        label_map = random_labels(number)
         photo = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype="uint8")
         files[f"base/cmp_b{number:04d}.jpg"] = encoded(photo, "JPEG")
-        files[f"base/cmp_b{number:04d}.png"] = encoded(layout + 1, "PNG")
+        files[f"base/cmp_b{number:04d}.png"] = encoded(label_map + 1, "PNG")
         files[f"base/cmp_b{number:04d}.xml"] = b"<object/>"
     return files
 
@@ -68,10 +68,10 @@ def keras_io_files(count=3):
     """The same named as in the document on GauGAN."""
     files = {}
     for number in range(1, count + 1):
-        layout = random_layout(number)
-        files[f"{number}_images.jpg"] = encoded(facades.colours(layout), "JPEG")
-        files[f"{number}_segmentation_map.png"] = encoded(facades.colours(layout), "PNG")
-        files[f"{number}_segmentation_labels.bmp"] = encoded(layout, "BMP")
+        label_map = random_labels(number)
+        files[f"{number}_images.jpg"] = encoded(facades.colours(label_map), "JPEG")
+        files[f"{number}_segmentation_map.png"] = encoded(facades.colours(label_map), "PNG")
+        files[f"{number}_segmentation_labels.bmp"] = encoded(label_map, "BMP")
     return files
 
 
@@ -103,13 +103,13 @@ def test_the_real_set():
     found = facades.load_facades(str(REAL))
     assert len(found.images) == len(found.label_maps) == len(found.names) == 378
     assert found.names[0] == "cmp_b0001" and found.names[-1] == "cmp_b0378"
-    assert sum(min(layout.shape) < 256 for layout in found.label_maps) == 3
-    pixels = sum(np.bincount(layout.ravel(), minlength=12) for layout in found.label_maps)
+    assert sum(min(label_map.shape) < 256 for label_map in found.label_maps) == 3
+    pixels = sum(np.bincount(label_map.ravel(), minlength=12) for label_map in found.label_maps)
     # Counted in the archive's own label maps, where the values are 1 to 12.
     assert pixels.tolist()[:4] == [37_578_512, 93_790_650, 32_795_646, 3_229_531]
     assert all(
-        image.shape == (*layout.shape, 3)
-        for image, layout in zip(found.images, found.label_maps, strict=True)
+        image.shape == (*label_map.shape, 3)
+        for image, label_map in zip(found.images, found.label_maps, strict=True)
     )
     training, validation = facades.split(found, seed=0)
     assert (len(training.images), len(validation.images)) == (302, 76)
@@ -126,21 +126,13 @@ def test_a_zip_file_and_folders_of_it(tmp_path):
         found = facades.load_facades(source)
         assert found.names == ("cmp_b0001", "cmp_b0002", "cmp_b0003")
         assert found.source == source
-        for number, (image, layout) in enumerate(
+        for number, (image, label_map) in enumerate(
             zip(found.images, found.label_maps, strict=True), 1
         ):
-            assert image.shape == (40, 50, 3) and image.dtype == layout.dtype == "uint8"
-            assert np.array_equal(layout, random_layout(number))
+            assert image.shape == (40, 50, 3) and image.dtype == label_map.dtype == "uint8"
+            assert np.array_equal(label_map, random_labels(number))
     assert len({facades.load_facades(source).sha256() for source in sources}) == 1
     assert sorted(Path(folder).iterdir()) == [Path(folder, "base")]  # nothing was unpacked
-
-
-@pytest.mark.parametrize("write", [write_folder, write_zip])
-def test_the_files_of_the_keras_io_document(tmp_path, write):
-    found = facades.load_facades(write(tmp_path / "set", keras_io_files(11)))
-    assert found.names[0] == "1" and found.names[-1] == "11"  # not 1, 10, 11, 2 …
-    for number, layout in enumerate(found.label_maps, 1):
-        assert np.array_equal(layout, random_layout(number))
 
 
 def test_what_other_programs_leave_in_an_archive_is_ignored(tmp_path):
@@ -158,21 +150,20 @@ def test_full_and_auto_come_from_kerass_cache(cache, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_auto_takes_drawn_facades_where_there_is_no_archive_and_says_so(cache, capsys, three_drawn):
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "no internet in tests"), (b"half a download", "not a zip file")]
+)
+def test_auto_takes_drawn_facades_where_there_is_no_archive_and_says_so(
+    cache, capsys, three_drawn, content, words
+):
+    cache.mkdir(parents=True)
+    if content:
+        (cache / ARCHIVE).write_bytes(content)
     assert facades.load_facades("auto").source == "drawn"
     output = capsys.readouterr()
     assert output.out == "" and output.err.count("\n") == 1
-    assert "drawn facades" in output.err and "no internet in tests" in output.err
-    with pytest.raises(UserError, match="CMP_facade_DB_base.zip .* cannot be downloaded"):
-        facades.load_facades("full")
-
-
-def test_auto_says_that_the_archive_in_the_cache_is_damaged(cache, capsys, three_drawn):
-    cache.mkdir(parents=True)
-    (cache / "CMP_facade_DB_base.zip").write_bytes(b"half a download")
-    assert facades.load_facades("auto").source == "drawn"
-    assert "CMP_facade_DB_base.zip" in capsys.readouterr().err
-    with pytest.raises(UserError, match=r"CMP_facade_DB_base\.zip"):
+    assert "drawn facades" in output.err and ARCHIVE in output.err and words in output.err
+    with pytest.raises(UserError, match=f"{ARCHIVE}.*{words}"):
         facades.load_facades("full")
 
 
@@ -211,16 +202,16 @@ PHOTO, MAP = "base/cmp_b0002.jpg", "base/cmp_b0002.png"
 
 
 def damaged_sets():
-    good, layout = cmp_files(), random_layout(2)
-    wrong = layout + 1
+    good, label_map = cmp_files(), random_labels(2)
+    wrong = label_map + 1
     wrong[3, 4] = 13
-    foreign = facades.colours(layout)
+    foreign = facades.colours(label_map)
     foreign[2, 3] = (0, 255, 0)
-    yield "black", {MAP: encoded(layout, "PNG")}, f"{MAP}: it is in colours, such as 0 0 0, wh"
+    yield "black", {MAP: encoded(label_map, "PNG")}, f"{MAP}: it is in colours, such as 0 0 0, wh"
     yield "label 13", {MAP: grey_png(wrong)}, f"{MAP}: label 13 is not between 1 and 12; its v"
     yield "green", {MAP: encoded(foreign, "PNG")}, f"{MAP}: it is in colours, such as 0 255 0"
-    yield "JPEG map", {MAP: encoded(layout, "JPEG")}, f"{MAP}: it is a JPEG, whose compression"
-    yield "other size", {MAP: encoded(layout[1:] + 1, "PNG")}, f"{MAP}: it is 50 x 39, its"
+    yield "JPEG map", {MAP: encoded(label_map, "JPEG")}, f"{MAP}: it is a JPEG, whose compression"
+    yield "other size", {MAP: encoded(label_map[1:] + 1, "PNG")}, f"{MAP}: it is 50 x 39, its"
     yield "half a photo", {PHOTO: good[PHOTO][: len(good[PHOTO]) // 2]}, f"{PHOTO}: .*truncated"
     yield "end of photo", {PHOTO: good[PHOTO][:-2]}, f"{PHOTO}: .*truncated"
     yield "half a map", {MAP: good[MAP][: len(good[MAP]) // 2]}, f"{MAP}: .*truncated"
@@ -274,22 +265,26 @@ def test_a_pipe_is_not_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["../evil.png", "base/../../evil.png", "/evil.png", "C:\\evil.png"]
+    ("name", "options", "message"),
+    [
+        ("../evil.png", {}, "is outside the folder"),
+        ("base/../../evil.png", {}, "is outside the folder"),
+        ("/evil.png", {}, "is outside the folder"),
+        ("C:\\evil.png", {}, "is outside the folder"),
+        ("a.png", {"external_attr": (stat.S_IFLNK | 0o777) << 16}, "a.png is a symbolic link"),
+        ("a.png", {"compress_type": zipfile.ZIP_BZIP2}, "a.png is neither stored nor deflated"),
+        ("a.png", {"compress_type": zipfile.ZIP_LZMA}, "a.png is neither stored nor deflated"),
+    ],
 )
-def test_a_member_outside_the_folder(tmp_path, name):
-    source = write_zip(tmp_path / "set.zip", cmp_files() | {name: b"evil"})
-    with pytest.raises(UserError, match="is outside the folder"):
+def test_members_that_are_refused(tmp_path, name, options, message):
+    source = write_zip(tmp_path / "set.zip", cmp_files())
+    member = zipfile.ZipInfo(name)
+    for attribute, value in options.items():
+        setattr(member, attribute, value)
+    with zipfile.ZipFile(source, "a") as archive:
+        archive.writestr(member, b"evil")
+    with pytest.raises(UserError, match=message):
         facades.load_facades(source)
-
-
-def test_a_symbolic_link(tmp_path):
-    link = zipfile.ZipInfo("base/cmp_b0009.png")
-    link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    write_zip(tmp_path / "set.zip", cmp_files())
-    with zipfile.ZipFile(tmp_path / "set.zip", "a") as archive:
-        archive.writestr(link, "/etc/passwd")
-    with pytest.raises(UserError, match="base/cmp_b0009.png is a symbolic link"):
-        facades.load_facades(tmp_path / "set.zip")
 
 
 def test_a_member_that_says_it_is_small(tmp_path):
@@ -300,14 +295,6 @@ def test_a_member_that_says_it_is_small(tmp_path):
     path.write_bytes(content.replace(struct.pack("<I", 1 << 26), struct.pack("<I", 5000)))
     with pytest.raises(UserError, match=r"base/cmp_b0002\.png"):
         facades.load_facades(path)
-
-
-@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_other_compression(tmp_path, method):
-    with zipfile.ZipFile(tmp_path / "set.zip", "w", method) as archive:
-        archive.writestr("base/cmp_b0001.png", bytes(1 << 20))
-    with pytest.raises(UserError, match="neither stored nor deflated"):
-        facades.load_facades(tmp_path / "set.zip")
 
 
 def test_too_many_members(tmp_path, monkeypatch):
@@ -326,55 +313,34 @@ def test_much_in_all(tmp_path, monkeypatch):
         facades.load_facades(source)
 
 
-def test_bytes_flipped_in_an_archive(tmp_path):
-    """Whatever zipfile, zlib or PIL make of it: a set, or a UserError."""
-    good = Path(write_zip(tmp_path / "good.zip", cmp_files(1))).read_bytes()
-    rng = np.random.default_rng(0)
-    refused = 0
-    for _ in range(200):
-        content = bytearray(good)
-        content[rng.integers(len(content))] = rng.integers(256)
-        (tmp_path / "bad.zip").write_bytes(content)
-        try:
-            found = facades.load_facades(tmp_path / "bad.zip")
-        except UserError as problem:
-            refused += 1
-            assert "\n" not in str(problem)
-        else:
-            assert np.array_equal(found.label_maps[0], random_layout(1))
-    assert refused > 100
-
-
 # ---- single pictures
 
 
 def test_a_label_map_counts_from_0_or_from_1(tmp_path):
-    layout = random_layout(0)
-    path = tmp_path / "layout.png"
-    for values in (layout, layout + 1):
+    label_map = random_labels(0)
+    path = tmp_path / "labels.png"
+    for values in (label_map, label_map + 1):
         for image in (Image.fromarray(values), Image.fromarray(values.astype("uint16"))):
             image.save(path)
-            assert np.array_equal(facades.read_label_map(str(path)), layout)
+            assert np.array_equal(facades.read_label_map(str(path)), label_map)
             assert facades.read_label_map(path).dtype == "uint8"
     # None of the CMP's label maps has a 0, and many have no shop, which is 12.
-    without_shop = np.where(layout == 11, 1, layout)
+    without_shop = np.where(label_map == 11, 1, label_map)
     path.write_bytes(encoded(without_shop + 1, "PNG"))
     assert np.array_equal(facades.read_label_map(path), without_shop)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4])
-def test_a_label_map_with_few_bits_for_a_pixel(tmp_path, bits):
+@pytest.mark.parametrize(
+    ("bits", "row", "values"),
+    [(1, b"\x40", [0, 1]), (2, b"\x1b", [0, 1, 2, 3]), (4, b"\x01\x9b", [0, 1, 9, 11])],
+)
+def test_a_label_map_with_few_bits_for_a_pixel(tmp_path, bits, row, values):
     """PIL makes 0, 85, 170, 255 of the grey levels 0, 1, 2, 3."""
-    values = np.arange(min(12, 2**bits), dtype="uint8")[np.newaxis]
-    row = "".join(f"{value:0{bits}b}" for value in values[0])
-    row = bytes(int(row.ljust(48, "0")[i : i + 8], 2) for i in range(0, 48, 8))
-    width = values.size
-    row = row[: -(-width * bits // 8)]
-    header = struct.pack(">IIBBBBB", width, 1, bits, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", len(values), 1, bits, 0, 0, 0, 0)
     chunks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" + row))
-    path = tmp_path / "layout.png"
+    path = tmp_path / "labels.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b""))
-    assert np.array_equal(facades.read_label_map(path), values)
+    assert facades.read_label_map(path).tolist() == [values]
 
 
 @pytest.mark.parametrize(
@@ -466,23 +432,18 @@ def test_fit(size, image_size, fitted):
     assert found.label_maps[0].max() < 12
 
 
-def test_large_photos_stay_as_they_are_at_256():
-    before = painted([(300, 280)])
-    after = facades.fit(before, 256)
-    assert after.images[0] is before.images[0] and after.label_maps[0] is before.label_maps[0]
-
-
 def test_photos_are_averaged_over_areas_when_scaled_down():
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
-    layout = np.zeros((256, 256), np.uint8)
-    fitted = facades.fit(facades.Facades([stripes], [layout], ("0",), "test"), 64)
+    striped = facades.Facades([stripes], [stripes[..., 0]], ("0",), "test")
+    assert facades.fit(striped, 256).images[0] is stripes
+    fitted = facades.fit(striped, 64)
     assert np.abs(fitted.images[0][:, 2:-2].astype(int) - 127.5).max() < 10
 
 
 def test_a_facade_that_would_fill_the_memory_when_scaled_up():
-    photo, layout = np.zeros((1, 2_000_000, 3), "uint8"), np.zeros((1, 2_000_000), "uint8")
-    thin = facades.Facades([photo], [layout], ("0",), "test")
+    photo, label_map = np.zeros((1, 2_000_000, 3), "uint8"), np.zeros((1, 2_000_000), "uint8")
+    thin = facades.Facades([photo], [label_map], ("0",), "test")
     with pytest.raises(
         UserError, match="from test, scaled to hold crops of 256 pixels, would take 524.3 GB"
     ):
@@ -491,20 +452,20 @@ def test_a_facade_that_would_fill_the_memory_when_scaled_up():
 
 @pytest.mark.parametrize("image_size", [64, 128, 256])
 def test_photo_and_label_map_stay_aligned(image_size):
-    """Of a photo painted from its own layout, every crop has to be painted from its own, too."""
+    """Of a photo painted from its own label_map, every crop has to be painted from its own, too."""
     found = facades.fit(painted([(300, 400), (256, 256), (150, 300), (420, 207)]), image_size)
     chosen = np.array([0, 1, 2, 3, 0, 0])
     photos, label_maps = facades.random_crops(found, chosen, image_size, np.random.default_rng(0))
     assert photos.shape == (6, image_size, image_size, 3) and photos.dtype == "uint8"
     assert label_maps.shape == (6, image_size, image_size) and label_maps.dtype == "uint8"
-    middle_photos, middle_layouts = facades.centre_crops(found, image_size)
-    assert len(middle_photos) == len(middle_layouts) == 4
+    middle_photos, middle_maps = facades.centre_crops(found, image_size)
+    assert len(middle_photos) == len(middle_maps) == 4
     exact = (photos[:1], label_maps[:1]) if image_size == 256 else (photos[:0], label_maps[:0])
     assert np.array_equal(exact[0], facades.colours(exact[1]))
-    for photo, layout in zip(
-        (*photos, *middle_photos), (*label_maps, *middle_layouts), strict=True
+    for photo, label_map in zip(
+        (*photos, *middle_photos), (*label_maps, *middle_maps), strict=True
     ):
-        expected = facades.colours(layout).astype(int)
+        expected = facades.colours(label_map).astype(int)
         error = np.abs(expected - photo).mean()
         # Edges are blurred where it was scaled; one pixel aside is much worse.
         for axis in (0, 1):
@@ -528,17 +489,13 @@ def test_random_crops_are_everywhere_and_come_from_the_generator_alone():
     assert middle[0, 0, 0].tolist() == [3, 1, 1]
 
 
-def test_one_hot_and_colours():
-    label_maps = np.array([[[0, 11], [3, 1]]], "uint8")
-    vectors = facades.one_hot(label_maps)
-    assert vectors.shape == (1, 2, 2, 12) and vectors.dtype == "float32"
-    assert vectors.sum() == 4 and np.array_equal(vectors.argmax(-1), label_maps)
-    shown = facades.colours(label_maps)
+def test_colours():
+    shown = facades.colours(np.array([[[0, 11], [3, 1]]], "uint8"))
     assert shown.shape == (1, 2, 2, 3) and shown.dtype == "uint8"
     assert shown[0].tolist() == [[[0, 0, 170], [170, 0, 0]], [[0, 170, 255], [0, 0, 255]]]
     for outside in (np.array([12]), np.array([255])):
         with pytest.raises(IndexError):
-            facades.one_hot(outside)
+            facades.colours(outside)
 
 
 @needs_the_real_set
@@ -568,13 +525,13 @@ def test_drawn_facades(drawn):
     assert len(drawn.images) == len(drawn.label_maps) == len(set(drawn.names)) == 320
     assert drawn.class_names == facades.CLASS_NAMES and drawn.numbered_from is None
     # The label maps are those that the shipped generator and judge have learnt from.
-    digest = hashlib.sha256(b"".join(layout.tobytes() for layout in drawn.label_maps))
+    digest = hashlib.sha256(b"".join(label_map.tobytes() for label_map in drawn.label_maps))
     assert digest.hexdigest() == "1d43965b94eccf3aec334bbd70dcb9055c66bd8bd9cd4726a735391cb075832a"
     record = json.loads((PROJECT / "trained/gaugan_facades/run.json").read_text())
     assert drawn.sha256() == record["data"]["sha256"]
     assert np.array_equal(facades.drawn_label_map(320), drawn.label_maps[-1])
-    for photo, layout in zip(drawn.images, drawn.label_maps, strict=True):
-        height, width = layout.shape
+    for photo, label_map in zip(drawn.images, drawn.label_maps, strict=True):
+        height, width = label_map.shape
         assert 340 <= height <= 520 and 380 <= width <= 460 and photo.shape == (height, width, 3)
 
 
@@ -586,7 +543,12 @@ def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of, three_draw
     assert [line.split()[1] for line in lines[1:13]] == list(facades.CLASS_NAMES)
     assert lines[-1] == "generated/facades_first_3.png" and Path(lines[-1]).exists()
     show(["facades", "--data", "drawn", "--count", "1", "--out", "one.png"])
-    with Image.open("one.png") as image:
-        assert image.height == 200
+    three = np.asarray(Image.open("generated/facades_first_3.png"))
+    one = np.asarray(Image.open("one.png"))  # a label map, and its photo beside it
+    assert three.shape == (258, 1548, 3) and np.array_equal(three[:, :516], one)
+    first = facades.load_facades("drawn").label_maps[0]
+    top, left = ((side - 256) // 2 for side in first.shape)
+    square = first[top : top + 256, left : left + 256]
+    assert np.array_equal(one[1:257, 1:257], facades.colours(square))
     assert "no such file" in error_of(show, "facades", "--data", "nowhere")
     assert "must end in .png" in error_of(show, "facades", "--out", "facades.bmp")

@@ -43,10 +43,10 @@ def palette_map(values, colours):
     return image
 
 
-def reordered(layout, colours, seed):
+def reordered(label_map, colours, seed):
     """A map in these colours whose palette has been renumbered, as editors do."""
     order = np.random.default_rng(seed).permutation(len(colours))
-    return palette_map(np.argsort(order).astype("uint8")[layout], colours[order])
+    return palette_map(np.argsort(order).astype("uint8")[label_map], colours[order])
 
 
 def write(folder, files):
@@ -56,7 +56,7 @@ def write(folder, files):
     return folder
 
 
-def pairs(count=3, to_map=lambda layout, _seed: layout, name="{}.png", photo_name="{}.jpg"):
+def pairs(count=3, to_map=lambda one, _seed: one, name="{}.png", photo_name="{}.jpg"):
     """Files of a set in which each photo belongs to its own map."""
     files = {}
     for seed in range(count):
@@ -69,19 +69,19 @@ def pairs(count=3, to_map=lambda layout, _seed: layout, name="{}.png", photo_nam
 def check(found, count=3):
     """That classes are 0 to 4, and fit their photos."""
     assert len(found.images) == count
-    for seed, (image, layout) in enumerate(zip(found.images, found.label_maps, strict=True)):
-        assert layout.dtype == image.dtype == "uint8"
-        assert np.array_equal(layout, labels(seed=seed))
+    for seed, (image, label_map) in enumerate(zip(found.images, found.label_maps, strict=True)):
+        assert label_map.dtype == image.dtype == "uint8"
+        assert np.array_equal(label_map, labels(seed=seed))
         assert np.abs(image.astype(int) - photo(seed)).mean() < 8
 
 
 # ---- names of files
 
 
-def lossless(layout, name):
+def lossless(label_map, name):
     """A label map in the format that the name of its file says."""
     kind = {"bmp": "BMP", "gif": "GIF", "tif": "TIFF", "tiff": "TIFF"}.get(name.lower()[-3:], "PNG")
-    return encoded(layout, kind)
+    return encoded(label_map, kind)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def lossless(layout, name):
 )
 @pytest.mark.parametrize("zipped", [False, True])
 def test_names_of_files(tmp_path, capsys, photo_name, map_name, zipped):
-    files = pairs(11, lambda layout, _: lossless(layout, map_name), map_name, photo_name)
+    files = pairs(11, lambda one, _: lossless(one, map_name), map_name, photo_name)
     files["readme.md"] = b"not looked at"
     files[".ipynb_checkpoints/0-checkpoint.jpg"] = files["__MACOSX/._0.jpg"] = b"?"
     source = write(tmp_path / "set", files)
@@ -142,7 +142,7 @@ def test_names_of_files(tmp_path, capsys, photo_name, map_name, zipped):
     ],
 )
 def test_what_is_passed_over(tmp_path, capsys, photo_name, map_name, others, said):
-    files = pairs(3, lambda layout, _: lossless(layout, map_name), map_name, photo_name)
+    files = pairs(3, lambda one, _: lossless(one, map_name), map_name, photo_name)
     for seed in range(3):
         files |= {name.format(seed): lossless((labels() + seed) * 9, name) for name in others}
     source = write(tmp_path / "set", files)
@@ -214,9 +214,9 @@ def test_photos_of_16_bits(tmp_path):
 
 
 def test_large_photos_and_their_maps_are_scaled_down(tmp_path):
-    layout = labels().repeat(64, axis=0).repeat(64, axis=1)
-    grey = (layout * 50 + 10).astype("uint8")
-    files = {"0.tiff": encoded(grey, "TIFF"), "0.png": layout}
+    label_map = labels().repeat(64, axis=0).repeat(64, axis=1)
+    grey = (label_map * 50 + 10).astype("uint8")
+    files = {"0.tiff": encoded(grey, "TIFF"), "0.png": label_map}
     found = facades.load_facades(write(tmp_path / "set", files))
     assert found.label_maps[0].shape == (683, 1024) and found.images[0].shape == (683, 1024, 3)
     error = np.abs(found.images[0][..., 0].astype(int) - (found.label_maps[0] * 50.0 + 10))
@@ -229,13 +229,21 @@ def test_large_photos_and_their_maps_are_scaled_down(tmp_path):
 @pytest.mark.parametrize(
     ("to_map", "numbered_from", "said"),
     [
-        (lambda layout, _: layout, 0, ""),
-        (lambda layout, _: layout + np.uint8(1), 1, "numbered from 1"),
-        (lambda layout, _: np.stack([layout] * 3, axis=-1), 0, ""),
-        (lambda layout, _: Image.merge("LA", [Image.fromarray(layout)] * 2), 0, ""),
-        (lambda layout, _: palette_map(layout, OWN), 0, ""),
-        (lambda layout, _: palette_map(layout + np.uint8(1), [(0, 0, 0), *OWN[::-1]]), 1, "from 1"),
-        (lambda layout, seed: reordered(layout, np.arange(5)[:, None].repeat(3, 1), seed), 0, ""),
+        (lambda one, _: one, 0, ""),
+        (lambda one, _: one + np.uint8(1), 1, "numbered from 1"),
+        (lambda one, _: np.stack([one] * 3, axis=-1), 0, ""),
+        (lambda one, _: Image.merge("LA", [Image.fromarray(one)] * 2), 0, ""),
+        (lambda one, _: palette_map(one, OWN), 0, ""),
+        (
+            lambda one, _: palette_map(one + np.uint8(1), [(0, 0, 0), *OWN[::-1]]),
+            1,
+            "from 1",
+        ),
+        (
+            lambda one, seed: reordered(one, np.arange(5)[:, None].repeat(3, 1), seed),
+            0,
+            "",
+        ),
     ],
 )
 def test_numbers(tmp_path, capsys, to_map, numbered_from, said):
@@ -252,15 +260,14 @@ def test_numbers(tmp_path, capsys, to_map, numbered_from, said):
 
 
 def test_where_the_numbers_begin_is_decided_over_the_whole_set(tmp_path, capsys):
-    files = pairs()
-    files["1.png"] = np.maximum(labels(seed=1), 1)
+    files = pairs() | {"1.png": np.maximum(labels(seed=1), 1)}
     found = facades.load_facades(write(tmp_path / "set", files))
     assert found.numbered_from == 0 and found.label_maps[1].min() == 1
     assert "numbered" not in capsys.readouterr().err
 
 
 def test_where_the_numbers_begin_can_be_said(tmp_path, capsys):
-    source = write(tmp_path / "set", pairs(to_map=lambda layout, _: layout + np.uint8(1)))
+    source = write(tmp_path / "set", pairs(to_map=lambda one, _: one + np.uint8(1)))
     found = facades.load_facades(source, first=0)
     assert found.class_names == tuple("012345") and found.numbered_from == 0
     assert np.array_equal(found.label_maps[0], labels() + 1)
@@ -271,16 +278,16 @@ def test_where_the_numbers_begin_can_be_said(tmp_path, capsys):
 
 
 def test_255_is_a_class_of_its_own(tmp_path, capsys):
-    def to_map(layout, _seed):
-        return np.where(layout == 4, 255, layout).astype("uint8")
+    def to_map(label_map, _seed):
+        return np.where(label_map == 4, 255, label_map).astype("uint8")
 
     found = facades.load_facades(write(tmp_path / "set", pairs(to_map=to_map)))
     check(found)
     assert found.class_names == ("0", "1", "2", "3", "none") and len(found.colours) == 5
     assert "255 is taken for a class of its own, none" in capsys.readouterr().err
     path = tmp_path / "set/1.png"
-    layout = facades.read_label_map(path, found.class_names, colours=found.colours)
-    assert np.array_equal(layout, labels(seed=1))
+    label_map = facades.read_label_map(path, found.class_names, colours=found.colours)
+    assert np.array_equal(label_map, labels(seed=1))
     with pytest.raises(UserError, match="label 255 is none of the classes"):
         facades.read_label_map(path, found.class_names[:4])
 
@@ -302,7 +309,7 @@ def test_names_of_classes(tmp_path, capsys):
 @pytest.mark.parametrize(("n_names", "first"), [(12, 0), (9, 1)])
 def test_more_names_than_numbers(tmp_path, capsys, n_names, first):
     """Numbers count from 0, unless the largest is the number of the last name."""
-    files = pairs(to_map=lambda layout, _: layout + np.uint8(5))
+    files = pairs(to_map=lambda one, _: one + np.uint8(5))
     files["classes.txt"] = "\n".join(f"c{number}" for number in range(n_names)).encode()
     found = facades.load_facades(write(tmp_path / "set", files))
     assert found.numbered_from == first and np.array_equal(
@@ -313,9 +320,9 @@ def test_more_names_than_numbers(tmp_path, capsys, n_names, first):
 
 @pytest.mark.parametrize("alpha", [True, False])
 def test_label_maps_of_one_class(tmp_path, capsys, alpha):
-    def to_map(layout, _seed):
+    def to_map(label_map, _seed):
         black = np.zeros((*SHAPE, 3), "uint8")
-        return np.dstack([black, layout * 50]) if alpha else black
+        return np.dstack([black, label_map * 50]) if alpha else black
 
     found = facades.load_facades(write(tmp_path / "set", pairs(to_map=to_map)))
     assert found.class_names == ("0",) and np.max(found.label_maps) == 0
@@ -323,7 +330,7 @@ def test_label_maps_of_one_class(tmp_path, capsys, alpha):
 
 
 def test_numbers_with_gaps_ask_for_names(tmp_path):
-    files = pairs(to_map=lambda layout, _: layout * np.uint8(40))
+    files = pairs(to_map=lambda one, _: one * np.uint8(40))
     with pytest.raises(UserError, match="160: .* colours.txt, .* classes.txt"):
         facades.load_facades(write(tmp_path / "set", files))
 
@@ -346,28 +353,28 @@ CMP = facades.colours(np.arange(12))
 
 def cmp_maps():
     yield "palette reordered", reordered
-    yield "RGB", lambda layout, colours, _: colours[layout]
-    yield "RGBA", lambda layout, colours, _: Image.fromarray(colours[layout]).convert("RGBA")
-    yield "quantized", lambda layout, colours, _: Image.fromarray(colours[layout]).quantize(9)
-    yield "nearly", lambda layout, colours, seed: reordered(layout, colours // 2 * 2, seed)
-    yield "from 1", lambda layout, colours, _: palette_map(layout + 1, [(0, 0, 0), *colours])
+    yield "RGB", lambda one, colours, _: colours[one]
+    yield "RGBA", lambda one, colours, _: Image.fromarray(colours[one]).convert("RGBA")
+    yield "quantized", lambda one, colours, _: Image.fromarray(colours[one]).quantize(9)
+    yield "nearly", lambda one, colours, seed: reordered(one, colours // 2 * 2, seed)
+    yield "from 1", lambda one, colours, _: palette_map(one + 1, [(0, 0, 0), *colours])
 
 
 @pytest.mark.parametrize("to_map", [pytest.param(f, id=name) for name, f in cmp_maps()])
 def test_the_cmps_colours_decide(tmp_path, capsys, to_map):
-    files = pairs(to_map=lambda layout, seed: to_map(layout, CMP, seed))
+    files = pairs(to_map=lambda one, seed: to_map(one, CMP, seed))
     found = facades.load_facades(write(tmp_path / "set", files))
     check(found)
     assert found.class_names == facades.CLASS_NAMES and found.numbered_from is None
     assert np.array_equal(found.colours, CMP) and capsys.readouterr().err == ""
     for first in (None, 0, 1):
-        layout = facades.read_label_map(tmp_path / "set/2.png", first=first)
-        assert np.array_equal(layout, labels(seed=2))
+        label_map = facades.read_label_map(tmp_path / "set/2.png", first=first)
+        assert np.array_equal(label_map, labels(seed=2))
     assert capsys.readouterr().err == ""
 
 
 def test_the_cmps_colours_decide_for_all_maps_of_a_set(tmp_path):
-    files = pairs(to_map=lambda layout, _: layout + np.uint8(1))
+    files = pairs(to_map=lambda one, _: one + np.uint8(1))
     files["1.png"] = CMP[labels(seed=1)]
     found = facades.load_facades(write(tmp_path / "set", files))
     check(found)
@@ -386,16 +393,16 @@ def test_the_cmps_colours_decide_for_all_maps_of_a_set(tmp_path):
     ],
 )
 def test_other_palettes_are_ones_own(tmp_path, palette):
-    files = pairs(to_map=lambda layout, _: palette_map(layout, palette))
+    files = pairs(to_map=lambda one, _: palette_map(one, palette))
     found = facades.load_facades(write(tmp_path / "set", files))
     check(found)
     assert found.class_names == tuple("01234") and found.colours.tolist() == [*map(list, palette)]
     # A generator that has learned them reads its maps by these colours.
-    path = tmp_path / "layout.png"
+    path = tmp_path / "labels.png"
     for image in (reordered(labels(), found.colours, 1), Image.fromarray(labels())):
         image.save(path)
-        layout = facades.read_label_map(path, found.class_names, colours=found.colours)
-        assert np.array_equal(layout, labels())
+        label_map = facades.read_label_map(path, found.class_names, colours=found.colours)
+        assert np.array_equal(label_map, labels())
 
 
 @pytest.mark.parametrize(
@@ -411,9 +418,9 @@ def test_other_palettes_are_ones_own(tmp_path, palette):
 @pytest.mark.parametrize(
     "to_map",
     [
-        lambda layout, _: OWN[layout],
-        lambda layout, seed: reordered(layout, OWN, seed),
-        lambda layout, _: layout,
+        lambda one, _: OWN[one],
+        lambda one, seed: reordered(one, OWN, seed),
+        lambda one, _: one,
     ],
 )
 def test_colours_of_ones_own(tmp_path, capsys, file, line, to_map):
@@ -427,7 +434,7 @@ def test_colours_of_ones_own(tmp_path, capsys, file, line, to_map):
 
 
 def test_grey_colours_of_ones_own(tmp_path):
-    files = pairs(to_map=lambda layout, _: layout * np.uint8(60))
+    files = pairs(to_map=lambda one, _: one * np.uint8(60))
     files["colours.txt"] = "\n".join(f"c{i} {60 * i} {60 * i} {60 * i}" for i in range(5)).encode()
     check(facades.load_facades(write(tmp_path / "set", files)))
 
@@ -445,7 +452,7 @@ def test_grey_colours_of_ones_own(tmp_path):
     ],
 )
 def test_files_of_colours_that_are_wrong(tmp_path, content, message):
-    files = pairs(to_map=lambda layout, _: OWN[layout]) | {"colours.txt": content}
+    files = pairs(to_map=lambda one, _: OWN[one]) | {"colours.txt": content}
     with pytest.raises(UserError, match=message) as caught:
         facades.load_facades(write(tmp_path / "set", files))
     assert "\n" not in str(caught.value)
@@ -455,15 +462,12 @@ def test_files_of_colours_that_are_wrong(tmp_path, content, message):
     ("to_map", "message"),
     [
         (
-            lambda layout, _: OWN[layout],
-            "such as 0 0 0; if classes of your own have colours, write",
+            lambda one, _: OWN[one],
+            "such as 0 0 0; if classes of your own have col",
         ),
+        (lambda one, seed: reordered(one, OWN, seed), "its palette differs from that"),
         (
-            lambda layout, seed: reordered(layout, OWN, seed),
-            "its palette differs from that",
-        ),
-        (
-            lambda layout, _: np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), "uint8"),
+            lambda one, _: np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), "uint8"),
             "it has more than 256 colours: it is a photo, or",
         ),
     ],
@@ -475,30 +479,32 @@ def test_colours_that_nobody_has_named(tmp_path, to_map, message):
 
 
 def test_a_map_in_nearly_all_of_the_cmps_colours(tmp_path):
-    layout = labels()
-    Image.fromarray(np.where(layout[..., None] == 2, 0, CMP[layout])).save(tmp_path / "layout.png")
+    label_map = labels()
+    Image.fromarray(np.where(label_map[..., None] == 2, 0, CMP[label_map])).save(
+        tmp_path / "labels.png"
+    )
     with pytest.raises(UserError, match="such as 0 0 0, which is none of the 12 known ones"):
-        facades.read_label_map(tmp_path / "layout.png")
-    shifted = palette_map(layout, [(0, 0, 0), *CMP])  # as if from 1, and yet from 0
-    shifted.save(tmp_path / "layout.png")
+        facades.read_label_map(tmp_path / "labels.png")
+    shifted = palette_map(label_map, [(0, 0, 0), *CMP])  # as if from 1, and yet from 0
+    shifted.save(tmp_path / "labels.png")
     with pytest.raises(UserError, match="such as 0 0 0, which is none"):
-        facades.read_label_map(tmp_path / "layout.png")
-    assert np.array_equal(facades.read_label_map(tmp_path / "layout.png", first=0), layout)
+        facades.read_label_map(tmp_path / "labels.png")
+    assert np.array_equal(facades.read_label_map(tmp_path / "labels.png", first=0), label_map)
 
 
 # ---- one label map
 
 
 def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
-    path = tmp_path / "layout.png"
-    layout = np.maximum(labels(), 1)  # from 0, and no 0 in it
-    Image.fromarray(layout).save(path)
-    assert np.array_equal(facades.read_label_map(path), layout - 1)
+    path = tmp_path / "labels.png"
+    label_map = np.maximum(labels(), 1)  # from 0, and no 0 in it
+    Image.fromarray(label_map).save(path)
+    assert np.array_equal(facades.read_label_map(path), label_map - 1)
     assert f"{path}: there is no 0 in it" in capsys.readouterr().err
-    assert np.array_equal(facades.read_label_map(path, first=0), layout)
-    assert np.array_equal(facades.read_label_map(path, first=1), layout - 1)
+    assert np.array_equal(facades.read_label_map(path, first=0), label_map)
+    assert np.array_equal(facades.read_label_map(path, first=1), label_map - 1)
     names = ("a", "b", "c", "d")  # 4 is the last of these only if they are numbered from 1
-    assert np.array_equal(facades.read_label_map(path, names), layout - 1)
+    assert np.array_equal(facades.read_label_map(path, names), label_map - 1)
     assert capsys.readouterr().err == ""
     Image.fromarray(labels() + np.uint8(9)).save(path)
     with pytest.raises(UserError, match="label 13 is not between 1 and 12; its values are 9, 10"):
@@ -506,24 +512,24 @@ def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
 
 
 def test_the_cmps_colours_for_classes_without_names(tmp_path):
-    Image.fromarray(CMP[labels()]).save(tmp_path / "layout.png")
-    found = facades.read_label_map(tmp_path / "layout.png", tuple("12345"), first=1)
+    Image.fromarray(CMP[labels()]).save(tmp_path / "labels.png")
+    found = facades.read_label_map(tmp_path / "labels.png", tuple("12345"), first=1)
     assert np.array_equal(found, labels())
     with pytest.raises(
         UserError, match="in colours, such as .*, which is none of the 4 known ones"
     ):
-        facades.read_label_map(tmp_path / "layout.png", tuple("1234"))
-    with pytest.raises(UserError, match="layout.png: it is in colours"):
-        facades.read_label_map(tmp_path / "layout.png", ("sky", "tree", "c", "d", "e"))
+        facades.read_label_map(tmp_path / "labels.png", tuple("1234"))
+    with pytest.raises(UserError, match="labels.png: it is in colours"):
+        facades.read_label_map(tmp_path / "labels.png", ("sky", "tree", "c", "d", "e"))
 
 
 def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
-    layout = np.maximum(labels(), 1)
-    Image.fromarray(layout).save(tmp_path / "layout.png")
+    label_map = np.maximum(labels(), 1)
+    Image.fromarray(label_map).save(tmp_path / "labels.png")
     for trained, asked, first in ((0, None, 0), (1, None, 1), (0, 1, 1), (None, None, 0)):
         generator = SimpleNamespace(class_names=tuple("abcdef"), colours=(), numbered_from=trained)
-        found = label_maps.read_layout(generator, tmp_path / "layout.png", asked)
-        assert np.array_equal(found, layout - first)
+        found = label_maps.read_layout(generator, tmp_path / "labels.png", asked)
+        assert np.array_equal(found, label_map - first)
 
 
 def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
@@ -558,7 +564,8 @@ def test_choices_keep_what_classes_are(tmp_path):
     for part in parts:
         assert part.class_names == tuple("abcde") and part.colours is found.colours
     crops = facades.centre_crops(facades.fit(found, 64), 64)[1]
-    assert facades.one_hot(crops, 5).shape == (10, 64, 64, 5)
+    _, _, one_hot = facades.to_inputs(crops[..., None].repeat(3, -1), crops, found.colours)
+    assert one_hot.shape == (10, 64, 64, 5) and np.array_equal(one_hot.argmax(-1), crops)
     assert np.array_equal(facades.colours(crops, found.colours), found.colours[crops])
 
 
@@ -572,9 +579,8 @@ def test_progress_where_it_takes_long(tmp_path, monkeypatch, capsys):
 
 def test_looking_at_ones_own(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "set", pairs(to_map=lambda layout, _: layout + np.uint8(1)))
+    write(tmp_path / "set", pairs(to_map=lambda one, _: one + np.uint8(1)))
     show(["facades", "--data", "set", "--layout-from", "1"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "3 facades, 24 to 24 high and 36 to 36 wide, from set"
-    assert [line.split()[1] for line in lines[1:6]] == list("12345")
-    assert len(lines) == 7
+    assert [line.split()[1] for line in lines[1:6]] == list("12345") and len(lines) == 7

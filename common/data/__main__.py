@@ -11,10 +11,9 @@ from common.arguments import (
     problems_in_one_line,
 )
 from common.data import datasets, facades
-from common.files import PICTURES, check_writable, default_path, replacing
+from common.files import PICTURES, check_writable, default_path
 
 import numpy as np
-from PIL import Image
 
 
 def define_parser():
@@ -64,16 +63,18 @@ def show_facades(arguments):
     dataset = facades.load_facades(arguments.data, arguments.layout_from)
     shown = dataset.first(arguments.count)
     out = arguments.out or default_path(f"facades_first_{len(shown.images)}.png")
-    with replacing(out) as temporary:
-        Image.fromarray(facades.side_by_side(shown)).save(temporary)
+    photos, label_maps = facades.centre_crops(facades.fit(shown, 256), 256)
+    pairs = np.stack([facades.colours(label_maps, dataset.colours), photos], axis=1)
+    pairs = pairs.reshape(-1, 256, 256, 3).astype("float32") / 255
+    plotting.save_grid(pairs, out, columns=min(6, len(pairs)))
 
-    heights, widths = zip(*(layout.shape for layout in dataset.label_maps), strict=True)
+    heights, widths = zip(*(label_map.shape for label_map in dataset.label_maps), strict=True)
     print(
         f"{len(dataset.images):,} facades, {min(heights)} to {max(heights)} high and "
         f"{min(widths)} to {max(widths)} wide, from {dataset.source}"
     )
     n_classes = len(dataset.class_names)
-    pixels = sum(np.bincount(layout.ravel(), minlength=n_classes) for layout in dataset.label_maps)
+    pixels = sum(np.bincount(one.ravel(), minlength=n_classes) for one in dataset.label_maps)
     for label, name in enumerate(dataset.class_names):
         print(f"{label:2}  {name:12}{pixels[label]:12,}{pixels[label] / pixels.sum():8.1%}")
     return out

@@ -10,6 +10,7 @@ from common.data import csv_files, memory, pictures, pixels
 from common.data.reading import (
     MissingPart,
     beginning,
+    files_in,
     kind_of,
     listed,
     natural_key,
@@ -38,7 +39,7 @@ _NO_PICTURES = re.compile(
 )
 
 
-def read(folder, files, parts, labels_needed, choose, image_size=None, channels=None):
+def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
     """Read the pictures of a folder that holds a folder for each class, or a table of the classes.
 
     The folders of the classes may lie deeper: in outer folders, or in one for each part of the data
@@ -46,7 +47,6 @@ def read(folder, files, parts, labels_needed, choose, image_size=None, channels=
 
     Args:
         folder: the `Path` of the folder.
-        files: the names of the files in it.
         parts: the parts of the data set to read: "train", "test" or both.
         labels_needed: whether the class of each picture must be known.
         choose: a function of the number of pictures that returns the indices of those to be read.
@@ -55,11 +55,12 @@ def read(folder, files, parts, labels_needed, choose, image_size=None, channels=
         channels: 1 or 3; None for 1 if all pictures are grey, else 3.
 
     Returns the images, uint8 (N, H, H, C), class by class; an array of the names of the classes of
-    all pictures, also of those that were not chosen, or None if there are no classes; the names of
-    the files that are not used; and a list of remarks to be reported.
+    all pictures, also of those that were not chosen, or None if there are no classes; and a list of
+    remarks to be reported.
 
     Raises ValueError if a picture cannot be read; the text names the file.
     """
+    files, left_over = files_in(folder)
     inside = {name: PurePosixPath(name).parts for name in files if not _NO_PICTURES.fullmatch(name)}
     inside, remarks = _within(inside, parts)
     classes = {
@@ -85,14 +86,16 @@ def read(folder, files, parts, labels_needed, choose, image_size=None, channels=
     ordered = sorted(
         classes, key=lambda name: (natural_key(classes[name] or ""), natural_key(name))
     )
-    left_out = [name for name in files if name not in classes and name != table]
     chosen = [ordered[i] for i in choose(len(ordered))]
     if len(chosen) < len(ordered):
         remarks.append(f"chosen from {len(ordered):,}")
     said = set()
     images = _read_all(folder, chosen, image_size, channels, said)
     labels = None if loose else np.array([classes[name] for name in ordered])
-    return images, labels, left_out, [*remarks, *sorted(said)]
+    remarks += sorted(said)
+    if unused := [*left_over, *(name for name in files if name not in classes and name != table)]:
+        remarks.append(f"passed over: {listed(unused, max_shown=3)}")
+    return images, labels, remarks
 
 
 def _class_name(folder):

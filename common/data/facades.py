@@ -38,7 +38,7 @@ SOURCES = (
     "auto: the CMP facades from Keras's cache or a download, else drawn ones; full; drawn; "
     "or the path of a folder or zip file of photos with label maps (default: auto)"
 )
-# Both map corners to corners, so a photo and its layout stay aligned.
+# Both map corners to corners, so a photo and its label map stay aligned.
 SMOOTH, NEAREST = Image.Resampling.HAMMING, Image.Resampling.NEAREST
 _ARCHIVE = "CMP_facade_DB_base.zip"
 _DOWNLOADS = "https://cmp.felk.cvut.cz/~tylecr1/facade/"
@@ -153,9 +153,9 @@ def fit(facades, image_size):
     Returns `Facades`. Raises UserError if the scaled photos would not fit into memory.
     """
     sizes = []
-    for layout in facades.label_maps:
-        scale = max(image_size / 256, image_size / min(layout.shape))
-        sizes.append(tuple(max(image_size, round(side * scale)) for side in layout.shape))
+    for label_map in facades.label_maps:
+        scale = max(image_size / 256, image_size / min(label_map.shape))
+        sizes.append(tuple(max(image_size, round(side * scale)) for side in label_map.shape))
     memory.check(
         4 * sum(height * width for height, width in sizes),
         f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,",
@@ -191,25 +191,16 @@ def random_crops(facades, chosen, image_size, rng):
 
 def centre_crops(facades, image_size):
     """Cut a square out of the middle of each facade. Returns arrays like `random_crops`."""
-    corners = [[(side - image_size) // 2 for side in layout.shape] for layout in facades.label_maps]
+    corners = [[(side - image_size) // 2 for side in one.shape] for one in facades.label_maps]
     return _crops(facades, range(len(corners)), corners, image_size)
 
 
 def _crops(facades, chosen, corners, image_size):
-    photos = np.empty((len(corners), image_size, image_size, 3), np.uint8)
-    label_maps = np.empty((len(corners), image_size, image_size), np.uint8)
-    for number, (i, (top, left)) in enumerate(zip(chosen, corners, strict=True)):
-        square = np.s_[top : top + image_size, left : left + image_size]
-        photos[number], label_maps[number] = (
-            facades.images[i][square],
-            facades.label_maps[i][square],
-        )
-    return photos, label_maps
-
-
-def one_hot(label_maps, n_classes=N_CLASSES):
-    """Encode integers 0 to K - 1, with one channel for each class: float32 (..., K)."""
-    return np.eye(n_classes, dtype="float32")[label_maps]
+    squares = [np.s_[top : top + image_size, left : left + image_size] for top, left in corners]
+    return tuple(
+        np.stack([arrays[i][square] for i, square in zip(chosen, squares, strict=True)])
+        for arrays in (facades.images, facades.label_maps)
+    )
 
 
 def colours(label_maps, palette=COLOURS):
@@ -225,23 +216,4 @@ def to_inputs(photos, label_maps, palette=COLOURS):
     """
     pictures = photos, colours(label_maps, palette)
     images = [(pixels.astype("float32") - 127.5) / 127.5 for pixels in pictures]
-    return [*images, one_hot(label_maps, len(palette))]
-
-
-def side_by_side(facades, height=200, columns=3, gap=4):
-    """A picture of each layout in colours with its photo to the right of it: uint8 (H, W, 3)."""
-    rows = []
-    for number, (image, layout) in enumerate(zip(facades.images, facades.label_maps, strict=True)):
-        if number % columns == 0:
-            rows.append([])
-        size = (height, max(1, round(height * layout.shape[1] / layout.shape[0])))
-        label_map = colours(_resize(layout, size, NEAREST), facades.colours)
-        rows[-1] += [_padded(label_map, gap, gap), _padded(_resize(image, size, SMOOTH), gap, gap)]
-    rows = [np.concatenate(row, axis=1) for row in rows]
-    width = max(row.shape[1] for row in rows)
-    rows = [_padded(row, 0, width - row.shape[1]) for row in rows]
-    return np.concatenate(rows)[:-gap, :-gap]
-
-
-def _padded(picture, bottom, right):
-    return np.pad(picture, ((0, bottom), (0, right), (0, 0)), constant_values=255)
+    return [*images, np.eye(len(palette), dtype="float32")[label_maps]]

@@ -9,42 +9,33 @@ from common.data.reading import MissingPart, beginning, reporting
 
 import numpy as np
 
-# Such as train-images-idx3-ubyte.gz; some programs unpack it as train-images.idx3-ubyte, or into
-# a folder of its own.
-_NAME = re.compile(r"(?:[^/]*/)?([^/]*?)(images|labels)[-._]idx\d[-._]ubyte(\.gz)?", re.IGNORECASE)
+# Such as train-images-idx3-ubyte.gz; some programs unpack it as train-images.idx3-ubyte.
+_NAME = re.compile(r"(.*?)(images|labels)[-._]idx\d[-._]ubyte(\.gz)?", re.IGNORECASE)
 _PARTS = {"train": ("train",), "test": ("t10k", "test")}
 
 
-def find(files):
-    """Find the IDX files among names of files, at most one folder deep.
+def find(path):
+    """Find the IDX files in a folder and in the folders inside it.
 
-    Returns a dict by the beginning of the name, such as `train-`, and `images` or `labels`. Of a
-    plain file and the same file with .gz, which comes later in the order of names, the plain one.
+    If `path` is itself an IDX file, the files of the same set are found, which may be in a folder
+    beside its own. Returns a dict of paths by the beginning of the name, such as `train-`, and
+    `images` or `labels`; {} if there are none.
     """
+    is_folder, own = path.is_dir(), _NAME.fullmatch(path.name)
     found = {}
-    for name in files:
-        if match := _NAME.fullmatch(name):
-            found.setdefault((match[1].casefold(), match[2].casefold()), name)
+    for folder in [path] if is_folder else [path.parent, path.parent.parent] if own else []:
+        # A plain file sorts before the same file with .gz, and is preferred.
+        for file in [*sorted(folder.glob("*")), *sorted(folder.glob("*/*"))]:
+            match = _NAME.fullmatch(file.name)
+            if match and file.is_file() and (is_folder or match[1].lower() == own[1].lower()):
+                found.setdefault((match[1].lower(), match[2].lower()), file)
+        if len(found) > 1:
+            break
     return found
 
 
-def find_beside(path):
-    """Find the other file of an IDX file, which may be in a folder beside its own.
-
-    Returns the folder that they have in common, and a dict like that of `find`.
-    """
-    ((start, _),) = find([path.name])
-    for folder in (path.parent, path.parent.parent):
-        paths = [path for pattern in ("*", "*/*") for path in folder.glob(pattern)]
-        names = sorted(path.relative_to(folder).as_posix() for path in paths if path.is_file())
-        found = {key: name for key, name in find(names).items() if key[0] == start}
-        if len(found) == 2:
-            break
-    return folder, found
-
-
-def read_part(folder, found, part):
-    """Read one part of a data set of the IDX files that `find` has found in a folder.
+def read_part(found, part):
+    """Read one part of a data set of the IDX files that `find` has found.
 
     `part` is "train" or "test". Returns images, labels (or None), and (), since IDX files hold no
     class names. Raises MissingPart if there are no images of that part, and ValueError if the files
@@ -57,12 +48,12 @@ def read_part(folder, found, part):
     if not starts:
         raise MissingPart(f"it holds no {_PARTS[part][0]}-images-idx3-ubyte, plain or .gz")
     if len(starts) > 1:
-        files = [found[start, "images"] for start in starts if (start, "images") in found]
+        files = [found[start, "images"].name for start in starts if (start, "images") in found]
         raise ValueError(f"it holds several sets: name {' or '.join(files)}")
     if (starts[0], "images") not in found:
         raise ValueError(f"there is no {starts[0]}images-idx3-ubyte, plain or .gz")
-    images, labels = found[starts[0], "images"], found.get((starts[0], "labels"))
-    return _read(folder / images, (3, 4)), labels and _read(folder / labels, (1,)), ()
+    labels = found.get((starts[0], "labels"))
+    return _read(found[starts[0], "images"], (3, 4)), labels and _read(labels, (1,)), ()
 
 
 def _read(path, dimensions):
@@ -71,17 +62,14 @@ def _read(path, dimensions):
         start = file.read(4)
         # An IDX file begins with two zero bytes, an 8 for "unsigned bytes", and the number of
         # dimensions. The size of each dimension follows, in four bytes.
-        if start[:3] != bytes((0, 0, 8)) or start[3:] not in map(bytes, zip(dimensions)):
+        if len(start) < 4 or start[:3] != bytes((0, 0, 8)) or start[3] not in dimensions:
             wanted = " or ".join(map(str, dimensions))
             raise ValueError(f"it is not an IDX file of bytes in {wanted} dimensions")
-        header = file.read(4 * start[3])
-        if len(header) < 4 * start[3]:
-            raise ValueError("it ends within its header")
-        shape = tuple(int(size) for size in np.frombuffer(header, ">u4"))
+        shape = np.frombuffer(file.read(4 * start[3]), ">u4").tolist()
         size = math.prod(shape)
         if size > (max_bytes := memory.available()):
             raise ValueError(f"it claims to be {shape}, more than the free {max_bytes} bytes")
         content = file.read(size)
-        if len(content) < size or file.read(1):
+        if len(shape) < start[3] or len(content) < size or file.read(1):
             raise ValueError(f"it does not hold the {size} values that its header promises")
     return np.frombuffer(content, np.uint8).reshape(shape)

@@ -25,11 +25,18 @@ _CLASS_NAMES = ("class_names", "label_names", "classes")
 
 def is_npz(path):
     """Whether a file is a zip file that holds arrays and nothing else, whatever its name."""
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    return bool(names) and all(name.endswith(".npy") for name in names)
+        return {name[-4:] for name in archive.namelist()} == {".npy"}
+
+
+def find_npy(path):
+    """The path of an .npy file of images: `path` itself, or one in the folder; else None."""
+    if path.is_dir():
+        files = [path / f"{images}.npy" for images, _ in NAMES["train"]]
+        return next((file for file in files if file.exists()), None)
+    return path if path.suffix.lower() == ".npy" else None
 
 
 def read_part(path, part):

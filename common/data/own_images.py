@@ -20,7 +20,6 @@ from common.data.reading import (
     MissingPart,
     beginning,
     expand,
-    files_in,
     kind_of,
     listed,
     opened,
@@ -33,6 +32,7 @@ _FORMATS = (
     "an .npz or .npy file, IDX files (plain or .gz), a .csv file, or a folder or .zip with a "
     "folder of pictures for each class"
 )
+_NO_NAMES = "the labels have no names, and are taken for those of the standard data set"
 _DARK = 64  # if no pixel of any image is brighter, of 255, a warning is printed
 _FEW_STEPS = 10  # if an epoch has fewer, a warning is printed
 
@@ -67,22 +67,19 @@ def read(
     with reporting(path), contextlib.ExitStack() as unpacked:
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, sample or a path")
-        found = _arrays_of_file(path, parts) if path.is_file() else None
+        found = _read_arrays(path, parts)
         if found is None:
             folder = unpacked.enter_context(opened(path))
-            files, left_over = files_in(folder)
-            found = _arrays_in_folder(folder, files, parts)
+            found = _read_arrays(folder, parts)
         array, labels, names = found or (None, None, ())
         if found:
             images, done = arrays.to_images(array, image_size, channels)
             if len(chosen := choose(len(images))) < len(images):
                 images = images[chosen]
         else:
-            images, labels, unused, done = class_folders.read(
-                folder, files, parts, labels_needed, choose, image_size, channels
+            images, labels, done = class_folders.read(
+                folder, parts, labels_needed, choose, image_size, channels
             )
-            if unused := [*left_over, *unused]:
-                done.append(f"passed over: {listed(unused, max_shown=3)}")
         if labels is None and labels_needed:
             raise ValueError("it holds images and no labels")
         if labels is None:
@@ -90,11 +87,13 @@ def read(
         else:
             count = len(labels) if array is None else len(array)
             labels, class_names = arrays.to_classes(labels, count, names)
-            if not names and set(class_names) <= set(map(str, range(len(standard_names)))):
-                numbers = list(map(int, class_names))
-                if standard is None or _are_alike(array, labels, numbers, standard):
-                    class_names = tuple(standard_names[number] for number in numbers)
-                    done += _remarks_on_names(class_names, standard_names, standard)
+            are_numbers = set(class_names) <= set(map(str, range(len(standard_names))))
+            is_known = standard is None or _are_alike(array, labels, class_names, standard)
+            if are_numbers and not names and is_known:
+                class_names = tuple(standard_names[int(number)] for number in class_names)
+                done += [_NO_NAMES] if standard else []
+                if missing := len(standard_names) - len(class_names):
+                    done.append(f"the other {missing} classes do not occur")
             labels = labels[choose(count)]
     if len(images) < (n_batch or 0):  # the caller will report this error, and that is enough
         return images, labels, class_names
@@ -105,33 +104,22 @@ def read(
     return images, labels, class_names
 
 
-def _arrays_of_file(path, parts):
-    """Read images, labels (or None) and class names (perhaps none); None if it holds pictures."""
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
+def _read_arrays(path, parts):
+    """Read images, labels (or None) and class names (perhaps none) from a file or folder of arrays.
+
+    Returns None for a folder or zip file without arrays. Raises ValueError for any other file.
+    """
+    if path.suffix.lower() == ".csv" and path.is_file():
         return *csv_files.read(path), ()
-    if suffix == ".npy":
-        return npz_files.read_npy(path)
+    if file := npz_files.find_npy(path):
+        return npz_files.read_npy(file)
+    if found := idx_files.find(path):
+        return _joined(lambda part: idx_files.read_part(found, part), parts)
     if npz_files.is_npz(path):
         return _joined(lambda part: npz_files.read_part(path, part), parts)
-    if idx_files.find([path.name]):
-        folder, found = idx_files.find_beside(path)
-        return _joined(lambda part: idx_files.read_part(folder, found, part), parts)
-    if suffix == ".npz" and not zipfile.is_zipfile(path):
-        raise ValueError("it is damaged: an .npz file is a zip file, but this is none")
-    if not zipfile.is_zipfile(path):
-        kind = kind_of(beginning(path))
-        raise ValueError(f"it is {kind}" if kind else f"its format is not known: give {_FORMATS}")
-    return None
-
-
-def _arrays_in_folder(folder, files, parts):
-    """Read the arrays of IDX or .npy files in a folder as `_arrays_of_file` does; None if none."""
-    if found := idx_files.find(files):
-        return _joined(lambda part: idx_files.read_part(folder, found, part), parts)
-    names = [f"{images}.npy" for images, _ in npz_files.NAMES["train"]]
-    arrays_of_images = [name for name in files if name.casefold() in names]
-    return npz_files.read_npy(folder / arrays_of_images[0]) if arrays_of_images else None
+    if path.is_dir() or kind_of(beginning(path)) or zipfile.is_zipfile(path):
+        return None
+    raise ValueError(f"its format is not known: give {_FORMATS}")
 
 
 def _joined(read_part, parts):
@@ -147,12 +135,12 @@ def _joined(read_part, parts):
     return np.concatenate(images), np.concatenate(labels) if has_labels else None, names[0]
 
 
-def _are_alike(array, labels, numbers, standard):
+def _are_alike(array, labels, class_names, standard):
     """Whether the mean image of most classes is most like that of the same number in a standard.
 
     Numbers alone say nothing: other data sets have images of 28 x 28 pixels in ten classes, too.
     """
-    if array is None or array[0].size != 28 * 28:
+    if array is None or array[0].size != 28 * 28 or not all(map(str.isdecimal, class_names)):
         return False
     with np.load(standard) as known:
         sets = (array, labels), (known["x_train"], known["y_train"])
@@ -162,15 +150,8 @@ def _are_alike(array, labels, numbers, standard):
             for number in np.unique(classes)
         ]
     with np.errstate(all="ignore"):  # a mean image may be of one shade
-        similarity = np.corrcoef(means)[: len(numbers), len(numbers) :]
-    return (similarity.argmax(axis=1) == numbers).mean() > 0.5
-
-
-def _remarks_on_names(class_names, standard_names, standard):
-    if standard is not None:
-        yield "the labels have no names, and are taken for those of the standard data set"
-    if len(class_names) < len(standard_names):
-        yield f"the other {len(standard_names) - len(class_names)} classes do not occur"
+        similarity = np.corrcoef(means)[: len(class_names), len(class_names) :]
+    return (similarity.argmax(axis=1) == np.array(class_names, int)).mean() > 0.5
 
 
 def _description(images, class_names, done):

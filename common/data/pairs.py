@@ -63,7 +63,7 @@ def read(source, first=None):
         label_maps, classes = label_map_files.to_classes(
             label_maps, names, colours, first, remarks, strict=colours is not None
         )
-    if sum(np.bincount(np.concatenate([one.ravel() for one in label_maps])) > 0) == 1:
+    if len({value for one in label_maps for value in (one.min(), one.max())}) == 1:
         remarks.append("warning: all pixels of its label maps have the same class")
     if classes.names != label_map_files.CMP_NAMES:
         remarks.insert(0, f"{len(classes.names)} classes: {listed(classes.names)}")

@@ -335,18 +335,30 @@ def _as_product(layer, linear):
 
     For its convolutions oneDNN first copies the kernel into another order, forwards and backwards.
     Where the kernel is much larger than the feature map, that takes longer than the convolution.
+    The gradient of the inputs stays a convolution: as a product it would be that of the patches,
+    which overlap and have to be added up.
     """
-    kernel_height, kernel_width = layer.kernel_size
-    padding = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
+    sizes, ones = (1, *layer.kernel_size, 1), (1, 1, 1, 1)
+
+    @tf.custom_gradient
+    def convolve(inputs, kernel):
+        flat_kernel = tf.reshape(kernel, (-1, layer.filters))
+        patches = tf.image.extract_patches(inputs, sizes, ones, ones, "SAME")
+        rows = tf.reshape(patches, (-1, flat_kernel.shape[0]))
+
+        def gradients(upstream):
+            upstream_rows = tf.reshape(upstream, (-1, layer.filters))
+            kernel_gradient = tf.matmul(rows, upstream_rows, transpose_a=True)
+            input_gradient = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1)
+            return input_gradient, tf.reshape(kernel_gradient, kernel.shape)
+
+        outputs = tf.matmul(rows, flat_kernel)
+        return tf.reshape(outputs, (-1, *inputs.shape[1:3], layer.filters)), gradients
 
     def linear_as_product(inputs):
         height, width = inputs.shape[1:3]
         if height is None or width is None or height * width > SMALL_MAP:
             return linear(inputs)
-        padded = tf.pad(inputs, padding)
-        shifts = [(y, x) for y in range(kernel_height) for x in range(kernel_width)]
-        patches = [padded[:, y : y + height, x : x + width] for y, x in shifts]
-        kernel = tf.reshape(tf.convert_to_tensor(layer.kernel), (-1, layer.filters))
-        return tf.tensordot(tf.concat(patches, axis=3), kernel, axes=1)
+        return convolve(inputs, tf.convert_to_tensor(layer.kernel))
 
     return linear_as_product

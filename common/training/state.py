@@ -41,7 +41,7 @@ class State:
         self.saved = str(self.progress)
 
     def set_data(self, dataset, loader):
-        """Set the images. Raises UserError for wrong labels, or if a resumed run had other images."""
+        """Set the images. Raises UserError for wrong labels, or other images than before."""
         labels, n_classes = getattr(dataset, "labels", None), len(dataset.class_names)
         if labels is not None and n_classes and not np.isin(labels, np.arange(n_classes)).all():
             raise UserError(
