@@ -437,7 +437,7 @@ def test_a_generator_of_label_maps(here, few_facades, capsys, error_of, monkeypa
     found = figures(*arguments)
     assert found["samples"]["figures"]["colour_variation"]["value"] == pytest.approx(0, abs=1e-9)
     assert found["samples"]["count"] == 10 * 10
-    assert "takes label maps" in error_of(evaluate.main, *arguments, "--cas")
+    assert "has no classes" in error_of(evaluate.main, *arguments, "--cas")
     few = facades.load_facades()._replace(class_names=("wall", "window"))
     monkeypatch.setattr(facades, "load_facades", lambda *_, **__: few)
     error = error_of(evaluate.main, *arguments)
