@@ -98,54 +98,36 @@ def tile(images, columns, gap=2):
     return cells.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), channels)
 
 
-def save_curves(history, path):
-    """Plot each list of `history`, a dict of equally long lists, over the epochs.
+def save_curves(rows, groups, path):
+    """Plot lists of numbers over the epochs, without the epochs whose number is None.
 
-    The curves are in panels, as `panels` says, without the epochs whose value is None. `path` is a
-    PNG, replaced in one step.
+    Args:
+        rows: a dict of equally long lists by name.
+        groups: a list of the names in each panel; `panels` gives those of losses. A panel with one
+            figure of `QUALITY` begins at 0.
+        path: the PNG, replaced in one step. Nothing is drawn if there are no groups.
     """
-    groups = panels(history)
     if not groups:
         return
     columns = min(3, len(groups))
-    rows = math.ceil(len(groups) / columns)
-    size = (4.5 * columns, 3.2 * rows) if len(groups) > 1 else (8, 5)
+    n_rows = math.ceil(len(groups) / columns)
+    size = (4.5 * columns, 3.2 * n_rows) if len(groups) > 1 else (8, 5)
     figure = Figure(size, DOTS_PER_INCH, layout="constrained")
+    epochs = max(map(len, rows.values()))
     for number, names in enumerate(groups, start=1):
-        axes = add_epoch_axes(figure, rows, columns, number, max(map(len, history.values())))
+        axes = figure.add_subplot(n_rows, columns, number, xlabel="epoch", xlim=(0.5, epochs + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
         for name in names:
-            axes.plot(*_measured(history[name]), marker=".", label=name)
-        axes.legend()
+            measured = [epoch for epoch, value in enumerate(rows[name], 1) if value is not None]
+            values = [rows[name][epoch - 1] for epoch in measured]
+            axes.plot(measured, values, marker=".", label=name)
+        if names[0] in QUALITY:
+            axes.set_title(QUALITY[names[0]], fontsize=10)
+            axes.set_ylim(bottom=0)
+        else:
+            axes.legend()
     save_figure(figure, path)
-
-
-def save_quality(quality, path):
-    """Plot each list of `quality`, a dict of equally long lists, over the epochs.
-
-    Each list has a panel of its own, without the epochs whose value is None. `path` is a PNG,
-    replaced in one step.
-    """
-    figure = Figure((4.5 * len(quality), 3.2), DOTS_PER_INCH, layout="constrained")
-    for number, (name, values) in enumerate(quality.items(), start=1):
-        axes = add_epoch_axes(figure, 1, len(quality), number, len(values))
-        axes.plot(*_measured(values), marker=".")
-        axes.set_title(QUALITY.get(name, name), fontsize=10)
-        axes.set_ylim(bottom=0)
-    save_figure(figure, path)
-
-
-def _measured(values):
-    """The epochs whose value is not None, and these values."""
-    epochs = [epoch for epoch, value in enumerate(values, start=1) if value is not None]
-    return epochs, [value for value in values if value is not None]
-
-
-def add_epoch_axes(figure, rows, columns, number, epochs):
-    """Add a panel to a figure, with the epochs from 1 to `epochs` on its horizontal axis."""
-    axes = figure.add_subplot(rows, columns, number, xlabel="epoch", xlim=(0.5, epochs + 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(alpha=0.3)
-    return axes
 
 
 def panels(names):

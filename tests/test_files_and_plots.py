@@ -95,7 +95,8 @@ def test_long_titles_and_headings_are_cut_off(tmp_path):
 def test_curves_are_of_the_history(monkeypatch, tmp_path):
     shown = []
     monkeypatch.setattr(plotting, "save_figure", lambda figure, _path: shown.append(figure))
-    plotting.save_curves({"d_loss": [3.0, 2.0], "g_loss": [1.0, 4.0]}, tmp_path / "losses.png")
+    history = {"d_loss": [3.0, 2.0], "g_loss": [1.0, 4.0]}
+    plotting.save_curves(history, [["d_loss", "g_loss"]], tmp_path / "losses.png")
     (axes,) = shown[0].axes
     curves = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
     assert curves == {"d_loss": [[1, 3], [2, 2]], "g_loss": [[1, 1], [2, 4]]}
@@ -106,7 +107,7 @@ def test_losses_with_validation_have_a_panel_each(monkeypatch, tmp_path):
     monkeypatch.setattr(plotting, "save_figure", lambda figure, _path: shown.append(figure))
     history = {"d_loss": [3.0, 2.0], "g_loss": [1.0, 4.0], "norm": [5.0, 6.0]}
     history |= {"val_g_loss": [7.0, 8.0], "val_d_loss": [9.0, 1.0]}
-    plotting.save_curves(history, tmp_path / "losses.png")
+    plotting.save_curves(history, plotting.panels(history), tmp_path / "losses.png")
     panels = [
         {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
         for axes in shown[0].axes

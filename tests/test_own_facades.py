@@ -132,13 +132,14 @@ def test_names_of_files(tmp_path, capsys, photo_name, map_name, zipped):
     [
         ("{}.jpg", "{}.png", ["a.jpg", "b.webp"], "photos without a label map: 2"),
         ("{}.png", "{}_mask.png", ["7.png"], "photos without a label map: 1"),
-        ("{}_images.jpg", "{}_segmentation_labels.bmp", ["{}_segmentation_map.png"], "3 *_seg"),
+        ("{}_images.jpg", "{}_segmentation_labels.bmp", ["{}_segmentation_map.png"], "3 *_map.png"),
         ("train_img/{}.jpg", "train_label/{}.png", ["train_inst/{}.png"], "3 train_inst/*.png"),
         ("train_img/{}.jpg", "train_label/{}.png", ["test_img/{}.jpg"], "3 test_img/*.jpg"),
         ("JPEGImages/{}.jpg", "SegmentationClass/{}.png", ["SegmentationObject/{}.png"], "3 Seg"),
-        ("a/{}_rgb.png", "b/{}_gt_labelIds.png", ["b/{}_gt_color.png"], "3 b/*_gt_color.png"),
-        ("a/{}_rgb.png", "b/{}_gt_labelIds.png", ["b/{}_gt_labelTrainIds.png"], "3 b/*_gt_label"),
+        ("a/{}_rgb.png", "b/{}_gt_labelIds.png", ["b/{}_gt_color.png"], "3 b/*_color.png"),
+        ("a/{}_rgb.png", "b/{}_gt_labelIds.png", ["b/{}_gt_labelTrainIds.png"], "3 b/*_labelTrain"),
         ("train/{}.jpg", "train_labels/{}_L.png", ["val/{}.jpg", "val_labels/{}_L.png"], "3 val/"),
+        ("s{}/rgb/1.jpg", "s{}/semantic/1.png", ["s{}/depth/1.png"], "1 s0/depth/*.png"),
     ],
 )
 def test_what_is_passed_over(tmp_path, capsys, photo_name, map_name, others, said):
@@ -527,9 +528,11 @@ def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
     label_map = np.maximum(labels(), 1)
     Image.fromarray(label_map).save(tmp_path / "labels.png")
     for trained, asked, first in ((0, None, 0), (1, None, 1), (0, 1, 1), (None, None, 0)):
-        generator = SimpleNamespace(class_names=tuple("abcdef"), colours=(), numbered_from=trained)
-        found = label_maps.read_layout(generator, tmp_path / "labels.png", asked)
-        assert np.array_equal(found, label_map - first)
+        generator = SimpleNamespace(
+            class_names=tuple("abcdef"), colours=(), numbered_from=trained, label_shape=(24, 24, 6)
+        )
+        found = label_maps.read(generator, tmp_path / "labels.png", asked)
+        assert np.array_equal(found, label_map[:, 6:30] - first)
 
 
 def test_the_home_folder_is_expanded(tmp_path, monkeypatch):

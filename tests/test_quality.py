@@ -196,11 +196,14 @@ def test_progress_keeps_rows_of_equal_length():
 def test_each_quantity_has_axes_of_its_own(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr(plotting, "save_figure", lambda figure, path: drawn.append(figure))
-    figures = {"label_accuracy": [0.5, None, 0.75], "own": [None, 90.0, 40.0]}
-    plotting.save_quality(figures, "a.png")
+    figures = {"label_accuracy": [0.5, None, 0.75], "mean_iou": [None, 0.9, 0.4]}
+    plotting.save_curves(figures, [["label_accuracy"], ["mean_iou"]], "a.png")
     axes = drawn[0].axes
-    assert [one.get_title() for one in axes] == ["label accuracy (1 is best)", "own"]
+    assert [one.get_title() for one in axes] == [
+        "label accuracy (1 is best)",
+        "mean IoU (1 is best)",
+    ]
     assert [[line.get_xydata().tolist() for line in one.lines] for one in axes] == [
         [[[1, 0.5], [3, 0.75]]],
-        [[[2, 90], [3, 40]]],
+        [[[2, 0.9], [3, 0.4]]],
     ]

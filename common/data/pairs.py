@@ -33,6 +33,7 @@ from common.data.reading import (
 
 import numpy as np
 
+MAX_GROUPS = 24  # that have a name in common: more are classes or scenes, each numbered from 1
 _LOSSY = (".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".jp2")
 _TRAINING = re.compile(r"(?<![a-z])train(ing|a|b)?(?![a-z])")
 _CLASS_FILES = ("colours.txt", "colors.txt", "class_dict.csv", "labelmap.txt", "classes.txt")
@@ -100,22 +101,25 @@ def find_pairs(folder, files):
     for (photos, _), pairs in found.items():
         photos_of[photos] = max(photos_of[photos], pairs, key=len)
 
-    def unlike_photos(group):  # they are named after no label, and have many colours
-        name, pairs = "".join(group), photos_of[group]
-        is_named = bool(re.search("label|class|mask|seg|annot", name))
-        return is_named, -len(pairs), -_count_colours(folder, pairs[0][0]), len(name), name
+    def rank(group):  # maps of classes; other maps, such as of instances; others
+        words = "label|class", "mask|seg|sem|annot", ""
+        return next(i for i, some in enumerate(words) if re.search(some, "".join(group)))
 
-    def unlike_maps(group):  # there may also be maps of instances, or in other colours
-        name = "".join(group)
-        return not re.search("label|class", name), -len(found[photos, group]), len(name), name
+    def unlike_photos(group):
+        pairs = photos_of[group]
+        colours = _count_colours(folder, pairs[0][0])
+        return rank(group) < 2, -len(pairs), -colours, len("".join(group)), group
+
+    def unlike_maps(group):
+        return rank(group), -len(found[photos, group]), len("".join(group)), group
 
     photos = min(photos_of, key=unlike_photos)
     label_maps = min((maps for other, maps in found if other == photos), key=unlike_maps)
     pairs = sorted(found[photos, label_maps], key=lambda pair: natural_key(pair[0]))
     rest = set(chosen).difference(*pairs)
-    places = {(PurePosixPath(photo).parent, _suffix(photo)) for photo, _ in pairs}
-    lone = {file for file in rest if (PurePosixPath(file).parent, _suffix(file)) in places}
-    kinds = Counter(re.sub(r"[^/]*\d(?=[^/]*$)", "*", file) for file in sorted(rest - lone))
+    kinds_of_photos = {_kind(photo) for photo, _ in pairs}
+    lone = {file for file in rest if _kind(file) in kinds_of_photos}
+    kinds = Counter(map(_kind, sorted(rest - lone, key=natural_key)))
     passed_over = [f"photos without a label map: {len(lone):,}"] if lone else []
     passed_over += [f"{count:,} {kind}" for kind, count in kinds.items()]
     return pairs, [f"passed over: {listed(passed_over)}"] if passed_over else []
@@ -129,11 +133,10 @@ def _agreeing(files):
     for file, path in paths.items():
         end_of_most = max(_ends(path.stem), key=lambda end: (ends[end], len(end)), default="")
         *parents, _ = path.parts
-        for start in range(len(parents) + 1):
-            for stop in range(start, min(start + 2, len(parents)) + 1):
-                for end in ("", end_of_most):
-                    name = *parents[:start], *parents[stop:], path.stem.removesuffix(end)
-                    groups["/".join(parents[start:stop]), end][name][_suffix(file)] = file
+        for start, stop in ((0, 0), *itertools.combinations(range(len(parents) + 1), 2)):
+            for end in sorted({"", end_of_most}) if stop - start <= 2 else ():
+                name = *parents[:start], *parents[stop:], path.stem.removesuffix(end)
+                groups["/".join(parents[start:stop]), end][name][_suffix(file)] = file
     by_name = defaultdict(dict)
     for (place, end), names in groups.items():
         is_mixed = max(map(len, names.values())) > 1  # 1.jpg and 1.png: a group for each format
@@ -142,6 +145,8 @@ def _agreeing(files):
                 by_name[name][place, end, suffix if is_mixed else ""] = file
     found = defaultdict(list)
     for members in by_name.values():
+        if len(members) > MAX_GROUPS:
+            continue
         for (photos, photo), (maps, label_map) in itertools.permutations(members.items(), 2):
             if photo != label_map and _suffix(label_map) in LOSSLESS:
                 found[photos, maps].append((photo, label_map))
@@ -160,6 +165,12 @@ def _suffix(file):
     """The format of a picture by its name: .jpg for all that lose something, such as .webp."""
     suffix = PurePosixPath(file).suffix.casefold()
     return ".jpg" if suffix in _LOSSY else suffix
+
+
+def _kind(file):
+    """What pictures like this one are called in a line: folder/*_end.png."""
+    path = PurePosixPath(file)
+    return str(path.with_name(f"*{next(iter(_ends(path.stem)), '')}{_suffix(file)}"))
 
 
 def _count_colours(folder, file):

@@ -26,11 +26,11 @@ def save(path, models, state):
 
 
 def read(path, models, check_state):
-    """Read what `save` has written for models that were defined in the same way.
+    """Give models that were defined in the same way the variables that `save` has written.
 
     `check_state` is called with the state before anything else is read, and may raise UserError.
-    Returns the arrays of the variables, by name, and the state. Raises UserError if the file is
-    damaged or was saved for other models.
+    Returns the state. Raises UserError if the file is damaged or was saved for other models; the
+    models have not changed then.
     """
     expected = _variables(models)
     try:
@@ -44,24 +44,20 @@ def read(path, models, check_state):
                 how = "missing" if differing[0] in expected else "not a variable of these models"
                 raise UserError(f"is of other models: {differing[0]} is {how}")
             arrays = {key: archive[key] for key in expected}
+            for key, variable in expected.items():
+                wanted, found = (variable.dtype, tuple(variable.shape)), arrays[key]
+                if wanted != (str(found.dtype), found.shape):
+                    raise UserError(
+                        f"is of other models: {key} is {found.dtype} {found.shape} where "
+                        f"{wanted[0]} {wanted[1]} is expected"
+                    )
     except UserError as problem:
         raise UserError(f"{path} {problem}") from None
     except Exception as problem:  # zipfile, zlib, numpy and json raise many types of it
         raise UserError(f"{path} is damaged or of other models: {problem}") from None
     for key, variable in expected.items():
-        wanted = (variable.dtype, tuple(variable.shape))
-        if wanted != (str(arrays[key].dtype), arrays[key].shape):
-            raise UserError(
-                f"{path} is of other models: {key} is {arrays[key].dtype} {arrays[key].shape} "
-                f"where {wanted[0]} {wanted[1]} is expected"
-            )
-    return arrays, state
-
-
-def restore(models, arrays):
-    """Assign the arrays that `read` has returned to the variables of the models."""
-    for key, variable in _variables(models).items():
         variable.assign(arrays[key])
+    return state
 
 
 def copy_from_first(models, devices):

@@ -1,6 +1,7 @@
-"""What is looked at before the first step, so that nothing is trained that cannot be drawn."""
+"""What is checked before the first step, so that nothing is trained in vain, and after each."""
 
 import contextlib
+import math
 import random
 import tempfile
 from pathlib import Path
@@ -9,9 +10,68 @@ from common import UserError
 from common.backend import keras
 from common.models import saved_models
 from common.models.generators import Generator
+from common.training import checkpoints
 from common.training.progress import warn
 
 import numpy as np
+
+
+class Diverged(Exception):
+    """Losses or weights have become NaN or infinite. Training cannot recover from that."""
+
+
+def check_dataset(dataset, arguments, before):
+    """Raise UserError if images do not fill a batch, have wrong labels, or are not those `before`.
+
+    `before` is what run.json says of the images of a resumed run, or empty. Returns their SHA-256.
+    """
+    count, source = len(dataset.images), dataset.source
+    if count < arguments.batch_size:
+        raise UserError(
+            f"{count} images from {source} do not fill one batch of {arguments.batch_size}: "
+            "give a smaller --batch-size"
+        )
+    labels, n_classes = getattr(dataset, "labels", None), len(dataset.class_names)
+    if labels is not None and n_classes and not np.isin(labels, np.arange(n_classes)).all():
+        raise UserError(
+            f"the labels from {source} go from {labels.min()} to {labels.max()}, and there are "
+            f"{n_classes} classes: they must be integers from 0 to {n_classes - 1}"
+        )
+    digest = dataset.sha256()
+    if before.get("sha256") not in (None, digest):
+        raise UserError(
+            f"the images from {source} are not those that the run in {arguments.out} began with: "
+            f"{before.get('images')} from {before.get('source')}"
+        )
+    return digest
+
+
+def check_values(values, where, epochs, folder):
+    """Raise Diverged if one of the values of a run, a dict, is NaN or infinite.
+
+    `where` is a part of the message; `epochs` are finished, and saved in `folder`.
+    """
+    if not all(map(math.isfinite, values.values())):
+        found = ", ".join(f"{name} {value:g}" for name, value in values.items())
+        raise _diverged(f"at {where}epoch {epochs + 1}: {found}", epochs, folder)
+
+
+def check_weights(models, epochs, folder):
+    """Raise Diverged if a weight is NaN or infinite.
+
+    The losses of a step are computed before the step updates the weights, so the weights can be NaN
+    while the losses are still finite.
+    """
+    if not checkpoints.is_finite(models):
+        raise _diverged(f"in epoch {epochs + 1}: some weights are NaN or infinite", epochs, folder)
+
+
+def _diverged(where, epochs, folder):
+    kept = f"the generator of epoch {epochs} stays in" if epochs else "nothing was saved in"
+    return Diverged(
+        f"the training has diverged {where}; {kept} {folder}; "
+        "try another --seed or a larger --batch-size"
+    )
 
 
 def check_generator(model, about, compare=True):

@@ -48,8 +48,14 @@ START_ANEW = (
 
 
 def check(folder, may_hold_a_run):
-    """Raise UserError if a run cannot be saved in `folder`, or would replace another run."""
+    """Raise UserError if a run cannot be saved in `folder`, or would replace another run.
+
+    The folder need not exist. If it does, no other process may train in it.
+    """
     check_parents(sample_path(folder, 1))
+    if folder.exists():
+        with locked(folder):
+            pass
     if not may_hold_a_run and _holds_a_run(folder):
         resume_option = "--resume continues it, " if (folder / "run.json").exists() else ""
         raise UserError(
@@ -172,11 +178,10 @@ def save_models(folder, models, about):
         saved_models.save(model, folder / f"{name}.keras", about)
 
 
-def save_samples(folder, epoch, images, columns, titles):
-    """Write the sample picture of an epoch: `images` in [0, 1], as `plotting.save_grid` says."""
-    path = sample_path(folder, epoch)
+def save_samples(folder, epoch, images, titles):
+    """Write the sample picture of an epoch: images in [0, 1], a title for each column, or ten."""
     with by_product():
-        plotting.save_grid(images, path, columns, titles)
+        plotting.save_grid(images, sample_path(folder, epoch), len(titles) or 10, titles)
 
 
 def save_figures(folder, history, quality):
@@ -190,10 +195,9 @@ def save_figures(folder, history, quality):
     with by_product():
         write_text(folder / "losses.csv", table.getvalue())
     with by_product():
-        plotting.save_curves(history, folder / "losses.png")
-    if quality:
-        with by_product():
-            plotting.save_quality(quality, folder / "quality.png")
+        plotting.save_curves(history, plotting.panels(history), folder / "losses.png")
+    with by_product():
+        plotting.save_curves(quality, [[name] for name in quality], folder / "quality.png")
 
 
 @contextlib.contextmanager

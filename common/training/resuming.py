@@ -1,17 +1,22 @@
 """Which arguments a resumed run has, and which checkpoint it can continue from."""
 
 import json
+import math
 import shlex
 from pathlib import Path
 
 from common import UserError
-from common.training import folder
+from common.training import checkpoints, folder
+from common.training.progress import Progress
+
+import numpy as np
 
 # These may differ from what the run began with.
 MAY_CHANGE = (
     *("epochs", "data", "checkpoint_minutes", "evaluate_every", "gpus"),
     *("out", "resume", "overwrite"),
 )
+NOT_RECORDED = ("out", "resume", "overwrite", "gpus")  # in run.json
 
 
 def arguments_of(record, parser, argv):
@@ -60,18 +65,41 @@ def command(prog, run_folder, *options):
     return shlex.join(words)
 
 
+def hint(prog, arguments, saved, devices):
+    """What is saved when a run stops, and the command that goes on with it."""
+    gpus = ["--gpus", str(arguments.gpus)] if arguments.gpus else []
+    line = f"go on with: {command(prog, arguments.out, *gpus)}"
+    if not devices.is_first:
+        return f"with what the first machine has saved; {line} (on all machines)"
+    everywhere = " (on all machines)" if devices.addresses else ""
+    return f"with {saved} saved in {arguments.out}; {line}{everywhere}"
+
+
+def record(script, arguments, data, progress):
+    """The content of run.json: what a run has begun with, and how far it is."""
+    kept = {key: value for key, value in vars(arguments).items() if key not in NOT_RECORDED}
+    return folder.origin(script) | {
+        "arguments": {name.replace("_", "-"): value for name, value in kept.items()},
+        "data": data,
+        "epochs_finished": progress.epochs,
+        "seconds": round(progress.seconds, 1),
+    }
+
+
 def identity(arguments, data):
     """The settings that a run and its checkpoint must have in common: a dict, as JSON has it."""
     kept = {key: value for key, value in vars(arguments).items() if key not in MAY_CHANGE}
     return json.loads(json.dumps(kept | {"data": data["sha256"]}, default=str))
 
 
-def check_state(script, expected, run_folder):
-    """A function that raises UserError if the state in a checkpoint is of another run.
+def restore(run_folder, models, script, arguments, data, devices):
+    """Restore all variables of the models, which the first machine reads for all of them.
 
-    `script` is the name of the script that resumes the run in `run_folder`, and `expected` the
-    `identity` of that run.
+    Returns the `Progress`, the state of the random numbers, and the learning rates that the script
+    gave its optimizers; None if the run was stopped before its first checkpoint. Raises UserError
+    if the checkpoint is damaged, or is not one of this run.
     """
+    path, expected = run_folder / "checkpoint.npz", identity(arguments, data)
 
     def check(state):
         folder.check_origin(state, script)
@@ -83,4 +111,39 @@ def check_state(script, expected, run_folder):
                     f"but {expected[name]} in {run_folder / 'run.json'}"
                 )
 
-    return check
+    def read():
+        if not path.exists():
+            return None
+        try:
+            return checkpoints.read(path, models, check)
+        except UserError as problem:
+            raise UserError(f"{problem}; {folder.START_ANEW}") from None
+
+    state = devices.from_first(read)
+    if state is None:
+        return None
+    try:
+        progress, began = Progress.from_json(state["progress"]), state.get("learning_rates", {})
+        np.random.default_rng().bit_generator.state = state["rng"]  # raises what is wrong with it
+    except (LookupError, TypeError, ValueError, AttributeError) as problem:
+        raise UserError(f"{path} is damaged: {problem}; {folder.START_ANEW}") from None
+    if devices.addresses:
+        checkpoints.copy_from_first(models, devices)
+    return progress, state["rng"], began
+
+
+def keep_learning_rates(models, rates, began):
+    """Give the optimizers the learning rates of the script where these have been edited.
+
+    The variables of a checkpoint include the learning rates. `rates` are those of the script, by
+    model, and `began` those that it had when the checkpoint was saved. So a rate that the training
+    itself has changed stays. Returns a line for each rate that is another now.
+    """
+    lines = []
+    for name, rate in rates.items():
+        optimizer = checkpoints.optimizer_of(models[name])
+        before = began.get(name, float(optimizer.learning_rate))
+        if not math.isclose(before, rate, rel_tol=1e-6):
+            optimizer.learning_rate = rate
+            lines.append(f"The learning rate of `{name}` is now {rate:g}; it was {before:g}.")
+    return lines

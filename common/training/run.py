@@ -15,13 +15,10 @@ and its `train` contains
             ...                               # train; take all random numbers from run.rng
             run.log(d_loss=d_loss, g_loss=g_loss)
         run.save_epoch(images)                # of run.average.of(g_model)
-
-RuntimeError is raised if `begin` is called before `load`, or if an epoch ends without `save_epoch`.
 """
 
 import contextlib
 import io
-import math
 import signal
 import sys
 import time
@@ -29,23 +26,18 @@ import time
 from common import UserError, plotting
 from common.arguments import check_training, error_text
 from common.backend import keras, mixed_precision, tensorflow
+from common.models.averaging import MovingAverage
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
-from common.training import folder, resuming
-from common.training.checks import check_generator, same_random_numbers, warn_of_pixel_range
+from common.training import checkpoints, checks, folder, page, resuming
+from common.training.checks import Diverged, same_random_numbers
 from common.training.devices import Devices
-from common.training.progress import is_terminal, progress_bar, say, warn
+from common.training.progress import Progress, is_terminal, progress_bar, say, warn
 from common.training.quality import Quality
-from common.training.state import State
 
 import numpy as np
 
-LESS_MEMORY = "give a smaller --batch-size, --image-size or --width"
 STOPPING = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-
-
-class Diverged(Exception):
-    """Losses or weights have become NaN or infinite. Training cannot recover from that."""
 
 
 class Run:
@@ -53,8 +45,8 @@ class Run:
 
     After an error in the `with` block, SystemExit is raised. Its status is 2 for a `UserError`; 1
     if the training has diverged, if there was not enough memory, or if a file could not be written;
-    130 after Ctrl-C. At the first Ctrl-C the current training step is finished and saved. So it is
-    after SIGTERM and SIGHUP, with 143 and 129.
+    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. At the first of these signals the current
+    training step is finished and saved.
 
     Attributes:
         arguments: the arguments on the command line; with --resume, those that the run began with,
@@ -69,10 +61,13 @@ class Run:
 
     def __init__(self, parser, argv=None):
         self._parser, self._argv = parser, argv
-        self._devices = self._state = self._dataset = self.average = self.sample_labels = None
+        self._devices = self._dataset = self.average = self.sample_labels = None
+        self._data, self._about = {}, {"script": parser.name}  # for run.json; for the saved models
+        self._progress = Progress()
+        self._saved = str(self._progress)  # what the newest checkpoint holds
         self._clock = self._last_checkpoint = 0.0
         self._stopped_by = None  # the number of a signal
-        self._has_page = False
+        self._has_started = self._has_page = False
         self._check_still_there = lambda: None
         self._cleanup = contextlib.ExitStack()
 
@@ -86,18 +81,19 @@ class Run:
 
     def _start(self):
         """Read the command line, and check what can be checked early."""
-        arguments, data = self._parser.parse_args(self._argv), {}
+        arguments = self._parser.parse_args(self._argv)
         self._devices = Devices(arguments.gpus)
         if arguments.resume:
             out, name = arguments.out, self._parser.name
             record = self._devices.from_first(lambda: folder.read_record(out, name))
             arguments = resuming.arguments_of(record, self._parser, self._argv)
-            data = record["data"]
-        self.arguments = arguments
+            self._data = record["data"]
+        self.arguments, self.folder = arguments, arguments.out
         check_training(arguments)
         self._devices.check(arguments)
         self._devices.check_same(resuming.on_all_machines(arguments))
-        self._devices.from_first(self._check_folder_is_free)
+        may_hold_a_run = arguments.resume or arguments.overwrite
+        self._devices.from_first(lambda: folder.check(self.folder, may_hold_a_run))
         keras.utils.set_random_seed(arguments.seed)
         if arguments.deterministic:
             tensorflow.config.experimental.enable_op_determinism()
@@ -108,14 +104,7 @@ class Run:
         keras.config.set_dtype_policy(policy)
         self._devices.enter()
         self._cleanup.callback(self._devices.leave)
-        self._state = State(self._parser, arguments, data, self._devices, self.rng)
-
-    def _check_folder_is_free(self):
-        out = self.arguments.out
-        folder.check(out, self.arguments.resume or self.arguments.overwrite)
-        if out.exists():
-            with folder.locked(out):
-                pass  # an early error if another process trains there; `begin` locks it again
+        self._has_started = True
 
     def load(self, loader, **options):
         """Load the images of --data, or the part of them that --limit allows.
@@ -140,13 +129,14 @@ class Run:
                 raise
             raise UserError(f"{problem}; if the images have moved, --data says where to") from None
         dataset = dataset.limited(arguments.limit, arguments.seed)
-        if len(dataset.images) < arguments.batch_size:
-            raise UserError(
-                f"{len(dataset.images)} images from {dataset.source} do not fill one batch of "
-                f"{arguments.batch_size}: give a smaller --batch-size"
-            )
-        self._state.set_data(dataset, loader)
-        self._devices.check_same({"SHA-256 of the images": self._state.data["sha256"]})
+        digest = checks.check_dataset(dataset, arguments, self._data)
+        self._devices.check_same({"SHA-256 of the images": digest})
+        self._data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
+        self._data["loader"] = getattr(loader, "__name__", None)
+        for name in ("class_names", "colours", "numbered_from"):
+            if hasattr(dataset, name):
+                self._about[name] = np.asarray(getattr(dataset, name)).tolist()
+        self._data["classes"] = self._about.get("class_names")
         self._dataset = dataset
         return dataset
 
@@ -165,46 +155,48 @@ class Run:
 
         Raises UserError for a generator that generate.py could not draw with.
         """
-        state, arguments = self._state, self.arguments
+        arguments, devices = self.arguments, self._devices
         if self._dataset is None:
             raise RuntimeError("run.load(...) must be called before run.begin(...)")
-        state.about["pixel_range"] = list(pixel_range)
-        with self._devices.one_device(), same_random_numbers():
-            compare = self._devices.count == 1
-            kind = check_generator(models["generator"], state.about, compare)
-            self._quality = Quality(self._dataset, state.about, arguments)
-        warn_of_pixel_range(models["generator"], pixel_range)
+        self._about["pixel_range"] = list(pixel_range)
+        with devices.one_device(), same_random_numbers():
+            kind = checks.check_generator(
+                models["generator"], self._about, compare=devices.count == 1
+            )
+            self._quality = Quality(self._dataset, self._about, arguments)
+        checks.warn_of_pixel_range(models["generator"], pixel_range)
         if kind in ("integer", "one-hot"):
-            self._shown = plotting.spread(len(state.about["class_names"]))
+            self._shown = plotting.spread(len(self._about["class_names"]))
             self.sample_labels = np.tile(self._shown, 10)
         for model in models.values():
             model.jit_compile = arguments.jit  # Keras's default, "auto", uses XLA on a GPU
-        self._devices.check_same(resuming.on_all_machines(arguments))
-        self._devices.prepare(models.values())
-        with self._devices.one_device():
-            state.set_models(models)
+        devices.check_same(resuming.on_all_machines(arguments))
+        devices.prepare(models.values())
+        saved = {name: models[name] for name in folder.SAVED_MODELS if name in models}
+        with devices.one_device():
+            self.average = MovingAverage(*saved.values(), decay=arguments.average_decay)
+        self._averaged = {name: self.average.of(model) for name, model in saved.items()}
         if not arguments.plain:
             quicken(*models.values())
-            with self._devices.one_device():
-                quicken(*state.averaged_models().values())
-        self.average = state.average
-        self._devices.from_first(self._lock_folder)
-        changes = state.restore() if arguments.resume else []
-        if self._devices.is_first:
-            folder.clear(arguments.out, arguments.overwrite)
-        state.write_record()
-        on = f" on {self._devices.count} devices" if self._devices.count > 1 else ""
+            with devices.one_device():
+                quicken(*self._averaged.values())
+        self._models, self._rates = models, checkpoints.learning_rates(models)
+        devices.from_first(self._lock_folder)
+        changes = self._restore() if arguments.resume else []
+        if devices.is_first:
+            folder.clear(self.folder, arguments.overwrite)
+        self._write_record()
+        on = f" on {devices.count} devices" if devices.count > 1 else ""
         self._say(
-            f"{state.name}: {state.data['images']:,} images ({state.data['source']}), "
-            f"batches of {arguments.batch_size}{on}, into {arguments.out}"
+            f"{self._parser.name}: {self._data['images']:,} images ({self._data['source']}), "
+            f"batches of {arguments.batch_size}{on}, into {self.folder}"
         )
-        if arguments.resume and (state.progress.epochs or state.progress.steps):
-            self._say(f"Resuming after {state.saved}.")
-        for line in changes:
-            self._say(line)
-        state.write_page()
+        if arguments.resume and (self._progress.epochs or self._progress.steps):
+            self._say(f"Resuming after {self._saved}.")
+        self._say(*changes)
+        self._write_page()
         self._has_page = True
-        self._say(f"To watch the training, open {arguments.out / 'index.html'}")
+        self._say(f"To watch the training, open {self.folder / 'index.html'}")
         for number in filter(None, STOPPING):
             usual = signal.getsignal(number)
             if number == signal.SIGINT or usual != signal.SIG_IGN:  # nohup ignores SIGHUP
@@ -213,10 +205,9 @@ class Run:
 
     def epochs(self):
         """Yield the number of each epoch that is left. Each epoch must end with `save_epoch`."""
-        state, epochs = self._state, self.arguments.epochs
-        progress = state.progress
+        progress, epochs = self._progress, self.arguments.epochs
         if progress.epochs >= epochs:
-            state.save_results()  # in case a file has been deleted
+            self._save_results()  # in case a file has been deleted
             self._say(
                 "All epochs are finished. To train until a later epoch N: --resume --epochs N"
             )
@@ -232,7 +223,7 @@ class Run:
                 raise KeyboardInterrupt
         self._say(
             f"Finished: {progress}. Generate images with: "
-            f"python generate.py --model {state.folder / 'generator.keras'}"
+            f"python generate.py --model {self.folder / 'generator.keras'}"
         )
 
     def steps(self, count):
@@ -242,7 +233,7 @@ class Run:
         --checkpoint-minutes a checkpoint is saved. It holds the models and `rng`, so a training
         loop must not keep anything else from step to step.
         """
-        progress = self._state.progress
+        progress = self._progress
         show = progress_bar(progress, self.arguments.epochs, count, self._devices.is_first)
         for step in range(progress.steps + 1, count + 1):
             yield step
@@ -254,12 +245,12 @@ class Run:
                 minutes = (time.monotonic() - self._last_checkpoint) / 60
                 if stop or minutes >= self.arguments.checkpoint_minutes:
                     self._count_time()
-                    self._check_weights()
+                    checks.check_weights(self._models, progress.epochs, self.folder)
                     self._save_checkpoint()
-                    self._state.write_page()
+                    self._write_page()
                 if stop:
                     raise KeyboardInterrupt
-        self._check_weights()
+        checks.check_weights(self._models, progress.epochs, self.folder)
 
     def log(self, **values):
         """Record losses and accuracies of a step: any names, any number of times.
@@ -267,8 +258,9 @@ class Run:
         The mean of each over the epoch goes into losses.csv and onto the page. Raises Diverged if a
         value is NaN or infinite.
         """
-        self._check_values(values, f"step {self._state.progress.steps + 1} of ")
-        self._state.progress.add(values)
+        where = f"step {self._progress.steps + 1} of "
+        checks.check_values(values, where, self._progress.epochs, self.folder)
+        self._progress.add(values)
 
     def save_epoch(self, images=None, titles=None, **values):
         """Save the averaged models, a sample picture, the values, and all that --resume needs.
@@ -281,40 +273,41 @@ class Run:
             values: numbers that are computed once per epoch; they are recorded like losses. Every
                 --evaluate-every epochs, figures of the images' quality are recorded, too.
         """
-        self._check_values(values, "the end of ")
-        state, quality = self._state, {}
-        epoch = state.progress.epochs + 1
+        progress, quality = self._progress, {}
+        checks.check_values(values, "the end of ", progress.epochs, self.folder)
+        epoch = progress.epochs + 1
         self._check_still_there()  # writing the picture would make the folder anew
-        if images is not None:
-            if titles is None and self.sample_labels is not None:
-                titles = [state.about["class_names"][label] for label in self._shown]
-            state.save_samples(epoch, images, titles or ())
         if self._devices.is_first:
+            if images is not None:
+                self._save_samples(epoch, images, titles)
             with self._devices.one_device():
-                quality = self._quality.after(epoch, state.averaged_models()["generator"])
+                quality = self._quality.after(epoch, self._averaged["generator"])
         self._count_time()
         self._check_still_there()
-        state.progress.end_epoch(state.progress.means() | values, quality)
-        state.save_results()
+        progress.end_epoch(progress.means() | values, quality)
+        self._save_results()
         self._save_checkpoint()  # after all these, since --resume relies on it alone
-        state.write_record()
-        state.write_page()
+        self._write_record()
+        self._write_page()
 
     def __exit__(self, kind, problem, _traceback):
-        state, lost = self._state, self._devices and self._devices.lost(problem)
+        lost = self._devices and self._devices.lost(problem)
         if self._has_page:
             with contextlib.suppress(OSError):
                 self._check_still_there()
-                state.write_last_page(RuntimeError(lost) if lost else problem)
+                self._write_last_page(lost or problem)
         self._cleanup.close()
         if isinstance(problem, UserError):
             self._parser.error(problem)
         if isinstance(problem, Diverged | OSError):
-            self._exit(1 if state else 2, f"error: {error_text(problem)}")
+            self._exit(1 if self._has_started else 2, f"error: {error_text(problem)}")
         if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
-            saved = f", with {state.saved} saved in {state.folder}" if state else ""
-            self._exit(1, f"error: out of memory{saved}; {LESS_MEMORY}")
-        hint = state.resume_hint() if self._has_page else "before the training began"
+            saved = f", with {self._saved} saved in {self.folder}" if self._has_page else ""
+            less = "give a smaller --batch-size, --image-size or --width"
+            self._exit(1, f"error: out of memory{saved}; {less}")
+        hint = "before the training began"
+        if self._has_page:
+            hint = resuming.hint(self._parser.prog, self.arguments, self._saved, self._devices)
         if lost:
             self._exit(1, f"error: {lost}; stopped {hint}")
         if isinstance(problem, KeyboardInterrupt):
@@ -324,9 +317,10 @@ class Run:
         warn(f"{self._parser.prog}: {message}")
         raise SystemExit(status)
 
-    def _say(self, text):
+    def _say(self, *lines):
         if self._devices.is_first:
-            say(text)
+            for line in lines:
+                say(line)
 
     def _on_signal(self, number, _frame):
         if self._stopped_by:
@@ -335,42 +329,71 @@ class Run:
         warn("\nStopping after this step; press Ctrl-C again to stop at once.")
 
     def _lock_folder(self):
-        out = self.arguments.out
-        out.mkdir(parents=True, exist_ok=True)
-        self._check_still_there = self._cleanup.enter_context(folder.locked(out))
-        folder.check(out, self.arguments.resume or self.arguments.overwrite)
-
-    def _save_checkpoint(self):
-        self._check_still_there()
-        self._state.save_checkpoint()
-        self._last_checkpoint = time.monotonic()
-
-    def _check_values(self, values, where):
-        """Raise Diverged if a value is NaN or infinite. `where` is a part of the message."""
-        if not all(map(math.isfinite, values.values())):
-            found = ", ".join(f"{name} {value:g}" for name, value in values.items())
-            epoch = self._state.progress.epochs + 1
-            self._diverge(f"at {where}epoch {epoch}: {found}")
-
-    def _check_weights(self):
-        """Raise Diverged if a weight is NaN or infinite.
-
-        The losses of a step are computed before the step updates the weights, so the weights can
-        be NaN while the losses are still finite.
-        """
-        if not self._state.is_finite():
-            epoch = self._state.progress.epochs + 1
-            self._diverge(f"in epoch {epoch}: some weights are NaN or infinite")
-
-    def _diverge(self, where):
-        epochs = self._state.progress.epochs
-        kept = f"the generator of epoch {epochs} stays in" if epochs else "nothing was saved in"
-        raise Diverged(
-            f"the training has diverged {where}; {kept} {self._state.folder}; "
-            "try another --seed or a larger --batch-size"
-        )
+        folder.check(self.folder, self.arguments.resume or self.arguments.overwrite)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_still_there = self._cleanup.enter_context(folder.locked(self.folder))
 
     def _count_time(self):
         now = time.monotonic()
-        self._state.progress.seconds += now - self._clock
+        self._progress.seconds += now - self._clock
         self._clock = now
+
+    def _save_samples(self, epoch, images, titles):
+        if titles is None and self.sample_labels is not None:
+            titles = [self._about["class_names"][label] for label in self._shown]
+        low, high = self._about["pixel_range"]
+        images = (np.asarray(images) - low) / (high - low)
+        folder.save_samples(self.folder, epoch, images, titles or ())
+
+    def _save_results(self):
+        if self._devices.is_first:
+            folder.save_models(self.folder, self._averaged, self._about)
+            folder.save_figures(self.folder, self._progress.history, self._progress.quality)
+
+    def _save_checkpoint(self):
+        self._check_still_there()
+        if self._devices.is_first:
+            state = {
+                "run": resuming.identity(self.arguments, self._data),
+                "progress": vars(self._progress),
+                "rng": self.rng.bit_generator.state,
+                "learning_rates": self._rates,
+            }
+            variables = self._models | {"average": self.average}
+            path = self.folder / "checkpoint.npz"
+            checkpoints.save(path, variables, folder.origin(self._parser.name) | state)
+        self._saved, self._last_checkpoint = str(self._progress), time.monotonic()
+
+    def _restore(self):
+        """Restore the state of the checkpoint, if there is one; return lines about changes."""
+        variables = self._models | {"average": self.average}
+        restored = resuming.restore(
+            self.folder, variables, self._parser.name, self.arguments, self._data, self._devices
+        )
+        if restored is None:
+            return []
+        self._progress, self.rng.bit_generator.state, began = restored
+        self._saved = str(self._progress)
+        self.arguments.epochs = max(self.arguments.epochs, self._progress.epochs)
+        return resuming.keep_learning_rates(self._models, self._rates, began)
+
+    def _record(self):
+        return resuming.record(self._parser.name, self.arguments, self._data, self._progress)
+
+    def _write_record(self):
+        if self._devices.is_first:
+            folder.write_record(self.folder, self._record())
+
+    def _write_page(self, *state):
+        if self._devices.is_first:
+            with folder.by_product():
+                prog = self._parser.prog
+                page.write(self.folder, prog, self._record(), self._progress, *state)
+
+    def _write_last_page(self, problem):
+        if problem is None:
+            self._write_page("finished")
+        elif isinstance(problem, KeyboardInterrupt):
+            self._write_page("stopped", f"Stopped with {self._saved} saved.")
+        else:
+            self._write_page("failed", error_text(problem))
