@@ -185,7 +185,7 @@ def generate_walk(generator, classes, frames, seed):
     return np.stack([generator.draw(latents, row) for row in shares]), np.stack(shares)
 
 
-def draw_images(generator, classes, _subject, arguments):
+def draw_images(generator, classes, arguments):
     """Draw images and write their picture. Returns what `generate_images` does."""
     from common import plotting
 
@@ -194,18 +194,13 @@ def draw_images(generator, classes, _subject, arguments):
     drawn = images[:MAX_DRAWN]
     if len(drawn) < len(images):
         print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
-    names = [generator.class_names[number] for number in spread_classes(generator)]
-    titles = () if classes else tuple(names)
+    shown = () if classes else spread_classes(generator)
+    titles = tuple(generator.class_names[number] for number in shown)
     group = len(titles) or 10
     columns = min(len(drawn), group * math.ceil(math.sqrt(len(drawn)) / group))
     heading = generator.class_names[label] if classes else ""
     plotting.save_grid(drawn, arguments.out, columns, (titles * columns)[:columns], heading)
     return images, labels
-
-
-def draw_label_maps(generator, _classes, subject, arguments):
-    """Draw images from label maps and write their picture. Returns the images and no labels."""
-    return label_maps.draw_label_maps(generator, subject, arguments), None
 
 
 def draw_walk(generator, classes, subject, arguments):
@@ -229,7 +224,7 @@ def draw_walk(generator, classes, subject, arguments):
     return np.concatenate(images), None if labels is None else np.concatenate(labels)
 
 
-def draw_latents(generator, _classes, _subject, arguments):
+def draw_latents(generator, arguments):
     """Draw what a file of inputs holds, write the picture, and return images and labels."""
     from common import plotting
     from common.sampling import inputs
@@ -298,10 +293,14 @@ def main(argv=None):
         takes_label_maps = generator.label_kind == "label map" and kind != "latent"
         subject = label_maps.find_subject(generator, arguments) if takes_label_maps else None
         generator.load()
-        draw = draw_label_maps if takes_label_maps else draw_images
-        if kind:
-            draw = draw_walk if animated else draw_latents
-        images, labels = draw(generator, classes, subject, arguments)
+        if kind == "latent":
+            images, labels = draw_latents(generator, arguments)
+        elif animated:
+            images, labels = draw_walk(generator, classes, subject, arguments)
+        elif subject:
+            images, labels = label_maps.draw_label_maps(generator, subject, arguments), None
+        else:
+            images, labels = draw_images(generator, classes, arguments)
         if arguments.save_arrays:
             write_arrays(arguments.save_arrays, images=images, labels=labels)
         # All is written before anything is printed, which may fail where standard output is closed.

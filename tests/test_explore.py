@@ -359,18 +359,6 @@ def test_it_opens_the_right_window_and_waits(open_one, models, monkeypatch):
     assert leaving.value.code == 130
 
 
-def test_help_comes_at_once(run_script):
-    code = """
-import sys, explore
-try:
-    explore.main(["--help"])
-finally:
-    print("tensorflow" in sys.modules, "matplotlib" in sys.modules, file=sys.stderr)
-"""
-    done = run_script("-c", code)
-    assert (done.returncode, done.stderr) == (0, "False False\n")
-
-
 @pytest.fixture
 def display(tmp_path):
     """A screen that nobody sees."""

@@ -222,20 +222,6 @@ def test_bad_arguments(here, error_of, arguments, words):
     assert sorted(here.iterdir()) == before
 
 
-def test_errors_come_without_importing_tensorflow(run_script):
-    code = """
-import sys, generate
-try:
-    generate.main(sys.argv[1:])
-finally:
-    print("tensorflow" in sys.modules, "matplotlib" in sys.modules, file=sys.stderr)
-"""
-    for arguments in (["--layout", "nowhere.png"], ["--class", "3"], ["--latent-scale", "x"]):
-        done = run_script("-c", code, "--model", "gaugan", *arguments)
-        assert done.returncode == 2
-        assert done.stderr.splitlines()[-1] == "False False"
-
-
 @pytest.fixture
 def own_run(here, trained_gaugan):
     """A copy of the run that may be damaged."""

@@ -1,7 +1,5 @@
 """The networks are those of the documents they come from; the batches are what they say."""
 
-import inspect
-
 import cgan_fashion
 import cgan_mnist
 import gan_fashion
@@ -11,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import reference_recipes
+from conftest import fake_samples, latent_points, real_samples
 
 PARAMETERS = {
     "cgan_fashion": (196_773, 1_169_336),
@@ -19,15 +18,10 @@ PARAMETERS = {
 }
 
 
-def call(function, *arguments, seed=0):
-    """Call a function of a script, with ten classes where it takes a number of them."""
-    takes_classes = "n_classes" in inspect.signature(function).parameters
-    return function(*arguments, *[10] * takes_classes, np.random.default_rng(seed))
-
-
-def dataset(images, labels=None):
-    labels = np.arange(len(images), dtype="int32") % 10 if labels is None else labels
-    return Dataset(images, labels, tuple("0123456789"), "test")
+def images_and_labels():
+    images = np.random.default_rng(5).integers(0, 256, (64, 28, 28, 1), dtype="uint8")
+    images[0], images[1] = 0, 255
+    return Dataset(images, np.arange(64, dtype="int32") % 10, tuple("0123456789"), "test")
 
 
 def as_list(inputs):
@@ -82,11 +76,24 @@ def test_loss_and_optimizer(module, rate, beta_1, from_logits):
         np.testing.assert_allclose(float(np.mean(loss)), np.log(1 + np.exp(-2.0)), rtol=1e-5)
 
 
+def test_the_loss_of_a_step_is_of_that_step_alone(script):
+    """Were it a running mean, the losses of real and generated images would be mixed up."""
+    d_model = script.define_discriminator()
+    inputs, real = real_samples(script, images_and_labels(), 8, np.random.default_rng(0))
+    last = d_model.layers[-1]  # answers "real", with a logit of 4, whatever it sees
+    last.kernel.assign(np.zeros(last.kernel.shape))
+    last.bias.assign([4.0 if real[0, 0] == 1 else -4.0])
+    loss, accuracy = d_model.train_on_batch(inputs, real)
+    np.testing.assert_allclose(loss, np.log(1 + np.exp(-4.0)), rtol=1e-3)
+    assert accuracy == 1.0
+    loss, accuracy = d_model.train_on_batch(inputs, 1 - real)
+    assert 3.5 < loss < 4.5 and accuracy == 0.0  # the mean of both losses would be 2
+
+
 def test_real_samples_are_scaled_and_keep_their_labels(script):
-    images = np.random.default_rng(5).integers(0, 256, (64, 28, 28, 1), dtype="uint8")
-    images[0], images[1] = 0, 255
+    images = images_and_labels().images
     low, real = (0, 0) if script is cgan_mnist else (-1, 1)
-    inputs, target = call(script.generate_real_samples, dataset(images), 500, seed=1)
+    inputs, target = real_samples(script, images_and_labels(), 500, np.random.default_rng(1))
     chosen = np.random.default_rng(1).integers(0, len(images), 500)
     scaled, *label = as_list(inputs)
     assert (scaled.dtype, scaled.min(), scaled.max()) == ("float32", low, 1)
@@ -100,8 +107,8 @@ def test_real_samples_are_scaled_and_keep_their_labels(script):
 
 def test_fake_samples_are_the_generators_answer_to_the_points_drawn(script):
     g_model = script.define_generator(latent_dim=6)
-    inputs, target = call(script.generate_fake_samples, g_model, 6, 9, seed=3)
-    points = call(script.generate_latent_points, 6, 9, seed=3)
+    inputs, target = fake_samples(script, g_model, 6, 9, np.random.default_rng(3))
+    points = latent_points(script, 6, 9, np.random.default_rng(3))
     images, *labels = as_list(inputs)
     np.testing.assert_array_equal(images, g_model.predict_on_batch(points))
     assert all(map(np.array_equal, labels, as_list(points)[1:]))
@@ -109,7 +116,7 @@ def test_fake_samples_are_the_generators_answer_to_the_points_drawn(script):
 
 
 def test_latent_points_are_normal_and_labels_uniform(script):
-    latents, *labels = as_list(call(script.generate_latent_points, 20, 5000, seed=3))
+    latents, *labels = as_list(latent_points(script, 20, 5000, np.random.default_rng(3)))
     assert latents.shape == (5000, 20) and latents.dtype == "float32"
     assert abs(latents.mean()) < 0.02 and abs(latents.std() - 1) < 0.02
     for label in labels:
@@ -141,7 +148,7 @@ def test_the_last_layer_is_the_convolution_of_the_documents(script):
     assert isinstance(ours.layers[-2], keras.layers.Conv2DTranspose)
     *others, kernel, bias = ours.get_weights()
     theirs.set_weights([*others, kernel[::-1, ::-1].transpose(0, 1, 3, 2), bias])
-    inputs = call(script.generate_latent_points, script.LATENT_DIM, 3)
+    inputs = latent_points(script, script.LATENT_DIM, 3, np.random.default_rng(0))
     images = ours.predict_on_batch(inputs)
     assert images.std() > 0
     np.testing.assert_allclose(theirs.predict_on_batch(inputs), images, atol=1e-6)

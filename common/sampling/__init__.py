@@ -3,6 +3,6 @@
 To understand the training scripts you need none of it. To understand `generate.py`, begin with
 `interpolation`.
 
-A new kind of picture is a function here that writes it, and an option and a branch in
-`generate.py`; `learning` is the smallest example.
+A new kind of picture is a function here that writes it, and in `generate.py` an option, a line in
+the table of what goes with what, and a branch; `learning` is the smallest example.
 """

@@ -31,17 +31,11 @@ def draw(folder, path, frames_per_second):
     plotting.save_gif(frames, path, milliseconds)
 
 
-def log_spaced(count, max_chosen):
-    """Choose at most `max_chosen` of the numbers 0 to count - 1, evenly spaced on a log scale.
-
-    The first and the last are among them. At the beginning, where the spacing would be less than 1,
-    every number is chosen.
-    """
-    chosen = [1]
-    while len(chosen) < min(count, max_chosen):
-        ratio = (count / chosen[-1]) ** (1 / (max_chosen - len(chosen)))
-        chosen.append(max(chosen[-1] + 1, round(chosen[-1] * ratio)))
-    return [number - 1 for number in chosen]
+def log_spaced(count, most):
+    """At most `most` of the numbers 0 to count - 1, evenly spaced on a log scale if not all."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(number) - 1 for number in np.geomspace(1, count, most)})
 
 
 def _frame(path, epoch):
