@@ -482,6 +482,32 @@ def test_a_png_with_megabytes_of_text(tmp_path):
     assert pictures.read_photo((tmp_path / "x.png").read_bytes())[1] == (9, 9)
 
 
+def test_zip_files_that_are_not_unpacked(tmp_path):
+    def write(name, **changes):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, png_of(GREYS))
+        content = (tmp_path / "a.zip").read_bytes()
+        central = content.index(b"PK\x01\x02")
+        for place, value in changes.values():
+            start = central + place
+            content = content[:start] + value + content[start + len(value) :]
+        (tmp_path / "a.zip").write_bytes(content)
+
+    for words, name, changes in (
+        ("its member a/1.png needs a password: unpack it", "a/1.png", {"flags": (8, b"\x01")}),
+        ("its members would take 4.0 GB: unpack it", "a/1.png", {"size": (24, b"\xf0" * 4)}),
+        ("its member ../1.png is outside the folder", "../1.png", {}),
+        ("train.zip is a zip file: unpack it", "train.zip", {}),
+    ):
+        write(name, **changes)
+        if name == "train.zip":
+            (tmp_path / "b.zip").write_bytes((tmp_path / "a.zip").read_bytes())
+            with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+                archive.write(tmp_path / "b.zip", name)
+        with pytest.raises(UserError, match=f"cannot read .*a.zip: .*{words}"):
+            load(tmp_path / "a.zip")
+
+
 def test_a_flat_folder_is_for_scripts_without_labels(shapes):
     flat = shapes / "Ü"
     with pytest.raises(
