@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import os
+import pickle
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,11 @@ from common import UserError
 from common.data import datasets, memory, pictures, reading
 from common.data.__main__ import main as show
 
+import documents
+import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageCms, PngImagePlugin
 from test_datasets import idx, small_set
 
@@ -478,6 +482,32 @@ def test_a_png_with_megabytes_of_text(tmp_path):
     assert pictures.read_photo((tmp_path / "x.png").read_bytes())[1] == (9, 9)
 
 
+def test_zip_files_that_are_not_unpacked(tmp_path):
+    def write(name, **changes):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, png_of(GREYS))
+        content = (tmp_path / "a.zip").read_bytes()
+        central = content.index(b"PK\x01\x02")
+        for place, value in changes.values():
+            start = central + place
+            content = content[:start] + value + content[start + len(value) :]
+        (tmp_path / "a.zip").write_bytes(content)
+
+    for words, name, changes in (
+        ("its member a/1.png needs a password: unpack it", "a/1.png", {"flags": (8, b"\x01")}),
+        ("its members would take 4.0 GB: unpack it", "a/1.png", {"size": (24, b"\xf0" * 4)}),
+        ("its member ../1.png is outside the folder", "../1.png", {}),
+        ("train.zip is a zip file: unpack it", "train.zip", {}),
+    ):
+        write(name, **changes)
+        if name == "train.zip":
+            (tmp_path / "b.zip").write_bytes((tmp_path / "a.zip").read_bytes())
+            with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+                archive.write(tmp_path / "b.zip", name)
+        with pytest.raises(UserError, match=f"cannot read .*a.zip: .*{words}"):
+            load(tmp_path / "a.zip")
+
+
 def test_a_flat_folder_is_for_scripts_without_labels(shapes):
     flat = shapes / "Ü"
     with pytest.raises(
@@ -577,9 +607,9 @@ def test_other_names_of_arrays_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("change", "shape", "said"),
     [
-        (lambda x: x[..., None], (30, 28, 28, 1), "taken for those of the standard"),
+        (lambda x: x[..., None], (30, 28, 28, 1), ""),
         (lambda x: x[:, None], (30, 28, 28, 1), "channels came first"),
-        (lambda x: x.reshape(30, -1), (30, 28, 28, 1), "taken for those of the standard"),
+        (lambda x: x.reshape(30, -1), (30, 28, 28, 1), ""),
         (lambda x: np.stack([x, x, 255 - x], axis=-1), (30, 28, 28, 3), "colour"),
         (lambda x: np.stack([x, x, 255 - x], axis=1), (30, 28, 28, 3), "channels came first"),
         (lambda x: x[:, :, 4:24], (30, 20, 20, 1), "cut to squares and scaled from 28 x 20"),
@@ -593,15 +623,15 @@ def test_shapes_of_arrays(tmp_path, capsys, change, shape, said):
     corner = 4 if shape[1] == 20 else 0
     expected = IMAGES[:, corner : corner + 9, corner : corner + 9]
     assert np.array_equal(found.images[:, :9, :9, 0], expected)
-    assert said in error and error.count("\n") == 1
+    assert said in error and error.count("\n") == bool(said)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda x: x, "taken for"),
-        (lambda x: x.astype("int64"), "taken for"),
-        (lambda x: x.astype("uint16"), "taken for"),
+        (lambda x: x, ""),
+        (lambda x: x.astype("int64"), ""),
+        (lambda x: x.astype("uint16"), ""),
         (lambda x: x / 255, "taken to be in [0, 1]"),
         (lambda x: (x / 255).astype("float16").astype("float32"), "taken to be in [0, 1]"),
         (lambda x: x / 127.5 - 1, "taken to be in [-1, 1]"),
@@ -613,7 +643,7 @@ def test_ranges_of_pixels(tmp_path, capsys, change, said):
     found = load(save_npz(tmp_path / "set.npz", x_train=change(IMAGES), y_train=LABELS))
     assert np.array_equal(found.images[..., 0], IMAGES)
     error = capsys.readouterr().err
-    assert said in error and error.count("\n") == 1
+    assert said in error and error.count("\n") == bool(said)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "bool", "int32"])
@@ -641,7 +671,7 @@ def test_other_ranges_are_refused(tmp_path, low):
 def test_images_that_look_like_a_mistake(tmp_path, capsys, images, warning):
     load(save_npz(tmp_path / "set.npz", x_train=images, y_train=LABELS))
     error = capsys.readouterr().err
-    assert f"\n{warning}" in error and error.count("\n") == 2
+    assert warning in error and error.count("warning") == 1
 
 
 @pytest.mark.parametrize(
@@ -765,7 +795,7 @@ def test_tables(tmp_path, capsys, header, rows):
     found = load(tmp_path / "set.csv")
     assert np.array_equal(found.images[..., 0], IMAGES) and np.array_equal(found.labels, LABELS)
     assert found.class_names == datasets.CLOTHES
-    assert capsys.readouterr().err.count("are taken for those of the standard data set") == 1
+    assert capsys.readouterr().err == ""
 
 
 def test_tables_of_other_kinds(tmp_path):
@@ -820,6 +850,101 @@ def test_a_file_gets_its_name_by_its_first_bytes(shapes, content, words):
     if content != b"?":
         with pytest.raises(UserError, match=f"cannot read {shapes}: Ü/8.png: {words}"):
             load(shapes)
+
+
+def write_hdf5(folder):
+    with h5py.File(folder / "data.h5", "w") as file:
+        file["images"], file["labels"] = IMAGES, LABELS
+
+
+def write_cifar(folder):
+    (folder / "cifar-10-batches-py").mkdir()
+    for n in range(5):
+        rows = np.stack([IMAGES[6 * n : 6 * n + 6]] * 3, axis=1)
+        batch = {b"data": np.pad(rows, [(0, 0)] * 2 + [(2, 2)] * 2).reshape(6, 3072)}
+        batch[b"labels"] = LABELS[6 * n : 6 * n + 6].tolist()
+        path = folder / f"cifar-10-batches-py/data_batch_{n + 1}"
+        path.write_bytes(pickle.dumps(batch))
+
+
+def write_tfrecord(folder):
+    with tf.io.TFRecordWriter(str(folder / "data.tfrecord")) as file:
+        for image, label in zip(IMAGES, LABELS, strict=True):
+            png = tf.io.encode_png(image[..., np.newaxis]).numpy()
+            values = {
+                "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[png])),
+                "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+            }
+            row = tf.train.Example(features=tf.train.Features(feature=values))
+            file.write(row.SerializeToString())
+
+
+def write_parquet(folder):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    pictures_ = [{"bytes": png_of(image)} for image in IMAGES]
+    pandas.DataFrame({"image": pictures_, "label": LABELS}).to_parquet(folder / "data.parquet")
+
+
+def png_of(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_fer2013(folder):
+    rows = (
+        f"{y},{' '.join(map(str, x.ravel()))},Training" for x, y in zip(IMAGES, LABELS, strict=True)
+    )
+    (folder / "fer2013.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+
+
+def write_medmnist(folder):
+    labels = (LABELS % 2).astype(int)[:, np.newaxis]
+    np.savez(folder / "pneumoniamnist.npz", train_images=IMAGES, train_labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("write", "result", "size"),
+    [
+        (write_hdf5, "data.npz", 28),
+        (write_cifar, "cifar.npz", 32),
+        (write_parquet, "data.npz", 32),
+        (write_tfrecord, "data.npz", 28),
+        (write_fer2013, "fer2013.npz", 28),
+        (write_medmnist, "pneumonia.npz", 28),
+    ],
+)
+def test_the_recipes_for_data_sets_in_other_files(tmp_path, monkeypatch, write, result, size):
+    write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = documents.read(documents.PROJECT / "docs/own_images.md")
+    recipes = documents.fenced(text[text.index("## Data sets in other files") :], "python")
+    exec(
+        recipes[
+            (
+                write_hdf5,
+                write_cifar,
+                write_parquet,
+                write_tfrecord,
+                write_fer2013,
+                write_medmnist,
+            ).index(write)
+        ],
+        {},
+    )
+    found = load(result)
+    assert found.images.shape[:3] == (30, size, size)
+    margin = (size - 28) // 2
+    inner = found.images[:, margin : 28 + margin, margin : 28 + margin, 0]
+    if write is write_medmnist:
+        assert found.class_names == ("normal", "pneumonia")
+        assert load("pneumoniamnist.npz").class_names == ("0", "1")
+    if write is not write_parquet:  # which scales them
+        order = inner.reshape(30, -1).astype(int) @ np.arange(784)
+        own = IMAGES.reshape(30, -1).astype(int) @ np.arange(784)
+        assert sorted(order) == sorted(own)
+    assert len(found.labels) == 30
 
 
 # ---- paths, choices, downloads
@@ -919,5 +1044,4 @@ def test_numbers_are_names_of_clothes_only_where_the_images_are_clothes(tmp_path
         assert load(save_npz(tmp_path / "a.npz", images=images, labels=labels)).class_names == (
             *names,
         )
-        said = "are taken for those of the standard data set" in capsys.readouterr().err
-        assert said == (names == datasets.CLOTHES)
+        assert (capsys.readouterr().err == "") == (names == datasets.CLOTHES)

@@ -16,15 +16,18 @@ def to_images(array, image_size=None, channels=None):
     """Convert images to uint8 (N, H, H, C). Also returns a list of the changes, to be reported.
 
     Args:
-        array: (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or flattened grey images,
-            (N, H * H). The numbers must be in a range that `pixels.to_bytes` knows.
+        array: (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or the same in rows, (N, H * H) or
+            (N, 3 * H * H). The numbers must be in a range that `pixels.to_bytes` knows.
         image_size: height and width of the result; None for the shorter side of the images.
         channels: 1 or 3; None for as many as the images have.
 
     Raises ValueError if the array has another shape or other numbers.
     """
-    if array.ndim == 2 and math.isqrt(array.shape[1]) ** 2 == array.shape[1]:
-        array = array.reshape(-1, math.isqrt(array.shape[1]), math.isqrt(array.shape[1]))
+    for planes in (1, 3) if array.ndim == 2 else ():  # rows of pixels, as CIFAR has them
+        side = math.isqrt(array.shape[1] // planes)
+        if planes * side * side == array.shape[1]:
+            array = array.reshape(-1, planes, side, side).transpose(0, 2, 3, 1)
+            break
     if array.ndim == 3:
         array = array[..., np.newaxis]
     done = []

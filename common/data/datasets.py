@@ -133,20 +133,6 @@ def load_test_part(dataset, **options):
     return None
 
 
-def check_labels(labels, n_classes):
-    """Return integer `labels` unchanged; raise ValueError unless all are in 0 to n_classes - 1.
-
-    An `Embedding` layer looks a label up in a table. On a GPU a label outside the table gives a row
-    of zeros, without any error.
-    """
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"labels are {labels.dtype}, not integers")
-    outside = labels[(labels < 0) | (labels >= n_classes)]
-    if len(outside):
-        raise ValueError(f"label {outside[0]} is not between 0 and {n_classes - 1}")
-    return labels
-
-
 def _load(name, files, source, class_names, parts, *, limit=None, seed=0, n_batch=None, **options):
     def read(path, **more):
         return own_images.read(

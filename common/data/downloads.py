@@ -26,7 +26,7 @@ def read_cached(addresses, folder, read):
     Returns what `read` returns. Raises UserError if a file cannot be downloaded, or is damaged even
     after the second download.
     """
-    paths = [fetch(address, folder) for address in addresses]
+    paths = [_fetch(address, folder) for address in addresses]
     try:
         return read(paths[-1])
     except UserError as problem:
@@ -45,11 +45,8 @@ def read_cached(addresses, folder, read):
     return read(paths[-1])
 
 
-def fetch(address, folder):
-    """The path of a file in Keras's cache, which is downloaded if it is not there.
-
-    Raises UserError if it is not there and cannot be downloaded.
-    """
+def _fetch(address, folder):
+    """The path of a file in Keras's cache, which is downloaded if it is not there."""
     name = address.rpartition("/")[2]
     try:
         return _get(name, address, folder)

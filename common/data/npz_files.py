@@ -51,10 +51,10 @@ def read_part(path, part):
         found = {name.casefold(): name for name in names}
         for images, labels in NAMES[part]:
             if images in found:
-                labels = read_array(archive, found[labels]) if labels in found else None
+                labels = _read_array(archive, found[labels]) if labels in found else None
                 classes = [found[name] for name in _CLASS_NAMES if name in found]
-                classes = read_array(archive, classes[0]) if classes else np.array([])
-                return read_array(archive, found[images]), labels, _texts(classes)
+                classes = _read_array(archive, classes[0]) if classes else np.array([])
+                return _read_array(archive, found[images]), labels, _texts(classes)
     raise MissingPart(
         f"it holds the arrays {listed(names)}: name them x_train and y_train, or images and labels"
     )
@@ -79,18 +79,15 @@ def _texts(names):
     return tuple(name.decode() if isinstance(name, bytes) else name for name in names)
 
 
-def read_array(archive, name, max_bytes=None):
+def _read_array(archive, name):
     """Read the array `name` from an open `zipfile.ZipFile`.
 
     The size in the header of the array is checked before memory is allocated. Nothing is unpickled,
     since a pickle can run any code.
 
-    Raises ValueError if there is no such array, if it is damaged, if it holds Python objects, or if
-    it is larger than `max_bytes` (by default the free memory).
+    Raises ValueError if it is damaged, holds Python objects, or is larger than the free memory.
     """
     member = f"{name}.npy"
-    if member not in archive.namelist():
-        raise ValueError(f"it holds no array {name!r}")
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
         if version not in ((1, 0), (2, 0)):
@@ -102,8 +99,7 @@ def read_array(archive, name, max_bytes=None):
                 f"np.array({name}, str)"
             )
         n_bytes = math.prod(shape) * dtype.itemsize
-        max_bytes = memory.available() if max_bytes is None else max_bytes
-        if n_bytes > max_bytes:
+        if n_bytes > (max_bytes := memory.available()):
             raise ValueError(f"{name} claims to be {shape}, more than {max_bytes} bytes")
         if n_bytes != archive.getinfo(member).file_size - file.tell():
             raise ValueError(f"{name} does not hold the {shape} values that its header promises")

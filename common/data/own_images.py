@@ -32,7 +32,6 @@ _FORMATS = (
     "an .npz or .npy file, IDX files (plain or .gz), a .csv file, or a folder or .zip with a "
     "folder of pictures for each class"
 )
-_NO_NAMES = "the labels have no names, and are taken for those of the standard data set"
 _DARK = 64  # if no pixel of any image is brighter, of 255, a warning is printed
 _FEW_STEPS = 10  # if an epoch has fewer, a warning is printed
 
@@ -91,7 +90,6 @@ def read(
             is_known = standard is None or _are_alike(array, labels, class_names, standard)
             if are_numbers and not names and is_known:
                 class_names = tuple(standard_names[int(number)] for number in class_names)
-                done += [_NO_NAMES] if standard else []
                 if missing := len(standard_names) - len(class_names):
                     done.append(f"the other {missing} classes do not occur")
             labels = labels[choose(count)]

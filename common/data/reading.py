@@ -155,7 +155,7 @@ def opened(path):
     if not zipfile.is_zipfile(path):
         half = "not a zip file that is whole" if start.startswith(b"PK") else None
         raise ValueError(f"it is {half or kind_of(start) or 'not a zip file, nor a folder'}")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         with zipfile.ZipFile(path) as archive:
             _unpack(archive, Path(folder))
         yield Path(folder)
