@@ -109,9 +109,9 @@ class Run:
     def load(self, loader, **options):
         """Load the images of --data, or the part of them that --limit allows.
 
-        `loader` is a function of `common.data`. It is called with --data, with --image-size and
-        --channels if the command line has both, and with `options`. Raises UserError if the images
-        do not fill a batch, or if a resumed run had other images.
+        `loader` is a function of `common.data`. It is called with --data, with the options for own
+        images if the command line has these, and with `options`. Raises UserError if the images do
+        not fill a batch, or if a resumed run had other images.
         """
         arguments = self.arguments
         if self._parser.own_images:
@@ -119,6 +119,7 @@ class Run:
                 count_halvings((arguments.image_size, arguments.image_size))
             options |= {"image_size": arguments.image_size, "channels": arguments.channels}
             options |= {"n_batch": arguments.batch_size}
+            options |= {"limit": arguments.limit, "seed": arguments.seed}  # to read no more files
         # What a loader reports of the images was said when the run began.
         quiet = io.StringIO() if arguments.resume or not self._devices.is_first else sys.stderr
         try:
