@@ -117,9 +117,9 @@ class Run:
         if self._parser.own_images:
             if arguments.image_size:  # before images are read for minutes
                 count_halvings((arguments.image_size, arguments.image_size))
-            options |= {"image_size": arguments.image_size, "channels": arguments.channels}
-            options |= {"n_batch": arguments.batch_size}
-            options |= {"limit": arguments.limit, "seed": arguments.seed}  # to read no more files
+            names = {"image_size", "channels", "limit", "seed"}
+            options |= {name: getattr(arguments, name) for name in names}
+            options["n_batch"] = arguments.batch_size
         # What a loader reports of the images was said when the run began.
         quiet = io.StringIO() if arguments.resume or not self._devices.is_first else sys.stderr
         try:
