@@ -74,10 +74,10 @@ class Run:
     def __enter__(self):
         try:
             self._start()
+            return self
         except BaseException as problem:
             self.__exit__(type(problem), problem, None)
             raise
-        return self
 
     def _start(self):
         """Read the command line, and check what can be checked early."""
@@ -117,7 +117,7 @@ class Run:
         if self._parser.own_images:
             if arguments.image_size:  # before images are read for minutes
                 count_halvings((arguments.image_size, arguments.image_size))
-            names = {"image_size", "channels", "limit", "seed"}
+            names = ("image_size", "channels", "limit", "seed")
             options |= {name: getattr(arguments, name) for name in names}
             options["n_batch"] = arguments.batch_size
         # What a loader reports of the images was said when the run began.
@@ -154,11 +154,12 @@ class Run:
             models: all models that are called in training, by name. `generator` must be among them.
                 After each epoch it is saved for `generate.py`, and so is `encoder` if there is one.
 
-        Raises UserError for a generator that generate.py could not draw with.
+        Raises UserError for a generator that generate.py could not draw with, and RuntimeError if
+        no images have been loaded.
         """
-        arguments, devices = self.arguments, self._devices
         if self._dataset is None:
             raise RuntimeError("run.load(...) must be called before run.begin(...)")
+        arguments, devices = self.arguments, self._devices
         self._about["pixel_range"] = list(pixel_range)
         with devices.one_device(), same_random_numbers():
             kind = checks.check_generator(
@@ -210,9 +211,7 @@ class Run:
         progress, epochs = self._progress, self.arguments.epochs
         if progress.epochs >= epochs:
             self._save_results()  # in case a file has been deleted
-            self._say(
-                "All epochs are finished. To train until a later epoch N: --resume --epochs N"
-            )
+            self._say("All epochs are finished. To train until epoch N: --resume --epochs N")
         while progress.epochs < epochs:
             self._clock = self._last_checkpoint = time.monotonic()
             epoch = progress.epochs + 1
@@ -305,8 +304,8 @@ class Run:
             self._exit(1 if self._has_started else 2, f"error: {error_text(problem)}")
         if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
             saved = f", with {self._saved} saved in {self.folder}" if self._has_page else ""
-            less = "give a smaller --batch-size, --image-size or --width"
-            self._exit(1, f"error: out of memory{saved}; {less}")
+            smaller = "--batch-size, --image-size or --width"
+            self._exit(1, f"error: out of memory{saved}; give a smaller {smaller}")
         hint = "before the training began"
         if self._has_page:
             hint = resuming.hint(self._parser.prog, self.arguments, self._saved, self._devices)
