@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import pytest
 from conftest import TINY
@@ -38,3 +39,16 @@ def test_training_goes_on_when_standard_output_is_gone(run_script, tmp_path):
     assert error.count("\n") == 1
     record = json.loads((tmp_path / "runs/gan_fashion/run.json").read_text())
     assert record["epochs_finished"] == 4
+
+
+def test_a_pause_is_not_time_of_training(run_script, tmp_path):
+    """A process that is stopped and continued, or a laptop that sleeps."""
+    process = run_script("gan_fashion.py", *TINY, "--epochs", "6", wait=False)
+    began = time.monotonic()
+    next(line for line in process.stdout if line.startswith("epoch 2/"))
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(10)
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    seconds = json.loads((tmp_path / "runs/gan_fashion/run.json").read_text())["seconds"]
+    assert 0 < seconds < time.monotonic() - began - 10

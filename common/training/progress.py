@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shutil
 import sys
+import time
 
 from common.backend import keras
 
@@ -81,6 +82,24 @@ class Progress:
     def __str__(self):
         steps = f" and {_with_plural(self.steps, 'step')}" if self.steps else ""
         return _with_plural(self.epochs, "epoch") + steps
+
+
+class Stopwatch:
+    """Measures the time of a training, without pauses."""
+
+    def __init__(self):
+        self._clock, self._processor = time.monotonic(), time.process_time()
+
+    def lap(self):
+        """The seconds since the last call, or 0 if the process was stopped in between.
+
+        A process that a signal has stopped, or that runs on a laptop that has slept, has used less
+        than a hundredth of these seconds of a processor.
+        """
+        began, used = self._clock, self._processor
+        self._clock, self._processor = time.monotonic(), time.process_time()
+        seconds = self._clock - began
+        return seconds if self._processor - used > seconds / 100 else 0.0
 
 
 def in_words(seconds):
