@@ -91,15 +91,13 @@ class Stopwatch:
         self._clock, self._processor = time.monotonic(), time.process_time()
 
     def lap(self):
-        """The seconds since the last call, or 0 if the process was stopped in between.
+        """The seconds since the last call, at most ten times as many as a processor has worked.
 
-        A process that a signal has stopped, or that runs on a laptop that has slept, has used less
-        than a hundredth of these seconds of a processor.
+        So the time is left out in which a signal has stopped the process, or a laptop has slept.
         """
         began, used = self._clock, self._processor
         self._clock, self._processor = time.monotonic(), time.process_time()
-        seconds = self._clock - began
-        return seconds if self._processor - used > seconds / 100 else 0.0
+        return min(self._clock - began, 10 * (self._processor - used))
 
 
 def in_words(seconds):
