@@ -1,6 +1,7 @@
 """Looking into run folders, and getting in the way of a training."""
 
 import json
+import re
 import signal
 
 import cgan_fashion
@@ -19,6 +20,13 @@ def contents(folder):
         for path in folder.rglob("*")
         if path.suffix in (".png", ".csv")
     }
+
+
+def page_of(folder):
+    """All that the page of a run says: the JSON in it."""
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    (found,) = re.findall(r'<script type="application/json" id="run">(.*?)</script>', text)
+    return json.loads(found)
 
 
 def weights(folder):

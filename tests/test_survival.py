@@ -1,7 +1,6 @@
 """What may happen to a run, and what is never lost by it."""
 
 import json
-import re
 import shutil
 import signal
 import subprocess
@@ -16,19 +15,12 @@ import keras
 import numpy as np
 import pytest
 from conftest import TINY, exit_status
-from runs import FILES, assert_same_run, interrupt_after, replace_training, weights
+from runs import FILES, assert_same_run, interrupt_after, page_of, replace_training, weights
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None
-
-
-def page_of(run):
-    """The state that the page of a run shows, and its message."""
-    text = (run / "index.html").read_text(encoding="utf-8")
-    found = json.loads(re.search(r'application/json" id="run">(.*?)</script>', text)[1])
-    return found["state"], found["message"]
 
 
 # 4 steps an epoch: in the first epoch; in its last step; in the second epoch.
@@ -56,11 +48,12 @@ def test_ctrl_c_and_resume(trained, tmp_path, monkeypatch, capsys, epochs, step,
         f"cgan_fashion.py: stopped with {saved} saved in runs/cgan_fashion; "
         "go on with: python cgan_fashion.py --resume"
     )
-    assert page_of(run) == ("stopped", f"Stopped with {saved} saved.")
+    page = page_of(run)
+    assert (page["state"], page["message"]) == ("stopped", f"Stopped with {saved} saved.")
     assert len(list((run / "samples").iterdir())) == (step >= 4)
     cgan_fashion.main(["--resume"])
     assert f"Resuming after {saved}." in capsys.readouterr().out
-    assert page_of(run) == ("finished", "")
+    assert page_of(run)["state"] == "finished"
     assert len(list((run / "samples").iterdir())) == epochs
     if epochs == 1:
         assert_same_run(run, trained / "runs/cgan_fashion")
@@ -126,7 +119,7 @@ def test_diverged_training_stops_and_keeps_the_last_generator(
     assert error.count("\n") == 1 and words in error
     assert "weights" in words or "diverged at step 2 of epoch 2: d_loss_real" in error
     assert f"the generator of epoch 1 stays in {run}" in error
-    assert page_of(run)[0] == "failed" and words in page_of(run)[1]
+    assert page_of(run)["state"] == "failed" and words in page_of(run)["message"]
     assert (run / "generator.keras").read_bytes() == before
     assert np.isfinite(weights(run)["generator/000"]).all()
 
