@@ -58,6 +58,15 @@ class OneEpoch:
         self.saved.append((images, titles, values))
 
 
+def state(model):
+    """Copies of everything in a model: weights, and the seeds of its dropout."""
+    return [np.copy(variable.numpy()) for variable in model.variables]
+
+
+def same(before, after):
+    return all(map(np.array_equal, before, after))
+
+
 def latent_points(script, latent_dim, count, rng):
     """A script's inputs for its generator, with labels of ten classes where it takes any."""
     classes = (10,) if hasattr(script, "N_CLASSES") else ()
