@@ -262,18 +262,6 @@ def test_a_page_without_news(browser, open_page, tmp_path, monkeypatch):
     assert browser.run("window.old") is True
 
 
-def test_a_thousand_epochs_load_as_one(browser, open_page, tmp_path):
-    write(tmp_path, epochs=1000, pictures=[1, 1000], state="finished")
-    for epoch in range(2, 1000):
-        os.link(tmp_path / "samples/epoch_0001.png", tmp_path / f"samples/epoch_{epoch:04d}.png")
-    open_page(write(tmp_path, epochs=1000, pictures=[], state="finished"))
-    browser.wait_for("picture.complete")
-    names = [address.rpartition("/")[2] for address in browser.requests]
-    assert [name for name in names if name.endswith("png")] == ["epoch_1000.png"]
-    assert browser.run("run.pictures.length") == 1000
-    assert (tmp_path / "index.html").stat().st_size < 60_000
-
-
 def test_evil_names_in_a_browser(browser, open_page, tmp_path):
     open_page(evil(tmp_path))
     browser.wait_for("picture.complete && picture.naturalWidth === 12")
