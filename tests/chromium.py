@@ -4,7 +4,6 @@ It is the DevTools protocol: a message is JSON and ends with a zero byte. Chromi
 descriptor 3 and writes to 4 (--remote-debugging-pipe), so nothing needs to be installed but itself.
 """
 
-import base64
 import contextlib
 import json
 import os
@@ -136,12 +135,9 @@ class Chromium:
         text = {"text": " ", "code": "Space"} if key == " " else {"code": key}
         codes = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, " ": 32, "Tab": 9}
         for kind in ("keyDown", "keyUp"):
+            code = codes[key]
             self.call(
-                "Input.dispatchKeyEvent",
-                type=kind,
-                key=key,
-                windowsVirtualKeyCode=codes[key],
-                **text,
+                "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, **text
             )
 
     def mouse(self, kind, x, y):
@@ -150,19 +146,9 @@ class Chromium:
             "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
         )
 
-    def resize(self, width, height, dark=False, scale=1):
+    def resize(self, width, height, dark=False):
         """Give the page another size, in pixels, and light or dark colours."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=scale,
-            mobile=False,
-        )
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-
-    def screenshot(self, path):
-        """Write a picture of the page as it is shown."""
-        picture = self.call("Page.captureScreenshot", format="png")["data"]
-        path.write_bytes(base64.b64decode(picture))

@@ -58,6 +58,15 @@ class OneEpoch:
         self.saved.append((images, titles, values))
 
 
+def state(model):
+    """Copies of everything in a model: weights, and the seeds of its dropout."""
+    return [np.copy(variable.numpy()) for variable in model.variables]
+
+
+def same(before, after):
+    return all(map(np.array_equal, before, after))
+
+
 def latent_points(script, latent_dim, count, rng):
     """A script's inputs for its generator, with labels of ten classes where it takes any."""
     classes = (10,) if hasattr(script, "N_CLASSES") else ()
@@ -166,19 +175,25 @@ def error_of(capsys):
 
 
 @pytest.fixture
-def old_run(trained, tmp_path):
-    """A copy of a finished run, which has to stay as it is while the test runs."""
-    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
-    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")}
-    yield tmp_path / "run"
-    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.*")} == before
+def copied(trained, tmp_path):
+    """A function that copies the finished run of a script, and returns the copy's folder."""
+    return lambda name="cgan_fashion": shutil.copytree(trained / "runs" / name, tmp_path / "run")
 
 
 @pytest.fixture
-def old_gan_run(trained, tmp_path):
-    """Such a copy that a test may damage first: it is never repaired or overwritten."""
-    shutil.copytree(trained / "runs/gan_fashion", tmp_path / "run")
-    yield tmp_path / "run"
-    generator = tmp_path / "run/generator.keras"
-    assert generator.read_bytes() == (trained / "runs/gan_fashion/generator.keras").read_bytes()
-    assert len(list((tmp_path / "run/samples").iterdir())) == 1
+def old_run(copied):
+    """Such a copy, which has to stay as it is while the test runs."""
+    run = copied()
+    before = {path: path.read_bytes() for path in run.rglob("*.*")}
+    yield run
+    assert {path: path.read_bytes() for path in run.rglob("*.*")} == before
+
+
+@pytest.fixture
+def old_gan_run(copied):
+    """One that a test may damage first: it is never repaired or overwritten."""
+    run = copied("gan_fashion")
+    before = (run / "generator.keras").read_bytes()
+    yield run
+    assert (run / "generator.keras").read_bytes() == before
+    assert len(list((run / "samples").iterdir())) == 1

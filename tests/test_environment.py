@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow
 from conftest import PROJECT, TINY, exit_status
+from runs import replace_training
 
 CODE = """
 import sys
@@ -68,31 +69,23 @@ def test_arrays_are_saved_before_anything_is_printed(trained, tmp_path, monkeypa
         assert archive["images"].shape == (1, 28, 28, 1)
 
 
-def test_a_run_that_trained_nothing_is_none(tmp_path, monkeypatch):
-    """Its first line could not be printed, say: starting again needs no option."""
+def test_out_of_memory_is_one_line_and_a_run_that_trained_nothing_is_none(
+    tmp_path, monkeypatch, capsys
+):
+    """Starting again needs no option."""
 
-    def no_memory(*_models_and_more):
+    def no_memory(_run):
         raise tensorflow.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(cgan_fashion, "train", no_memory)
-        arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path / "run")]
-        assert exit_status(cgan_fashion.main, arguments) == 1
-    assert (tmp_path / "run/run.json").exists()
-    cgan_fashion.main(arguments)
-
-
-def test_out_of_memory_is_one_line(tmp_path, monkeypatch, capsys):
-    def no_memory(*_models_and_more):
-        raise tensorflow.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-
-    monkeypatch.setattr(cgan_fashion, "train", no_memory)
-    assert exit_status(cgan_fashion.main, [*TINY, "--out", str(tmp_path)]) == 1
-    error = capsys.readouterr().err
-    assert error == (
+    replace_training(monkeypatch, no_memory)
+    arguments = [*TINY, "--epochs", "1", "--out", str(tmp_path)]
+    assert exit_status(cgan_fashion.main, arguments) == 1
+    assert capsys.readouterr().err == (
         f"cgan_fashion.py: error: out of memory, with 0 epochs saved in {tmp_path}; "
         "give a smaller --batch-size, --image-size or --width\n"
     )
+    replace_training(monkeypatch)
+    cgan_fashion.main(arguments)
 
 
 def test_ctrl_c_before_the_folder_is_made_says_so(tmp_path, monkeypatch, capsys):

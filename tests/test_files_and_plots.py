@@ -16,8 +16,7 @@ def test_a_file_is_replaced_in_one_step(tmp_path):
     with replacing(path) as beside:
         beside.write_text("new")
         assert path.read_text() == "old" and beside.suffix == ".txt"
-    assert path.read_text() == "new"
-    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -35,9 +34,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
-    events = []
+    events, replace = [], os.replace
     monkeypatch.setattr("os.fsync", lambda _descriptor: events.append("flushed"))
-    replace = os.replace
     monkeypatch.setattr("os.replace", lambda *paths: (events.append("renamed"), replace(*paths)))
     write_text(tmp_path / "file.txt", "new")
     assert events == ["flushed", "renamed", "flushed"]  # the file; then the folder
@@ -62,8 +60,8 @@ def test_tiles_row_by_row():
 
 
 def test_grids_are_drawn_dark_on_white(tmp_path):
-    images = np.zeros((4, 28, 28, 1), "float32")
-    images[1] = 1  # the upper right one
+    images = np.full((4, 28, 28, 1), -0.01, "float32")  # out of range: drawn as the nearest
+    images[1] = 1.01  # the upper right one
     plotting.save_grid(images, tmp_path / "plain.png", columns=2)
     shown = imread(tmp_path / "plain.png")[..., 0]
     assert shown.shape == (180, 180)  # 28 pixels and a gap of 2, three dots each
@@ -92,16 +90,6 @@ def test_long_titles_and_headings_are_cut_off(tmp_path):
     assert shown[30:, [0, 1, 88, 89, 90, 91, -2, -1]].min() == 1
 
 
-def test_curves_are_of_the_history(monkeypatch, tmp_path):
-    shown = []
-    monkeypatch.setattr(plotting, "save_figure", lambda figure, _path: shown.append(figure))
-    history = {"d_loss": [3.0, 2.0], "g_loss": [1.0, 4.0]}
-    plotting.save_curves(history, [["d_loss", "g_loss"]], tmp_path / "losses.png")
-    (axes,) = shown[0].axes
-    curves = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
-    assert curves == {"d_loss": [[1, 3], [2, 2]], "g_loss": [[1, 1], [2, 4]]}
-
-
 def test_losses_with_validation_have_a_panel_each(monkeypatch, tmp_path):
     shown = []
     monkeypatch.setattr(plotting, "save_figure", lambda figure, _path: shown.append(figure))
@@ -109,13 +97,13 @@ def test_losses_with_validation_have_a_panel_each(monkeypatch, tmp_path):
     history |= {"val_g_loss": [7.0, 8.0], "val_d_loss": [9.0, 1.0]}
     plotting.save_curves(history, plotting.panels(history), tmp_path / "losses.png")
     panels = [
-        {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+        {line.get_label(): line.get_xydata().T.tolist() for line in axes.lines}
         for axes in shown[0].axes
     ]
     assert panels == [
-        {"d_loss": [3, 2], "val_d_loss": [9, 1]},
-        {"g_loss": [1, 4], "val_g_loss": [7, 8]},
-        {"norm": [5, 6]},
+        {"d_loss": [[1, 2], [3, 2]], "val_d_loss": [[1, 2], [9, 1]]},
+        {"g_loss": [[1, 2], [1, 4]], "val_g_loss": [[1, 2], [7, 8]]},
+        {"norm": [[1, 2], [5, 6]]},
     ]
 
 
@@ -130,22 +118,11 @@ def test_colours_are_drawn_as_they_are_on_white(tmp_path):
     assert np.all(shown[198:, 198:] == 1)
 
 
-def test_large_images_are_not_enlarged(tmp_path):
+def test_large_images_are_not_enlarged_and_large_grids_stay_within_bounds(tmp_path):
     plotting.save_grid(np.zeros((2, 256, 256, 3), "float32"), tmp_path / "a.png", columns=2)
     assert imread(tmp_path / "a.png").shape[:2] == (258, 516)
-
-
-def test_large_grids_stay_within_bounds(tmp_path):
     plotting.save_grid(np.zeros((1000, 28, 28, 1), "float32"), tmp_path / "a.png", columns=40)
     assert max(imread(tmp_path / "a.png").shape) <= 4000
-
-
-def test_what_is_out_of_range_is_drawn_as_the_nearest(tmp_path):
-    images = np.full((2, 28, 28, 1), -0.01, "float32")
-    images[1] = 1.01
-    plotting.save_grid(images, tmp_path / "a.png", columns=2)
-    shown = imread(tmp_path / "a.png")[..., 0]
-    assert np.all(shown[3:87, 3:87] == 1) and np.all(shown[3:87, 93:177] == 0)
 
 
 def test_names_that_look_like_mathematics_or_have_no_glyph(tmp_path):

@@ -7,17 +7,8 @@ from common.models.freezing import Frozen
 import keras
 import numpy as np
 import pytest
-from conftest import fake_samples, latent_points
+from conftest import fake_samples, latent_points, same, state
 from keras import layers
-
-
-def state(model):
-    """Copies of everything in a model: weights, and the seeds of its dropout."""
-    return [np.copy(variable.numpy()) for variable in model.variables]
-
-
-def same(before, after):
-    return all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 
 def discriminator_step(script, g_model, d_model, n, rng):
@@ -31,7 +22,7 @@ def composite_step(script, g_model, gan_model, n, rng):
 
 
 # d: the discriminator's own step; g: the composite's. The order decides what is traced first.
-@pytest.mark.parametrize("order", ["dgdg", "ggdd"])
+@pytest.mark.parametrize("order", ["dgdg", pytest.param("ggdd", marks=pytest.mark.slow)])
 def test_each_call_changes_its_own_model_only(script, order):
     d_model, g_model = script.define_discriminator(), script.define_generator(latent_dim=6)
     gan_model = script.define_gan(g_model, d_model)

@@ -1,20 +1,21 @@
 """What may happen to a run, and what is never lost by it."""
 
-import importlib
 import json
 import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import cgan_fashion
+import gan_fashion
 from common.models.generators import Generator
 
 import keras
 import numpy as np
 import pytest
 from conftest import TINY, exit_status
-from runs import FILES, assert_same_run, interrupt_after, weights
+from runs import FILES, assert_same_run, interrupt_after, page_of, replace_training, weights
 
 try:
     import resource
@@ -22,41 +23,53 @@ except ImportError:  # Windows
     resource = None
 
 
-# 4 steps an epoch: in the second epoch, and in the last step of the first.
+# 4 steps an epoch: in the first epoch; in its last step; in the second epoch.
 @pytest.mark.parametrize(
-    ("steps", "saved", "pictures"),
-    [(5, "1 epoch and 1 step", 1), (4, "1 epoch", 1)],
+    ("epochs", "step", "saved"),
+    [
+        (1, 3, "0 epochs and 3 steps"),
+        pytest.param(2, 4, "1 epoch", marks=pytest.mark.slow),
+        pytest.param(2, 5, "1 epoch and 1 step", marks=pytest.mark.slow),
+    ],
 )
-def test_interrupt_saves_and_says_how_to_go_on(
-    tmp_path, monkeypatch, capsys, steps, saved, pictures
-):
+def test_ctrl_c_and_resume(trained, tmp_path, monkeypatch, capsys, epochs, step, saved):
+    """The step is finished and saved, the last line says how to go on, and the bits are the same
+    as without."""
     monkeypatch.chdir(tmp_path)
+    run = tmp_path / "runs/cgan_fashion"
     with monkeypatch.context() as patch:
-        interrupt_after(steps, patch)
+        interrupt_after(step, patch)
         usual_handler = signal.getsignal(signal.SIGINT)
-        assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2"]) == 130
+        assert exit_status(cgan_fashion.main, [*TINY, "--epochs", str(epochs)]) == 130
         assert signal.getsignal(signal.SIGINT) is usual_handler
-    assert capsys.readouterr().err.splitlines()[-1] == (
+    shown = capsys.readouterr()
+    assert f"\nTo watch the training, open {Path('runs/cgan_fashion/index.html')}\n" in shown.out
+    assert shown.err.splitlines()[-1] == (
         f"cgan_fashion.py: stopped with {saved} saved in runs/cgan_fashion; "
         "go on with: python cgan_fashion.py --resume"
     )
-    assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == pictures
+    page = page_of(run)
+    assert (page["state"], page["message"]) == ("stopped", f"Stopped with {saved} saved.")
+    assert len(list((run / "samples").iterdir())) == (step >= 4)
     cgan_fashion.main(["--resume"])
     assert f"Resuming after {saved}." in capsys.readouterr().out
-    assert len(list((tmp_path / "runs/cgan_fashion/samples").iterdir())) == 2
+    assert page_of(run)["state"] == "finished"
+    assert len(list((run / "samples").iterdir())) == epochs
+    if epochs == 1:
+        assert_same_run(run, trained / "runs/cgan_fashion")
 
 
 @pytest.mark.slow
 def test_two_processes_never_train_in_one_folder(tmp_path, error_of, run_script):
     first = run_script("gan_fashion.py", *TINY, "--epochs", "100000", wait=False)
     next(line for line in first.stdout if line.startswith("epoch 1/"))
-    main = importlib.import_module("gan_fashion").main
     folder = str(tmp_path / "runs/gan_fashion")
     for arguments in (["--resume"], ["--overwrite", *TINY]):
-        assert "another process is training in" in error_of(main, *arguments, "--out", folder)
+        error = error_of(gan_fashion.main, *arguments, "--out", folder)
+        assert "another process is training in" in error
     first.kill()  # which leaves it no time to tidy up
     first.communicate()
-    main(["--resume", "--epochs", "1", "--out", folder])
+    gan_fashion.main(["--resume", "--epochs", "1", "--out", folder])
 
 
 def diverging(monkeypatch, at_step, spoil):
@@ -79,85 +92,57 @@ def spoil_weights(model, losses):
     return losses
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def weights_are_nan(model, losses):
+    model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
+    return losses
+
+
+# The loss of a step is that before its update, so the loss alone would tell of weights too late.
+@pytest.mark.parametrize(
+    ("spoil", "step", "minutes", "words"),
+    [
+        (lambda *_: np.nan, 2, "10", "g_loss nan"),
+        pytest.param(lambda *_: -np.inf, 2, "10", "g_loss -inf", marks=pytest.mark.slow),
+        pytest.param(weights_are_nan, 4, "10", "weights are NaN", marks=pytest.mark.slow),
+        pytest.param(weights_are_nan, 2, "0", "weights are NaN", marks=pytest.mark.slow),
+    ],
+)
 def test_diverged_training_stops_and_keeps_the_last_generator(
-    trained, tmp_path, monkeypatch, capsys, value
+    copied, monkeypatch, capsys, spoil, step, minutes, words
 ):
-    shutil.copytree(trained / "runs/gan_fashion", tmp_path / "run")
-    before = (tmp_path / "run/generator.keras").read_bytes()
-    main = importlib.import_module("gan_fashion").main
-    diverging(monkeypatch, 2, lambda model, losses: value)
-    assert exit_status(main, ["--resume", "--epochs", "9", "--out", f"{tmp_path}/run"]) == 1
+    run = copied("gan_fashion")
+    before = (run / "generator.keras").read_bytes()
+    diverging(monkeypatch, step, spoil)
+    arguments = ["--resume", "--epochs", "9", "--checkpoint-minutes", minutes, "--out", str(run)]
+    assert exit_status(gan_fashion.main, arguments) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and f"g_loss {value:g}" in error
-    assert "diverged at step 2 of epoch 2: d_loss_real" in error
-    assert f"the generator of epoch 1 stays in {tmp_path}/run" in error
-    assert (tmp_path / "run/generator.keras").read_bytes() == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("step", "minutes"), [(4, "10"), (2, "0")])
-def test_weights_that_are_nan_are_never_saved(
-    trained, tmp_path, monkeypatch, capsys, step, minutes
-):
-    """The loss of a step is that before its update, so the loss alone would tell too late."""
-    run = tmp_path / "run"
-    shutil.copytree(trained / "runs/gan_fashion", run)
-    before = (run / "generator.keras").read_bytes(), weights(run)["generator/000"]
-    main = importlib.import_module("gan_fashion").main
-    diverging(monkeypatch, step, spoil_weights)
-    arguments = ["--resume", "--epochs", "2", "--checkpoint-minutes", minutes, "--out", str(run)]
-    assert exit_status(main, arguments) == 1
-    assert (
-        "weights are NaN or infinite; the generator of epoch 1 stays in" in capsys.readouterr().err
-    )
-    assert (run / "generator.keras").read_bytes() == before[0]
+    assert error.count("\n") == 1 and words in error
+    assert "weights" in words or "diverged at step 2 of epoch 2: d_loss_real" in error
+    assert f"the generator of epoch 1 stays in {run}" in error
+    assert page_of(run)["state"] == "failed" and words in page_of(run)["message"]
+    assert (run / "generator.keras").read_bytes() == before
     assert np.isfinite(weights(run)["generator/000"]).all()
 
 
-@pytest.mark.slow
-def test_a_failed_save_leaves_the_files_of_the_last_epoch(trained, tmp_path, monkeypatch, capsys):
-    """Each file in turn cannot be written to its end, and what was there stays whole."""
-    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
-    kept = {path: path.read_bytes() for path in (tmp_path / "run").glob("*.*")}
-
-    def half_written(model, path):
-        path.write_bytes(b"half of a model")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(keras.Model, "save", half_written)
-    resume = ["--resume", "--epochs", "2", "--out", str(tmp_path / "run")]
-    assert exit_status(cgan_fashion.main, resume) == 1
-    assert "generator.keras: No space left on device" in capsys.readouterr().err
-    unchanged = ("generator.keras", "checkpoint.npz", "losses.csv", "losses.png")
-    for path, content in kept.items():
-        assert path.name not in unchanged or path.read_bytes() == content
-    monkeypatch.undo()
-    cgan_fashion.main(resume)
-    assert json.loads((tmp_path / "run/run.json").read_text())["epochs_finished"] == 2
-
-
-def test_the_checkpoint_is_saved_after_all_that_it_stands_for(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("problem", "status", "words"),
+    [
+        (KeyboardInterrupt(), 130, "stopped with 0 epochs saved"),
+        (OSError(28, "No space left on device", "checkpoint.npz"), 1, "checkpoint.npz: No space"),
+    ],
+)
+def test_the_checkpoint_is_saved_after_all_that_it_stands_for(
+    tmp_path, monkeypatch, capsys, problem, status, words
+):
     def no_checkpoint(*_arguments):
         assert (tmp_path / "generator.keras").exists() and (tmp_path / "losses.csv").exists()
-        assert (tmp_path / "samples/epoch_0001.png").exists()
-        raise KeyboardInterrupt
+        raise problem
 
+    replace_training(monkeypatch)
     monkeypatch.setattr("common.training.checkpoints.save", no_checkpoint)
-    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "2", "--out", str(tmp_path)]) == 130
-    assert "stopped with 0 epochs saved" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_file_that_cannot_be_written_stops_the_run(tmp_path, monkeypatch, capsys):
-    def no_space(path, *_arguments):
-        raise OSError(28, "No space left on device", str(path))
-
-    monkeypatch.setattr("common.training.checkpoints.save", no_space)
-    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "1", "--out", str(tmp_path)]) == 1
-    error = capsys.readouterr().err
-    path = tmp_path / "checkpoint.npz"
-    assert error == f"cgan_fashion.py: error: {path}: No space left on device\n"
+    arguments = [*TINY, "--epochs", "2", "--out", str(tmp_path)]
+    assert exit_status(cgan_fashion.main, arguments) == status
+    assert words in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -179,6 +164,8 @@ def test_ctrl_c_as_a_user_presses_it(run_script, tmp_path):
 def test_a_run_is_not_overwritten_silently(old_run, error_of):
     error = error_of(cgan_fashion.main, *TINY, "--out", str(old_run))
     assert "--resume" in error and "--overwrite" in error
+    error = error_of(cgan_fashion.main, "--resume", "--overwrite", "--out", str(old_run))
+    assert "--overwrite is not allowed with --resume" in error
 
 
 def test_a_folder_without_record_can_only_be_overwritten(tmp_path, error_of):
@@ -187,16 +174,16 @@ def test_a_folder_without_record_can_only_be_overwritten(tmp_path, error_of):
     assert "already holds a run: --overwrite deletes it" in error and "--resume" not in error
 
 
-def test_overwrite_deletes_the_run_and_nothing_else(trained, tmp_path):
-    shutil.copytree(trained / "runs/cgan_fashion", tmp_path / "run")
-    (tmp_path / "run/samples/epoch_0050.png").write_bytes(b"of the old run")
-    (tmp_path / "run/samples/.epoch_0051.writing.png").write_bytes(b"half of one")
-    (tmp_path / "run/notes.txt").write_text("mine")
-    (tmp_path / "run/samples/favourite.png").write_bytes(b"mine")
-    cgan_fashion.main([*TINY, "--epochs", "1", "--overwrite", "--out", str(tmp_path / "run")])
-    assert (tmp_path / "run/notes.txt").read_text() == "mine"
-    samples = {path.name for path in (tmp_path / "run/samples").iterdir()}
-    assert samples == {"epoch_0001.png", "favourite.png"}
+def test_overwrite_deletes_the_run_and_nothing_else(copied, monkeypatch):
+    run = copied()
+    (run / "samples/epoch_0050.png").write_bytes(b"of the old run")
+    (run / "samples/.epoch_0051.writing.png").write_bytes(b"half of one")
+    (run / "notes.txt").write_text("mine")
+    (run / "samples/favourite.png").write_bytes(b"mine")
+    replace_training(monkeypatch)
+    cgan_fashion.main([*TINY, "--epochs", "1", "--overwrite", "--out", str(run)])
+    assert (run / "notes.txt").read_text() == "mine"
+    assert {path.name for path in (run / "samples").iterdir()} == {"favourite.png"}
 
 
 def wait_for(process, line_start):
@@ -236,7 +223,6 @@ def test_killed_at_any_moment(run_script, tmp_path):
     process.communicate()
     assert not list(folder.rglob("*.writing.*"))
     finished = json.loads((folder / "run.json").read_text())["epochs_finished"]
-    gan_fashion = importlib.import_module("gan_fashion")
     gan_fashion.main(["--resume", "--epochs", str(finished + 1), "--out", str(folder)])
     in_one_go = tmp_path / "in one go"
     gan_fashion.main([*TINY, "--epochs", str(finished + 1), "--out", str(in_one_go)])
@@ -249,16 +235,14 @@ def test_killed_at_any_moment(run_script, tmp_path):
     ("most_bytes", "failing"),
     [(100, "run.json"), (10**6, "generator.keras"), (4 * 10**6, "checkpoint.npz")],
 )
-def test_no_room_for_a_file(trained, tmp_path, capsys, most_bytes, failing):
+def test_no_room_for_a_file(copied, capsys, most_bytes, failing):
     """A file system that takes only so many bytes in a file, much like a full disk or a quota."""
-    run = tmp_path / "run"
-    shutil.copytree(trained / "runs/gan_fashion", run)
+    run = copied("gan_fashion")
     before = {path.name: path.read_bytes() for path in run.rglob("*.*")}
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, usual[1]))
     try:
-        main = importlib.import_module("gan_fashion").main
-        status = exit_status(main, ["--resume", "--epochs", "2", "--out", str(run)])
+        status = exit_status(gan_fashion.main, ["--resume", "--epochs", "2", "--out", str(run)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
     assert status == 1
@@ -270,18 +254,23 @@ def test_no_room_for_a_file(trained, tmp_path, capsys, most_bytes, failing):
     assert (run / "checkpoint.npz").read_bytes() == before["checkpoint.npz"]
     Generator(run / "generator.keras").load()
     if failing == "checkpoint.npz":  # the last one of all
-        main(["--resume", "--epochs", "2", "--out", str(run)])
+        gan_fashion.main(["--resume", "--epochs", "2", "--out", str(run)])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("becomes", ["nothing", "a file"])
+@pytest.mark.parametrize("becomes", ["nothing", "a file", "a folder"])
 def test_the_folder_vanishes(tmp_path, monkeypatch, capsys, becomes):
-    run, original = tmp_path / "run", cgan_fashion.generate_fake_samples
+    """Perhaps it is the folder of another training by now: nothing is written there."""
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    original = cgan_fashion.generate_fake_samples
 
     def generate_fake_samples(*arguments):
-        shutil.rmtree(run, ignore_errors=True)
-        if becomes == "a file":
-            run.write_text("mine")
+        if not moved.exists():
+            run.rename(moved)
+            if becomes == "a file":
+                run.write_text("mine")
+            if becomes == "a folder":
+                run.mkdir()
         return original(*arguments)
 
     monkeypatch.setattr(cgan_fashion, "generate_fake_samples", generate_fake_samples)
@@ -289,8 +278,8 @@ def test_the_folder_vanishes(tmp_path, monkeypatch, capsys, becomes):
     problem = "another folder has taken its place"
     if becomes == "nothing":
         problem = "No such file or directory"
-    error = capsys.readouterr().err
-    assert error == f"cgan_fashion.py: error: {run}: {problem}\n"
+    assert capsys.readouterr().err == f"cgan_fashion.py: error: {run}: {problem}\n"
+    assert becomes != "a folder" or not list(run.iterdir())
 
 
 @pytest.mark.slow
@@ -304,28 +293,9 @@ def test_deterministic(run_script):
     assert done.stdout.splitlines()[-1] == "True", done.stderr
 
 
-@pytest.mark.slow
-def test_the_folder_is_replaced_by_another(tmp_path, monkeypatch, capsys):
-    """Moved away, and perhaps the folder of another training by now: nothing is written there."""
-    run, original = tmp_path / "run", cgan_fashion.generate_fake_samples
-
-    def generate_fake_samples(*arguments):
-        if not (tmp_path / "moved").exists():
-            run.rename(tmp_path / "moved")
-            run.mkdir()
-        return original(*arguments)
-
-    monkeypatch.setattr(cgan_fashion, "generate_fake_samples", generate_fake_samples)
-    assert exit_status(cgan_fashion.main, [*TINY, "--epochs", "1", "--out", str(run)]) == 1
-    assert f"{run}: another folder has taken its place" in capsys.readouterr().err
-    assert not list(run.iterdir())
-
-
-def test_overwrite_looks_before_it_deletes(trained, tmp_path, error_of):
-    run = tmp_path / "run"
-    shutil.copytree(trained / "runs/gan_fashion", run)
+def test_overwrite_looks_before_it_deletes(copied, error_of):
+    run = copied("gan_fashion")
     shutil.rmtree(run / "samples")
     (run / "samples").write_text("mine")
-    main = importlib.import_module("gan_fashion").main
-    assert "samples is a file" in error_of(main, *TINY, "--overwrite", "--out", str(run))
-    assert (run / "generator.keras").exists()
+    error = error_of(gan_fashion.main, *TINY, "--overwrite", "--out", str(run))
+    assert "samples is a file" in error and (run / "generator.keras").exists()
