@@ -302,12 +302,12 @@ def test_too_many_members(tmp_path, monkeypatch):
         facades.load_facades(source)
 
 
-def test_much_in_all(tmp_path, monkeypatch):
+def test_more_than_memory_holds_is_refused_after_the_first_photo(tmp_path, monkeypatch):
     source = write_zip(tmp_path / "set.zip", cmp_files(12))
-    monkeypatch.setattr(memory, "available", lambda: 2 * 4 * 40 * 50)
+    monkeypatch.setattr(memory, "available", lambda: 12 * 4 * 40 * 50)
     assert len(facades.load_facades(source).images) == 12
-    monkeypatch.setattr(memory, "available", lambda: 2 * 4 * 40 * 50 - 1)
-    with pytest.raises(UserError, match="the rest of 12 photos and label maps would take 0.0 GB"):
+    monkeypatch.setattr(memory, "available", lambda: 12 * 4 * 40 * 50 - 1)
+    with pytest.raises(UserError, match="12 photos and label maps would take 0.0 GB"):
         facades.load_facades(source)
 
 

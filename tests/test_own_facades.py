@@ -445,7 +445,6 @@ def test_grey_colours_of_ones_own(tmp_path):
     [
         (b"sky 1 2", "colours.txt: the line 'sky 1 2' does not have the form: name red green blue"),
         (b"sky 1 2 256", "the line 'sky 1 2 256' does not have"),
-        (b"sky 1 2 3\ntree 1 2 3", "sky and tree have the same colour"),
         (b"\n", "it lists 0 classes"),
         (b"B\xe4ume 1 2 3", "colours.txt: it is not in UTF-8: save it anew"),
         ("sky 1 2 3".encode("utf-16"), "colours.txt: it is not in UTF-8"),

@@ -22,19 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError
-from common.data import datasets, downloads, label_map_files, memory, pairs, pictures
+from common.data import datasets, downloads, label_map_files, memory, pairs, pictures, reading
 from common.data.label_map_files import CMP_COLOURS as COLOURS
 from common.data.label_map_files import CMP_NAMES as CLASS_NAMES
+from common.data.label_map_files import Classes
 from common.data.label_map_files import distinct_colours as distinct_colours
-from common.data.reading import (
-    expand,
-    files_in,
-    listed,
-    opened,
-    read_bytes,
-    reporting,
-    with_progress,
-)
+from common.data.reading import expand, read_bytes, reporting
 
 import numpy as np
 from PIL import Image
@@ -122,16 +115,16 @@ def _read(path, source, first):
     with reporting(path):
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, drawn or a path")
-        with opened(path) as folder:
-            files = files_in(folder)[0]
-            known = label_map_files.Classes(*pairs.read_classes(folder, files), first)
+        with reading.opened(path) as folder:
+            files = reading.files_in(folder)[0]
+            known = Classes(*pairs.read_classes(folder, files), first)
             found, remarks = pairs.find_pairs(folder, files)
             photos, contents = _read_pairs(folder, found, known.colours)
         label_maps, classes = label_map_files.to_classes(contents, known, remarks)
     if len({value for one in label_maps for value in (one.min(), one.max())}) == 1:
         remarks.append("warning: all pixels of its label maps have the same class")
     if classes.names != CLASS_NAMES:
-        remarks.insert(0, f"{len(classes.names)} classes: {listed(classes.names)}")
+        remarks.insert(0, f"{len(classes.names)} classes: {reading.listed(classes.names)}")
     _print_remarks(path, remarks)
     return Facades(photos, label_maps, source, *classes)
 
@@ -143,8 +136,8 @@ def _print_remarks(path, remarks):
 
 def _read_pairs(folder, found, colours):
     """Returns photos, uint8 (H, W, 3), and a dict of `LabelMap`s by the names of their files."""
-    photos, label_maps, n_bytes = [], {}, 0
-    for number, (photo_file, map_file) in enumerate(with_progress(found, "photos"), start=1):
+    photos, label_maps = [], {}
+    for photo_file, map_file in reading.with_progress(found, "photos"):
         with reporting(photo_file):
             photo, size = pictures.read_photo(read_bytes(folder / photo_file))
             if map_file == photo_file:
@@ -155,11 +148,10 @@ def _read_pairs(folder, found, colours):
                 label_maps[map_file], (width, height) = label_map_files.decode(content)
                 if (width, height) != size:
                     raise ValueError(f"it is {width} x {height}, its photo {size[0]} x {size[1]}")
+        if not photos:  # the others are likely to be as large
+            needed = len(found) * photo.nbytes * 4 // 3
+            memory.check(needed, f"{len(found):,} photos and label maps")
         photos.append(photo)
-        n_bytes += photo.nbytes + photo.nbytes // 3
-        if number >= 10:  # enough to estimate the memory for the others
-            rest = n_bytes * (len(found) - number) // number
-            memory.check(rest, f"the rest of {len(found):,} photos and label maps")
     return photos, label_maps
 
 
@@ -181,10 +173,9 @@ def read_label_map(path, class_names=CLASS_NAMES, first=None, colours=COLOURS):
     Returns uint8 (H, W), classes 0 to K - 1. Raises UserError if the file cannot be read, or has
     other classes.
     """
-    path, remarks = expand(path), []
+    path, known, remarks = expand(path), Classes(tuple(class_names), colours, first), []
     with reporting(path):
         contents = {path: label_map_files.decode(read_bytes(path))[0]}
-    known = label_map_files.Classes(tuple(class_names), colours, first)
     (label_map,), found = label_map_files.to_classes(contents, known, remarks, strict=False)
     if len(found.names) > len(class_names):
         raise UserError(f"cannot read {path}: label 255 is none of the classes")

@@ -79,8 +79,8 @@ def decode(content):
         image = pictures.upright(image)
         size = image.size
         image = image.resize(pictures.scaled_down(size), Image.Resampling.NEAREST)
-        if image.mode in ("LA", "RGBA", "RGBX", "PA"):
-            image = image.convert(image.mode[:-1])
+        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+            image = image.convert("RGB")
         values = np.asarray(image)
         if image.mode == "RGB":
             if np.ptp(values, axis=2).any():
@@ -92,8 +92,6 @@ def decode(content):
                     )
                 return LabelMap(values.astype("uint8"), colours, False), size
             values = values[..., 0]
-        elif image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
-            raise ValueError(f"its mode is {image.mode}: it must be grey, RGB, or have a palette")
         if content[:4] == b"\x89PNG" and content[25] == 0 and content[24] in (2, 4):
             values = values // (255 // (2 ** content[24] - 1))  # PIL multiplies greys of few bits
         if values.max() > 255 or values.min() < 0:
@@ -125,20 +123,19 @@ def halves(picture, colours):
     `colours` are uint8 (K, 3); if there are none, the CMP's. Raises ValueError if neither is near.
     """
     colours = colours if len(colours) else CMP_COLOURS
-    width, found = picture.shape[1] // 2, []
-    parts = picture[:, :width], picture[:, -width:]
-    for half, photo in (parts, parts[::-1]):
-        some, values = unique_colours(half)
-        share = (rows_of(some, colours, 4 * CLOSE) >= 0)[values].mean()
-        classes = rows_of(some, colours, 255).astype("uint8")[values]
-        found.append((share, photo, LabelMap(classes, colours, False)))
-    share, photo, label_map = max(found, key=lambda one: one[0])
-    if share < 0.5:
+    found, values = unique_colours(picture)
+    is_near = (rows_of(found, colours, 4 * CLOSE) >= 0)[values]
+    classes = rows_of(found, colours, 255).astype("uint8")[values]
+    width = picture.shape[1] // 2
+    label_map, photo = sorted(
+        (np.s_[:, :width], np.s_[:, -width:]), key=lambda half: -is_near[half].mean()
+    )
+    if is_near[label_map].mean() < 0.5:
         raise ValueError(
             "it looks like a photo beside its label map, as pix2pix has them, but most colours in "
             f"it are those of no classes; {HINT}"
         )
-    return photo, label_map
+    return picture[photo], LabelMap(classes[label_map], colours, False)
 
 
 def rows_of(some, colours, close=CLOSE):
@@ -165,24 +162,23 @@ def to_classes(label_maps, known, remarks, strict=True):
     which names the file, if a class is unknown.
     """
     names, colours, first = known
-    is_coloured = {file: one.is_coloured() for file, one in label_maps.items()}
+    coloured = {file: one for file, one in label_maps.items() if one.is_coloured()}
     if not len(colours) and len(names) in (0, len(CMP_NAMES)):
-        are_cmp = [one.looks_like(CMP_COLOURS) for f, one in label_maps.items() if is_coloured[f]]
+        are_cmp = [one.looks_like(CMP_COLOURS) for one in coloured.values()]
         if 2 * sum(are_cmp) > len(are_cmp):
             names, colours = names or CMP_NAMES, CMP_COLOURS
-    tables = {
-        file: rows_of(one.colours, colours, CLOSE if is_coloured[file] else 0)
+    tables = {  # the class of each value, by its colour, or -1
+        file: rows_of(one.colours, colours, CLOSE if file in coloured else 0)
         for file, one in label_maps.items()
     }
-    numbered = [file for file, one in label_maps.items() if (tables[file][one.found()] < 0).any()]
-    if not all(is_coloured[file] for file in numbered):  # some greys are numbers, so all are
-        numbered += [file for file in label_maps if not is_coloured[file] and file not in numbered]
-    numbered = {file: label_maps[file] for file in numbered}
+    numbered = {f: one for f, one in label_maps.items() if (tables[f][one.found()] < 0).any()}
+    if numbered.keys() - coloured.keys():  # some greys are numbers, so all are
+        numbered |= {file: one for file, one in label_maps.items() if file not in coloured}
     palette = {}
     for file, one in numbered.items():
         with reporting(file):
             is_wrong = first is None and len(colours) and (strict or one.looks_like(colours))
-            if is_coloured[file] and (is_wrong or not one.is_numbered):
+            if file in coloured and (is_wrong or not one.is_numbered):
                 unknown = next(v for v in one.found() if tables[file][v] < 0)
                 some = " ".join(map(str, one.colours[unknown]))
                 raise ValueError(
@@ -195,17 +191,25 @@ def to_classes(label_maps, known, remarks, strict=True):
                         "its palette differs from that of another map. If the numbers are right "
                         f"nevertheless, give --layout-from 0 or 1; {HINT}"
                     )
-    if not numbered:
-        first = None
-    else:
+    if numbered:
         names, first = _number(numbered, names, first, remarks)
         table = (np.arange(256) - first) % 256
         table[NO_CLASS] = names.index("none") if "none" in names else NO_CLASS
         tables |= dict.fromkeys(numbered, table)
         if not len(colours):
-            colours = _own_palette(names, numbered.values(), first)
+            colours = _colours_to_show(names, numbered.values(), first)
     classes = [tables[file].astype("uint8")[one.values] for file, one in label_maps.items()]
-    return classes, Classes(names, distinct_colours(len(names), colours), first)
+    colours = distinct_colours(len(names), colours)
+    return classes, Classes(names, colours, first if numbered else None)
+
+
+def _colours_to_show(names, label_maps, first):
+    """The colours of the first classes of maps that are read by numbers: of a palette, or ()."""
+    if names[: len(CMP_NAMES)] == CMP_NAMES:
+        return CMP_COLOURS
+    ends = first, first + len(names) - ("none" in names)
+    palettes = [one.colours[slice(*ends)] for one in label_maps if one.is_coloured()]
+    return next((p for p in palettes if (rows_of(p, p) == range(len(p))).all()), ())
 
 
 def _number(label_maps, names, first, remarks):
@@ -243,17 +247,6 @@ def _number(label_maps, names, first, remarks):
         names = (*names, "none")
         remarks.append(f"{NO_CLASS} is taken for a class of its own, none")
     return names, first
-
-
-def _own_palette(names, label_maps, first):
-    """Colours in which to show the first classes: the CMP's, those of a palette, or ()."""
-    if names[:12] == CMP_NAMES:
-        return CMP_COLOURS
-    for label_map in label_maps:
-        colours = label_map.colours[first : first + len(names) - ("none" in names)]
-        if label_map.is_coloured() and (rows_of(colours, colours) == range(len(colours))).all():
-            return colours
-    return ()
 
 
 def distinct_colours(count, colours=()):

@@ -9,8 +9,6 @@ A file classes.txt may name the classes, in the order of their numbers; a file c
 labelmap.txt of CVAT, class_dict.csv of CamVid) names them with their colours.
 """
 
-import contextlib
-import functools
 import itertools
 import re
 import unicodedata
@@ -53,27 +51,21 @@ def find_pairs(folder, files):
             f"it holds no photos with label maps whose names agree ({len(chosen)} pictures): {hint}"
         )
     most = max(map(len, found.values()))
-    n_maps = Counter()  # of each group of photos, with the maps that fit the most of them
+    n_maps, sizes = Counter(), {}  # of each group that may be the photos
     for (photos, _), pairs in found.items():
         n_maps[photos] = max(n_maps[photos], len(pairs))
+        sizes[photos] = (folder / pairs[0][0]).stat().st_size
 
     def rank(group):  # maps of classes; other maps, such as of instances; others
         words = "label|class", "mask|seg|sem|annot", ""
         return next(i for i, some in enumerate(words) if re.search(some, "".join(group)))
 
-    @functools.cache
-    def n_colours(photos):  # photos have more than pictures of label maps
-        file = next(pairs[0][0] for groups, pairs in found.items() if groups[0] == photos)
-        with contextlib.suppress(Exception):  # if it is damaged, that is said when it is read
-            photo, _ = pictures.read_photo(read_bytes(folder / file))
-            return len(np.unique(photo.reshape(-1, 3), axis=0))
-        return 0
-
     def order(groups):
         photos, maps = groups
-        are_maps = rank(photos) < 2
-        best_photos = are_maps, -n_maps[photos], -n_colours(photos), len("".join(photos)), photos
-        return *best_photos, rank(maps), -len(found[groups]), len("".join(maps)), maps
+        is_lossless = photos[-1] != ".jpg"  # among these, files of photos are the larger ones
+        unlike_photos = rank(photos) < 2, -n_maps[photos], is_lossless, -sizes[photos]
+        unlike_maps = rank(maps), -len(found[groups]), len("".join(maps)), maps
+        return *unlike_photos, len("".join(photos)), photos, *unlike_maps
 
     likely = [groups for groups, pairs in found.items() if 2 * len(pairs) > most]
     pairs = sorted(found[min(likely, key=order)], key=lambda pair: natural_key(pair[0]))
@@ -87,30 +79,25 @@ def find_pairs(folder, files):
 
 
 def _agreeing(files):
-    """Find names that agree: a dict of lists of (photo, label map) by (group, group)."""
+    """Find names that agree: a dict of lists of (photo, label map) by (group, group).
+
+    A group is a folder or several, the end of names, and the format.
+    """
     paths = {file: PurePosixPath(unicodedata.normalize("NFC", file).casefold()) for file in files}
     ends = Counter(end for path in paths.values() for end in _ends(path.stem))
-    groups = defaultdict(lambda: defaultdict(dict))
+    by_name = defaultdict(dict)
     for file, path in paths.items():
         end_of_most = max(_ends(path.stem), key=lambda end: (ends[end], len(end)), default="")
         *parents, _ = path.parts
         for start, stop in ((0, 0), *itertools.combinations(range(len(parents) + 1), 2)):
             for end in sorted({"", end_of_most}) if stop - start <= 2 else ():
                 name = *parents[:start], *parents[stop:], path.stem.removesuffix(end)
-                groups["/".join(parents[start:stop]), end][name][_suffix(file)] = file
-    by_name = defaultdict(dict)
-    for (place, end), names in groups.items():
-        is_mixed = max(map(len, names.values())) > 1  # 1.jpg and 1.png: a group for each format
-        for name, members in names.items():
-            for suffix, file in members.items():
-                by_name[name][place, end, suffix if is_mixed else ""] = file
+                by_name[name]["/".join(parents[start:stop]), end, _suffix(file)] = file
     found = defaultdict(list)
     for members in by_name.values():
-        if len(members) > MAX_GROUPS:
-            continue
-        for (photos, photo), (maps, label_map) in itertools.permutations(members.items(), 2):
-            if photo != label_map and _suffix(label_map) in _LOSSLESS:
-                found[photos, maps].append((photo, label_map))
+        for one, other in itertools.permutations(members if len(members) <= MAX_GROUPS else (), 2):
+            if members[one] != members[other] and other[-1] != ".jpg":
+                found[one, other].append((members[one], members[other]))
     return found
 
 
@@ -156,14 +143,13 @@ def read_classes(folder, files):
             raise ValueError(f"it lists {len(lines)} classes, but there must be 1 to 254")
         if name == "classes.txt":
             return tuple(lines), np.empty((0, 3), "uint8")
-        names = {}  # by colour
+        names, colours = [], []
         for line in lines:
             match = re.fullmatch(_COLOUR_LINES[0], line) or re.fullmatch(_COLOUR_LINES[1], line)
-            colour = tuple(int(match[channel]) for channel in "rgb") if match else (256,)
+            colour = [int(match[channel]) for channel in "rgb"] if match else [256]
             if max(colour) > 255:
                 form = "name red green blue"
                 raise ValueError(f"the line {line[:50]!r} does not have the form: {form}")
-            if colour in names:
-                raise ValueError(f"{names[colour]} and {match['name']} have the same colour")
-            names[colour] = match["name"]
-        return tuple(names.values()), np.array(list(names), "uint8")
+            names.append(match["name"])
+            colours.append(colour)
+        return tuple(names), np.array(colours, "uint8")
