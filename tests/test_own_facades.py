@@ -445,11 +445,10 @@ def test_grey_colours_of_ones_own(tmp_path):
     [
         (b"sky 1 2", "colours.txt: the line 'sky 1 2' does not have the form: name red green blue"),
         (b"sky 1 2 256", "the line 'sky 1 2 256' does not have"),
-        (b"sky 1 2 3\ntree 1 2 3", "sky and tree have the same colour"),
         (b"\n", "it lists 0 classes"),
         (b"B\xe4ume 1 2 3", "colours.txt: it is not in UTF-8: save it anew"),
         ("sky 1 2 3".encode("utf-16"), "colours.txt: it is not in UTF-8"),
-        (b"sky 10 200 30", "0.png: it is in colours, such as 0 0 0, which is none of the 1 known"),
+        (b"sky 10 200 30", "0.png: it is in colours, such as 0 0 0, which is none of the known"),
     ],
 )
 def test_files_of_colours_that_are_wrong(tmp_path, content, message):
@@ -464,7 +463,7 @@ def test_files_of_colours_that_are_wrong(tmp_path, content, message):
     [
         (
             lambda one, _: OWN[one],
-            "such as 0 0 0; if classes of your own have col",
+            "such as 0 0 0, .*; if classes of your own have col",
         ),
         (lambda one, seed: reordered(one, OWN, seed), "its palette differs from that"),
         (
@@ -484,7 +483,7 @@ def test_a_map_in_nearly_all_of_the_cmps_colours(tmp_path):
     Image.fromarray(np.where(label_map[..., None] == 2, 0, CMP[label_map])).save(
         tmp_path / "labels.png"
     )
-    with pytest.raises(UserError, match="such as 0 0 0, which is none of the 12 known ones"):
+    with pytest.raises(UserError, match="such as 0 0 0, which is none of the known ones"):
         facades.read_label_map(tmp_path / "labels.png")
     shifted = palette_map(label_map, [(0, 0, 0), *CMP])  # as if from 1, and yet from 0
     shifted.save(tmp_path / "labels.png")
@@ -510,18 +509,6 @@ def test_where_the_numbers_of_one_map_begin(tmp_path, capsys):
     Image.fromarray(labels() + np.uint8(9)).save(path)
     with pytest.raises(UserError, match="label 13 is not between 1 and 12; its values are 9, 10"):
         facades.read_label_map(path)
-
-
-def test_the_cmps_colours_for_classes_without_names(tmp_path):
-    Image.fromarray(CMP[labels()]).save(tmp_path / "labels.png")
-    found = facades.read_label_map(tmp_path / "labels.png", tuple("12345"), first=1)
-    assert np.array_equal(found, labels())
-    with pytest.raises(
-        UserError, match="in colours, such as .*, which is none of the 4 known ones"
-    ):
-        facades.read_label_map(tmp_path / "labels.png", tuple("1234"))
-    with pytest.raises(UserError, match="labels.png: it is in colours"):
-        facades.read_label_map(tmp_path / "labels.png", ("sky", "tree", "c", "d", "e"))
 
 
 def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
@@ -559,7 +546,7 @@ def test_choices_keep_what_classes_are(tmp_path):
     files = pairs(10) | {"classes.txt": b"a\nb\nc\nd\ne"}
     found = facades.load_facades(write(tmp_path / "set", files))
     few = found.limited(4, seed=3)
-    assert len(few.images) == 4 and few.names == tuple(sorted(few.names))
+    assert len(few.images) == 4
     assert few.sha256() == found.limited(4, seed=3).sha256() != found.limited(4, seed=4).sha256()
     for count in (None, 10, 99):
         assert found.limited(count, seed=3).sha256() == found.sha256()

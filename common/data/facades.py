@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError
-from common.data import datasets, downloads, memory, pairs
+from common.data import datasets, downloads, label_map_files, memory, pairs, pictures, reading
 from common.data.label_map_files import CMP_COLOURS as COLOURS
 from common.data.label_map_files import CMP_NAMES as CLASS_NAMES
+from common.data.label_map_files import Classes
 from common.data.label_map_files import distinct_colours as distinct_colours
-from common.data.pairs import read_label_map as read_label_map
-from common.data.pairs import read_photo as read_photo
+from common.data.reading import expand, read_bytes, reporting
 
 import numpy as np
 from PIL import Image
@@ -50,7 +50,6 @@ class Facades(NamedTuple):
     Attributes:
         images: photos, uint8 (H, W, 3).
         label_maps: their label maps, uint8 (H, W), with classes 0 to K - 1.
-        names: a name for each photo.
         source: what was given to `load_facades`, or "drawn" if "auto" has found no other.
         class_names: the names of the K classes.
         colours: uint8 (K, 3), the colour in which a class is shown.
@@ -60,7 +59,6 @@ class Facades(NamedTuple):
 
     images: list
     label_maps: list
-    names: tuple
     source: str
     class_names: tuple = CLASS_NAMES
     colours: np.ndarray = COLOURS
@@ -76,8 +74,8 @@ class Facades(NamedTuple):
 
     def chosen(self, indices):
         """`Facades` with only those at these indices."""
-        images, label_maps, names = ([values[i] for i in indices] for values in self[:3])
-        return self._replace(images=images, label_maps=label_maps, names=tuple(names))
+        images, label_maps = ([values[i] for i in indices] for values in self[:2])
+        return self._replace(images=images, label_maps=label_maps)
 
     def sha256(self):
         """The SHA-256 of photos and label_maps, hexadecimal: equal if two sets are the same."""
@@ -92,9 +90,11 @@ def load_facades(source="auto", first=None):
     """Load all facades of a source. They keep their sizes, but large ones are scaled down.
 
     `first` is 0 or 1, the number that stands for the first class in the user's own label maps, if
-    their pixels are class numbers. None to guess it, with a notice if the guess is uncertain.
+    their pixels are class numbers. None to guess it from the numbers.
 
-    Returns `Facades`. Raises UserError, which names the file, if something is missing or damaged.
+    Returns `Facades`. A line on stderr says what was assumed, and which pictures were passed over.
+    Raises UserError, which names the file, if something is missing or damaged, or if a photo and
+    its label map do not match.
     """
     if source in ("auto", "full"):
         try:
@@ -107,8 +107,52 @@ def load_facades(source="auto", first=None):
             print(f"Using drawn facades: {problem}", file=sys.stderr)
             source = "drawn"
     if source == "drawn":
-        return _read(DRAWN, "drawn", None)
-    return _read(source, str(source), first)
+        return _read(DRAWN, source, None)
+    return _read(expand(source), str(source), first)
+
+
+def _read(path, source, first):
+    with reporting(path):
+        if not path.exists():
+            raise ValueError("no such file or folder: give auto, full, drawn or a path")
+        with reading.opened(path) as folder:
+            files = reading.files_in(folder)[0]
+            known = Classes(*pairs.read_classes(folder, files), first)
+            found, remarks = pairs.find_pairs(folder, files)
+            photos, contents = _read_pairs(folder, found, known.colours)
+        label_maps, classes = label_map_files.to_classes(contents, known, remarks)
+    if len({value for one in label_maps for value in (one.min(), one.max())}) == 1:
+        remarks.append("warning: all pixels of its label maps have the same class")
+    if classes.names != CLASS_NAMES:
+        remarks.insert(0, f"{len(classes.names)} classes: {reading.listed(classes.names)}")
+    _print_remarks(path, remarks)
+    return Facades(photos, label_maps, source, *classes)
+
+
+def _print_remarks(path, remarks):
+    if remarks:
+        print(f"{path}: {'; '.join(remarks)}", file=sys.stderr)
+
+
+def _read_pairs(folder, found, colours):
+    """Returns photos, uint8 (H, W, 3), and a dict of `LabelMap`s by the names of their files."""
+    photos, label_maps = [], {}
+    for photo_file, map_file in reading.with_progress(found, "photos"):
+        with reporting(photo_file):
+            photo, size = pictures.read_photo(read_bytes(folder / photo_file))
+            if map_file == photo_file:
+                photo, label_maps[map_file] = label_map_files.halves(photo, colours)
+        with reporting(map_file):
+            if map_file != photo_file:
+                content = read_bytes(folder / map_file)
+                label_maps[map_file], (width, height) = label_map_files.decode(content)
+                if (width, height) != size:
+                    raise ValueError(f"it is {width} x {height}, its photo {size[0]} x {size[1]}")
+        if not photos:  # the others are likely to be as large
+            needed = len(found) * photo.nbytes * 4 // 3
+            memory.check(needed, f"{len(found):,} photos and label maps")
+        photos.append(photo)
+    return photos, label_maps
 
 
 def drawn_label_map(number):
@@ -117,9 +161,33 @@ def drawn_label_map(number):
         return np.asarray(Image.open(file))  # its palette has the colours of the classes
 
 
-def _read(path, source, first):
-    photos, label_maps, names, classes = pairs.read(path, first)
-    return Facades(photos, label_maps, names, source, *classes)
+def read_label_map(path, class_names=CLASS_NAMES, first=None, colours=COLOURS):
+    """Read one label map for a generator. What had to be guessed is printed on stderr.
+
+    Args:
+        path: the path of a PNG, BMP, GIF or TIFF.
+        class_names: the names of the K classes of the generator.
+        first: see `load_facades`.
+        colours: the colours of the classes, uint8 (K, 3).
+
+    Returns uint8 (H, W), classes 0 to K - 1. Raises UserError if the file cannot be read, or has
+    other classes.
+    """
+    path, known, remarks = expand(path), Classes(tuple(class_names), colours, first), []
+    with reporting(path):
+        contents = {path: label_map_files.decode(read_bytes(path))[0]}
+    (label_map,), found = label_map_files.to_classes(contents, known, remarks, strict=False)
+    if len(found.names) > len(class_names):
+        raise UserError(f"cannot read {path}: label 255 is none of the classes")
+    _print_remarks(path, remarks)
+    return label_map
+
+
+def read_photo(path):
+    """Read one photo, turned upright: uint8 (H, W, 3). Raises UserError if it cannot be read."""
+    path = expand(path)
+    with reporting(path):
+        return pictures.read_photo(read_bytes(path))[0]
 
 
 def split(facades, seed, n_batch=1):

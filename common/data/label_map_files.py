@@ -9,7 +9,7 @@ for more than numbers. Numbers begin at 0, or at 1 as in the CMP set; 255 means 
 from typing import NamedTuple
 
 from common.data import pictures
-from common.data.reading import listed
+from common.data.reading import listed, reporting
 
 import numpy as np
 from PIL import Image
@@ -21,7 +21,6 @@ CMP_COLOURS = np.array(
     + [(170, 255, 85), (255, 255, 0), (255, 170, 0), (255, 85, 0), (255, 0, 0), (170, 0, 0)],
     "uint8",
 )
-LOSSLESS = (".png", ".bmp", ".gif", ".tif", ".tiff")
 NO_CLASS = 255  # in many data sets the number of pixels that belong to no class
 CLOSE = 8  # in each channel, between a colour in a file and that of the class
 MAX_SPARSE = 16  # with more unnamed classes, at least a quarter of the numbers must occur
@@ -33,7 +32,7 @@ _GREYS = np.repeat(np.arange(256, dtype="uint8")[:, np.newaxis], 3, axis=1)
 
 
 class LabelMap(NamedTuple):
-    """The content of a file: values uint8 (H, W), and the colour of each value, uint8 (256, 3)."""
+    """The content of a file: values uint8 (H, W), and the colour of each value, uint8 (n, 3)."""
 
     values: np.ndarray
     colours: np.ndarray
@@ -49,19 +48,18 @@ class LabelMap(NamedTuple):
 
     def looks_like(self, colours):
         """Whether most of its colours are among `colours`, so that the others may be mistakes."""
-        rows = _rows(self.colours[self.found()], colours)
-        # Pure red, yellow, cyan and blue are in many palettes. So one mixed colour is required.
-        is_mixed = (np.asarray(colours) % 255 > 0).any(axis=1)
+        rows = rows_of(self.colours[self.found()], colours)
         known = rows[rows >= 0]
-        return 2 * len(known) > len(rows) and bool(is_mixed[known].any())
+        # Pure red, yellow, cyan and blue are in many palettes. So one mixed colour is required.
+        return 2 * len(known) > len(rows) and bool((colours[known] % 255 > 0).any())
 
 
 class Classes(NamedTuple):
-    """The names of the K classes of label maps, and their colours, uint8 (K, 3)."""
+    """What is known of the K classes of label maps."""
 
-    names: tuple
-    colours: np.ndarray
-    numbered_from: int | None  # number of the first class, 0 or 1; None if only colours were read
+    names: tuple  # (): not known
+    colours: np.ndarray  # uint8 (K, 3), or (0, 3): not known
+    numbered_from: int | None  # number of the first class, 0 or 1, if they are read by numbers
 
 
 def decode(content):
@@ -70,55 +68,46 @@ def decode(content):
     `content` is the bytes of the file. Returns a `LabelMap`, and the size (width, height) before
     scaling. Raises ValueError if the bytes are not a label map.
     """
-    lossy = content.startswith(b"\xff\xd8")
-    with pictures.opened(content, () if lossy else ("PNG", "BMP", "GIF", "TIFF")) as image:
-        if lossy or image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp"):
+    with pictures.opened(content) as image:
+        is_jpeg = image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")
+        if is_jpeg or image.format not in ("PNG", "BMP", "GIF", "TIFF"):
             raise ValueError(
-                "it is a JPEG, whose compression invents values between the classes: save the "
-                "original as a PNG (converting this file does not remove these values)"
+                f"it is a {'JPEG' if is_jpeg else image.format}, whose compression may invent "
+                "values between the classes: save the original as a PNG (converting this file does "
+                "not remove these values)"
             )
         image = pictures.upright(image)
         size = image.size
         image = image.resize(pictures.scaled_down(size), Image.Resampling.NEAREST)
-        if image.mode in ("LA", "RGBA", "RGBX", "PA"):
-            image = image.convert(image.mode[:-1])
-        if image.mode == "RGB":
-            return _of_colours(np.asarray(image)), size
-        if image.mode not in ("1", "L", "P", "I") and not image.mode.startswith("I;16"):
-            raise ValueError(f"its mode is {image.mode}: it must be grey, RGB, or have a palette")
+        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+            image = image.convert("RGB")
         values = np.asarray(image)
+        if image.mode == "RGB":
+            if np.ptp(values, axis=2).any():
+                colours, values = unique_colours(values)
+                if len(colours) > 256:
+                    raise ValueError(
+                        "it has more than 256 colours: it is a photo, or its compression or smooth "
+                        "edges have invented colours between those of the classes"
+                    )
+                return LabelMap(values.astype("uint8"), colours, False), size
+            values = values[..., 0]
         if content[:4] == b"\x89PNG" and content[25] == 0 and content[24] in (2, 4):
             values = values // (255 // (2 ** content[24] - 1))  # PIL multiplies greys of few bits
         if values.max() > 255 or values.min() < 0:
             raise ValueError(f"its values are {listed(np.unique(values).tolist())}: more than 255")
-        values = values.astype("uint8")
-        if image.mode != "P":
-            return LabelMap(values, _GREYS, True), size
-        palette = _padded(np.array(image.getpalette("RGB"), "uint8").reshape(-1, 3))
-        label_map = LabelMap(values, palette, True)
-        if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
-            # The greys in the palette are so dark that they must be class numbers.
-            label_map = LabelMap(palette[values][..., 0], _GREYS, True)
+        label_map = LabelMap(values.astype("uint8"), _GREYS, True)
+        if image.mode == "P":
+            palette = np.zeros((256, 3), "uint8")
+            palette.flat[: len(image.getpalette("RGB"))] = image.getpalette("RGB")
+            label_map = label_map._replace(colours=palette)
+            if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
+                # The greys in the palette are so dark that they must be class numbers.
+                label_map = LabelMap(palette[values][..., 0], _GREYS, True)
         return label_map, size
 
 
-def _padded(colours):
-    return np.pad(colours, ((0, 256 - len(colours)), (0, 0)))
-
-
-def _of_colours(pixels):
-    if not np.ptp(pixels, axis=2).any():
-        return LabelMap(pixels[..., 0], _GREYS, True)
-    found, values = _unique_colours(pixels)
-    if len(found) > 256:
-        raise ValueError(
-            "it has more than 256 colours: it is a photo, or its compression or smooth edges have "
-            "invented colours between those of the classes"
-        )
-    return LabelMap(values.astype("uint8"), _padded(found), False)
-
-
-def _unique_colours(pixels):
+def unique_colours(pixels):
     """The colours of pixels (H, W, 3), uint8 (n, 3), and which of them each has: (H, W)."""
     packed = pixels.astype("int32") @ np.array([1 << 16, 1 << 8, 1], "int32")
     found, values = np.unique(packed, return_inverse=True)
@@ -126,126 +115,122 @@ def _unique_colours(pixels):
     return colours.astype("uint8"), values.reshape(packed.shape)
 
 
-def of_nearest(pixels, colours):
-    """A label map of the nearest of the given colours, and how many are near: a share of pixels.
+def halves(picture, colours):
+    """Cut a picture of a photo beside its label map in the middle: uint8 (H, W, 3), `LabelMap`.
 
-    `pixels` are uint8 (H, W, 3), `colours` uint8 (K, 3). Returns a `LabelMap` and a share.
+    The half whose pixels are nearer to the colours of the classes is the label map. Each pixel of
+    it gets the nearest of them, since these pictures are often JPEGs, which changes colours.
+    `colours` are uint8 (K, 3); if there are none, the CMP's. Raises ValueError if neither is near.
     """
-    found, values = _unique_colours(pixels)
-    is_near = _rows(found, colours, 4 * CLOSE) >= 0
-    classes = _rows(found, colours, 255).astype("uint8")
-    return LabelMap(classes[values], _padded(colours), False), is_near[values].mean()
+    colours = colours if len(colours) else CMP_COLOURS
+    found, values = unique_colours(picture)
+    is_near = (rows_of(found, colours, 4 * CLOSE) >= 0)[values]
+    classes = rows_of(found, colours, 255).astype("uint8")[values]
+    width = picture.shape[1] // 2
+    label_map, photo = sorted(
+        (np.s_[:, :width], np.s_[:, -width:]), key=lambda half: -is_near[half].mean()
+    )
+    if is_near[label_map].mean() < 0.5:
+        raise ValueError(
+            "it looks like a photo beside its label map, as pix2pix has them, but most colours in "
+            f"it are those of no classes; {HINT}"
+        )
+    return picture[photo], LabelMap(classes[label_map], colours, False)
 
 
-def to_classes(label_maps, names, colours, first, remarks, strict=False):
-    """Find the class of each pixel in the label maps of a data set.
-
-    Args:
-        label_maps: a dict of `LabelMap`s by file name.
-        names: the names of the classes; None if they are not known.
-        colours: the colours of the classes, (K, 3); None if they are not known. Then the colours
-            of the CMP set are tried.
-        first: 0 or 1, the number that stands for the first class, in maps that are read by their
-            numbers. None to guess it from the numbers.
-        remarks: a list, to which a text of each assumption is appended.
-        strict: whether a map with any other colour is refused. If False, it is refused only if
-            most of its colours are known, or if it has no numbers.
-
-    Returns the classes of the pixels, a list of uint8 (H, W), and `Classes`. Raises ValueError,
-    which names the file, if a class is unknown.
-    """
-    hint = "" if strict else f"; {HINT}"
-    if colours is None and (names is None or len(names) == len(CMP_NAMES)):
-        coloured = [label_map for label_map in label_maps.values() if label_map.is_coloured()]
-        if 2 * sum(one.looks_like(CMP_COLOURS) for one in coloured) > len(coloured):
-            names, colours, strict = names or CMP_NAMES, CMP_COLOURS, first is None
-    tables = {} if colours is None else _tables(label_maps, colours)
-    numbered = {file: one for file, one in label_maps.items() if file not in tables}
-    for file, one in numbered.items():
-        is_near = colours is not None and first is None and one.looks_like(colours)
-        if one.is_coloured() and (strict or is_near or not one.is_numbered):
-            unknown, known = one.colours[one.found()], ""
-            if colours is not None:
-                unknown = unknown[_rows(unknown, colours) < 0]
-                known = f", which is none of the {len(colours)} known ones"
-            some = " ".join(map(str, unknown[0]))
-            raise ValueError(f"{file}: it is in colours, such as {some}{known}{hint}")
-    numbered_from = None
-    if numbered:
-        if first is None:
-            _check_palettes(numbered)
-        names, numbered_from = _number(numbered, names, first, remarks)
-    table = (np.arange(256) - (numbered_from or 0)) % 256
-    table[NO_CLASS] = names.index("none") if "none" in names else table[NO_CLASS]
-    classes = [
-        tables.get(file, table).astype("uint8")[label_map.values]
-        for file, label_map in label_maps.items()
-    ]
-    if colours is None:
-        colours = _palette(names, numbered.values(), numbered_from)
-    return classes, Classes(names, distinct_colours(len(names), colours), numbered_from)
-
-
-def _rows(some, colours, close=CLOSE):
+def rows_of(some, colours, close=CLOSE):
     """For each colour in `some`, uint8 (n, 3), the index of the same one in `colours`, or -1.
 
     Two colours count as the same if no channel differs by more than `close`.
     """
     distances = np.abs(some[:, np.newaxis].astype(int) - colours).max(axis=2)
-    return np.where(distances.min(axis=1) <= close, distances.argmin(axis=1), -1)
+    return np.insert(distances, 0, close + 1, axis=1).argmin(axis=1) - 1  # 0: none is so close
 
 
-def _tables(label_maps, colours):
-    """For each file whose colours are all known, the class of each value: a dict of (256,).
+def to_classes(label_maps, known, remarks, strict=True):
+    """Find the class of each pixel in the label maps of a data set.
 
-    A grey may also be a class number. So grey maps are read by their colours only if all greys in
-    all of them are known colours.
+    Args:
+        label_maps: a dict of `LabelMap`s by file name.
+        known: `Classes`. If neither names nor colours are known, those of the CMP set are tried. If
+            `numbered_from` is None, it is guessed from the numbers.
+        remarks: a list, to which a text of each assumption is appended.
+        strict: whether known colours, if there are any, are the only ones allowed. If False, a
+            palette of others is passed over, unless most of its colours are known.
+
+    Returns the classes of the pixels, a list of uint8 (H, W), and `Classes`. Raises UserError,
+    which names the file, if a class is unknown.
     """
-    tables, is_grey_known = {}, True
-    for file, one in label_maps.items():
-        table = _rows(one.colours, colours, CLOSE if one.is_coloured() else 0)
-        if (table[one.found()] >= 0).all():
-            tables[file] = table
-        elif not one.is_coloured():
-            is_grey_known = False
-    return {f: table for f, table in tables.items() if is_grey_known or label_maps[f].is_coloured()}
-
-
-def _check_palettes(label_maps):
-    """Raise ValueError if a number has different colours in two palettes: they were renumbered."""
-    seen = {}  # a colour and the file that it is from, by number
-    for file, one in label_maps.items():
-        for value in one.found() if one.colours is not _GREYS else ():
-            colour, other = seen.setdefault(value, (one.colours[value].astype(int), file))
-            if np.abs(colour - one.colours[value]).max() > CLOSE:
+    names, colours, first = known
+    coloured = {file: one for file, one in label_maps.items() if one.is_coloured()}
+    if not len(colours) and len(names) in (0, len(CMP_NAMES)):
+        are_cmp = [one.looks_like(CMP_COLOURS) for one in coloured.values()]
+        if 2 * sum(are_cmp) > len(are_cmp):
+            names, colours = names or CMP_NAMES, CMP_COLOURS
+    tables = {  # the class of each value, by its colour, or -1
+        file: rows_of(one.colours, colours, CLOSE if file in coloured else 0)
+        for file, one in label_maps.items()
+    }
+    numbered = {f: one for f, one in label_maps.items() if (tables[f][one.found()] < 0).any()}
+    if numbered.keys() - coloured.keys():  # some greys are numbers, so all are
+        numbered |= {file: one for file, one in label_maps.items() if file not in coloured}
+    palette = {}
+    for file, one in numbered.items():
+        with reporting(file):
+            is_wrong = first is None and len(colours) and (strict or one.looks_like(colours))
+            if file in coloured and (is_wrong or not one.is_numbered):
+                unknown = next(v for v in one.found() if tables[file][v] < 0)
+                some = " ".join(map(str, one.colours[unknown]))
                 raise ValueError(
-                    f"{file}: its palette differs from that of {other}. If the numbers are right "
-                    f"nevertheless, give --layout-from 0 or 1; {HINT}"
+                    f"it is in colours, such as {some}, which is none of the known ones; {HINT}"
                 )
+            for value in one.found() if one.colours is not _GREYS and first is None else ():
+                colour = palette.setdefault(value, one.colours[value].astype(int))
+                if np.abs(colour - one.colours[value]).max() > CLOSE:
+                    raise ValueError(
+                        "its palette differs from that of another map. If the numbers are right "
+                        f"nevertheless, give --layout-from 0 or 1; {HINT}"
+                    )
+    if numbered:
+        names, first = _number(numbered, names, first, remarks)
+        table = (np.arange(256) - first) % 256
+        table[NO_CLASS] = names.index("none") if "none" in names else NO_CLASS
+        tables |= dict.fromkeys(numbered, table)
+        if not len(colours):
+            colours = _colours_to_show(names, numbered.values(), first)
+    classes = [tables[file].astype("uint8")[one.values] for file, one in label_maps.items()]
+    colours = distinct_colours(len(names), colours)
+    return classes, Classes(names, colours, first if numbered else None)
+
+
+def _colours_to_show(names, label_maps, first):
+    """The colours of the first classes of maps that are read by numbers: of a palette, or ()."""
+    if names[: len(CMP_NAMES)] == CMP_NAMES:
+        return CMP_COLOURS
+    ends = first, first + len(names) - ("none" in names)
+    palettes = [one.colours[slice(*ends)] for one in label_maps if one.is_coloured()]
+    return next((p for p in palettes if (rows_of(p, p) == range(len(p))).all()), ())
 
 
 def _number(label_maps, names, first, remarks):
     """The names of the classes, and the number of the first: of maps that are read by numbers."""
     found = {file: one.found().tolist() for file, one in label_maps.items()}
-    some_file = next(iter(found))
-    numbers = sorted(set().union(*found.values()) - {NO_CLASS})
-    if not numbers:
-        raise ValueError(f"{some_file}: it holds no class, only {NO_CLASS}")
+    numbers = sorted(set().union(*found.values()) - {NO_CLASS}) or [0]
     if first is None:
-        is_full = names is not None and numbers[-1] == len(names)
-        first = int(numbers[0] > 0 and (is_full or names in (None, CMP_NAMES)))
+        is_full = numbers[-1] == len(names)
+        first = int(numbers[0] > 0 and (is_full or names in ((), CMP_NAMES)))
         if numbers[0] > 0 and not is_full:
             remarks.append(
                 f"there is no 0 in it, so its classes are taken to be numbered from {first} "
                 f"(--layout-from {1 - first} says otherwise)"
             )
-    if names is None:
+    if not names:
         count = numbers[-1] - first + 1
         if count > MAX_SPARSE and count > 4 * len(numbers):
             raise ValueError(
-                f"{some_file}: the numbers in the label maps are {listed(numbers)}: number the "
-                "classes 0, 1, 2 and so on, or list their colours in a file colours.txt, or the "
-                "names of all numbers in a file classes.txt"
+                f"the numbers in the label maps are {listed(numbers)}: number the classes 0, 1, 2 "
+                "and so on, or list their colours in a file colours.txt, or the names of all "
+                "numbers in a file classes.txt"
             )
         names = tuple(str(first + number) for number in range(count))
         if count == len(CMP_NAMES):
@@ -255,25 +240,13 @@ def _number(label_maps, names, first, remarks):
     for file, values in found.items():
         for value in values:
             if not first <= value <= last and value != NO_CLASS:
-                raise ValueError(
-                    f"{file}: label {value} is not between {first} and {last}; "
-                    f"its values are {listed(values)}"
-                )
+                with reporting(file):
+                    text = f"its values are {listed(values)}"
+                    raise ValueError(f"label {value} is not between {first} and {last}; {text}")
     if "none" not in names and any(NO_CLASS in values for values in found.values()):
         names = (*names, "none")
         remarks.append(f"{NO_CLASS} is taken for a class of its own, none")
     return names, first
-
-
-def _palette(names, label_maps, first):
-    """Colours in which to show the first classes: the CMP's, those of a palette, or ()."""
-    if names[:12] == CMP_NAMES:
-        return CMP_COLOURS
-    for label_map in label_maps:
-        colours = label_map.colours[first : first + len(names) - ("none" in names)]
-        if label_map.is_coloured() and (_rows(colours, colours) == range(len(colours))).all():
-            return colours
-    return ()
 
 
 def distinct_colours(count, colours=()):

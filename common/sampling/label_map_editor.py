@@ -167,5 +167,5 @@ def paint_line(layout, start, end, radius, number):
 def example_layout(size, seed):
     """The label map of a drawn facade, uint8 (size, size), cropped as in training."""
     layout = facades.drawn_label_map(1 + seed % 320)
-    facade = facades.Facades([facades.colours(layout)], [layout], ("",), "drawn")
+    facade = facades.Facades([facades.colours(layout)], [layout], "drawn")
     return facades.centre_crops(facades.fit(facade, size), size)[1][0]

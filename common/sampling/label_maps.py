@@ -110,7 +110,7 @@ def read(generator, path, first=None):
         path,
         generator.class_names,
         generator.numbered_from if first is None else first,
-        np.array(generator.colours, "uint8") if generator.colours else None,
+        class_colours(generator),
     )
     return middle_square(label_map, generator.label_shape[0], facades.NEAREST)
 
