@@ -515,7 +515,7 @@ def test_a_flat_folder_is_for_scripts_without_labels(shapes):
     ) as problem:
         load(flat)
     assert str(problem.value).endswith(
-        "nor IDX files: sort the pictures into a folder for each class"
+        "nor arrays of images: sort the pictures into a folder for each class"
     )
     found = load(flat, labels_needed=False)
     assert found.images.shape == (3, 32, 32, 3)
@@ -598,7 +598,7 @@ def test_other_names_of_arrays_are_told(tmp_path):
         UserError, match="holds the arrays pictures, y_train: name them x_train and"
     ):
         load(path)
-    path = save_npz(tmp_path / "set.npz", images=IMAGES)
+    path = save_npz(tmp_path / "set.npz", pictures=IMAGES)  # the only array
     with pytest.raises(UserError, match="it holds images and no labels"):
         load(path)
     assert load(path, labels_needed=False).class_names == ()
@@ -762,7 +762,9 @@ def test_parts_of_idx_files(tmp_path):
         load(tmp_path)
     assert len(load(tmp_path, labels_needed=False).images) == 30
     (tmp_path / "emnist-train-images-idx3-ubyte").write_bytes(idx(IMAGES))
-    with pytest.raises(UserError, match="several sets: name emnist-train-images-idx3-ubyte or"):
+    with pytest.raises(
+        UserError, match="several sets, emnist-train-images, train-images: give the file of one"
+    ):
         load(tmp_path)
 
 

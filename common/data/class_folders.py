@@ -1,12 +1,16 @@
 """Reading pictures in folders: which are meant, of which class each is, and their pixels."""
 
+import contextlib
+import csv
+import json
 import os
 import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
-from common.data import csv_files, memory, pictures, pixels
+from common.data import memory, pictures, pixels
+from common.data.arrays import is_number
 from common.data.reading import (
     MissingPart,
     beginning,
@@ -27,6 +31,7 @@ _PARTS = {
     "train": {"train", "training"},
     "test": {"test", "testing", "val", "valid", "validation", "dev"},
 }
+_LABEL_WORDS = re.compile("label|class|categor|target|species|breed", re.IGNORECASE)
 _THREADS, _AT_ONCE = min(4, os.cpu_count() or 1), 64
 
 # Files that may lie beside pictures, such as films and AAE files from a phone. Every other file has
@@ -68,7 +73,7 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
     }
     table = None
     if labels_needed:
-        table, labels = csv_files.labels_beside(folder, files, list(classes))
+        table, labels = _labels_beside(folder, files, list(classes))
     if table:
         classes = labels
         remarks.append(f"the labels are those in {table}")
@@ -76,7 +81,7 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
     if len(loose) == len(classes) and (labels_needed or not loose):
         raise ValueError(
             f"it holds {len(loose) or 'no'} pictures, and no folder of pictures for each class "
-            f"nor IDX files{_hint(folder, files, loose)}"
+            f"nor arrays of images{_hint(folder, files, loose)}"
         )
     if labels_needed:
         classes = {name: label for name, label in classes.items() if label is not None}
@@ -200,3 +205,53 @@ def _read_all(folder, names, image_size, channels, remarks, white=65535):
         remarks.discard(pictures.SIXTEEN_BITS)
         remarks.add("pixels of 12 bits are scaled to 8")
     return images
+
+
+def _labels_beside(folder, files, pictures):
+    """Find a table that says of which class the pictures are, such as labels.csv.
+
+    It is a .csv or .tsv file in which one column names at least half of the pictures, with or
+    without folder and suffix, or StyleGAN's dataset.json.
+
+    `files` are the names of the files in the folder, and `pictures` those that need a label.
+    Returns the name of the table and a dict of the label of each picture; None and {} without it.
+    """
+    tables = [name for name in files if name.casefold().endswith((".csv", ".tsv", "dataset.json"))]
+    for table in tables:
+        with contextlib.suppress(ValueError, TypeError, LookupError, csv.Error):  # of another kind
+            labels = _labels(_rows(folder / table), pictures)
+            if len(labels) >= len(pictures) / 2:
+                return table, labels
+    return None, {}
+
+
+def _rows(path):
+    text = read_bytes(path).decode("utf-8-sig", "replace")
+    if path.suffix.casefold() == ".json":
+        return [("file", "label"), *json.loads(text)["labels"]]
+    head = text.partition("\n")[0]
+    return list(csv.reader(text.splitlines(), delimiter=max(",;\t", key=head.count)))
+
+
+def _labels(rows, pictures):
+    places = {}
+    for name in pictures:  # by the whole name, and by the last part without its suffix
+        for key in {name, _stem(name)}:
+            places[key] = None if key in places else name  # None if two have it
+    columns = list(zip(*(row for row in rows if len(row) == len(rows[0])), strict=True))
+    found = [
+        [places.get(str(value)) or places.get(_stem(str(value))) for value in column]
+        for column in columns
+    ]
+    of_files = max(range(len(columns)), key=lambda i: sum(map(bool, found[i])))
+    # Of the columns with values that repeat, one called label or the like; words before numbers.
+    label = min(
+        (i for i, column in enumerate(columns) if len(set(column[1:])) <= len(column) / 2),
+        key=lambda i: (not _LABEL_WORDS.search(rows[0][i]), all(map(is_number, columns[i][1:]))),
+    )
+    pairs = zip(found[of_files], columns[label], strict=True)
+    return {picture: str(value).strip() for picture, value in pairs if picture}
+
+
+def _stem(name):
+    return re.sub(r".*[\\/]|\.\w{1,4}$", "", name.strip().casefold())

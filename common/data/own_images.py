@@ -15,16 +15,8 @@ import contextlib
 import sys
 import zipfile
 
-from common.data import arrays, class_folders, csv_files, idx_files, npz_files
-from common.data.reading import (
-    MissingPart,
-    beginning,
-    expand,
-    kind_of,
-    listed,
-    opened,
-    reporting,
-)
+from common.data import arrays, class_folders, converting
+from common.data.reading import beginning, expand, kind_of, listed, opened, reporting
 
 import numpy as np
 
@@ -66,13 +58,15 @@ def read(
     with reporting(path), contextlib.ExitStack() as unpacked:
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, sample or a path")
-        found = _read_arrays(path, parts)
+        found = arrays.read(path, parts)
         if found is None:
+            if not path.is_dir() and not kind_of(beginning(path)) and not zipfile.is_zipfile(path):
+                raise ValueError(f"its format is not known: give {_FORMATS}")
             folder = unpacked.enter_context(opened(path))
-            found = _read_arrays(folder, parts)
+            found = arrays.read(folder, parts)
         array, labels, names = found or (None, None, ())
         if found:
-            images, done = arrays.to_images(array, image_size, channels)
+            images, done = converting.to_images(array, image_size, channels)
             if len(chosen := choose(len(images))) < len(images):
                 images = images[chosen]
         else:
@@ -85,7 +79,7 @@ def read(
             labels, class_names = np.zeros(len(images), "int32"), ()
         else:
             count = len(labels) if array is None else len(array)
-            labels, class_names = arrays.to_classes(labels, count, names)
+            labels, class_names = converting.to_classes(labels, count, names)
             are_numbers = set(class_names) <= set(map(str, range(len(standard_names))))
             is_known = standard is None or _are_alike(array, labels, class_names, standard)
             if are_numbers and not names and is_known:
@@ -100,37 +94,6 @@ def read(
     for warning in _warnings_about(images, labels, class_names, n_batch or 0, labels_needed):
         print(f"warning: {warning}", file=sys.stderr)
     return images, labels, class_names
-
-
-def _read_arrays(path, parts):
-    """Read images, labels (or None) and class names (perhaps none) from a file or folder of arrays.
-
-    Returns None for a folder or zip file without arrays. Raises ValueError for any other file.
-    """
-    if path.suffix.lower() == ".csv" and path.is_file():
-        return *csv_files.read(path), ()
-    if file := npz_files.find_npy(path):
-        return npz_files.read_npy(file)
-    if found := idx_files.find(path):
-        return _joined(lambda part: idx_files.read_part(found, part), parts)
-    if npz_files.is_npz(path):
-        return _joined(lambda part: npz_files.read_part(path, part), parts)
-    if path.is_dir() or kind_of(beginning(path)) or zipfile.is_zipfile(path):
-        return None
-    raise ValueError(f"its format is not known: give {_FORMATS}")
-
-
-def _joined(read_part, parts):
-    """The images, labels and class names of the parts that exist. The first part must."""
-    found = [read_part(parts[0])]
-    for part in parts[1:]:
-        with contextlib.suppress(MissingPart):
-            found.append(read_part(part))
-    if len(found) == 1:
-        return found[0]
-    images, labels, names = zip(*found, strict=True)
-    has_labels = all(array is not None for array in labels)
-    return np.concatenate(images), np.concatenate(labels) if has_labels else None, names[0]
 
 
 def _are_alike(array, labels, class_names, standard):
