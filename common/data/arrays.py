@@ -5,7 +5,6 @@ format of MNIST. The name of an array of images says which are its labels, and o
 data set it is: `x_test` belongs to `y_test`, and `t10k-images` to `t10k-labels`.
 """
 
-import contextlib
 import csv
 import gzip
 import math
@@ -14,7 +13,7 @@ import warnings
 import zipfile
 
 from common.data import memory
-from common.data.reading import MissingPart, beginning, listed, reporting
+from common.data.reading import beginning, is_number, listed, reporting
 
 import numpy as np
 
@@ -41,8 +40,8 @@ def read(path, parts):
     Returns the images, the labels (None without any) and the names of the classes (() without any)
     as they are in the files; None if it is another file, or a folder without arrays of images.
 
-    Raises MissingPart if there are no images of the first part, and ValueError if the files are
-    damaged, hold Python objects, or are larger than the free memory.
+    Raises ValueError if there are no images of the parts, or if files are damaged, hold Python
+    objects, or are larger than the free memory.
     """
     if path.suffix.lower() == ".csv" and path.is_file():
         return *_read_csv(path), ()
@@ -57,18 +56,17 @@ def read(path, parts):
             f"it holds the arrays {listed(list(arrays))}: name them x_train and y_train, or images "
             "and labels"
         )
-    found = []
-    for part in parts:
-        with contextlib.nullcontext() if part == parts[0] else contextlib.suppress(MissingPart):
-            images = _choose(sets, part)
-            labels = arrays.get(_labels_of(images))
-            found.append((arrays[images](), labels and labels()))
+    chosen = [name for part in parts if (name := _choose(sets, part))]
+    if not chosen:
+        raise ValueError("it holds no test part")
+    images = [arrays[name]() for name in chosen]
+    names = [_labels_of(name) for name in chosen]
+    labels = [arrays[name]() for name in names] if all(name in arrays for name in names) else []
     class_names = next((arrays[name]() for name in _CLASS_NAMES if name in arrays), None)
-    images, labels = found[0]
-    if len(found) == 2:
-        images = np.concatenate([images, found[1][0]])
-        both = labels is not None and found[1][1] is not None
-        labels = np.concatenate([labels, found[1][1]]) if both else None
+    images, labels = (
+        np.concatenate(found) if len(found) > 1 else next(iter(found), None)
+        for found in (images, labels)
+    )
     return images, labels, _texts(class_names)
 
 
@@ -106,16 +104,14 @@ def _labels_of(name):
 
 
 def _choose(sets, part):
-    """The name of the array of images of one part of a data set."""
+    """The name of the array of images of one part of a data set; None if it has no such part."""
     of_part = [name for name in sets if any(word in name for word in _PARTS[part])]
     if len(sets) == 1 or (part == "train" and not of_part):  # a single set is for training
         of_part = sets if part == "train" else []
-    if not of_part:
-        raise MissingPart("it holds no test part")
     by_word = {word: [] for word in _LABELS_OF}
     for name in of_part:
         by_word[_IMAGES.fullmatch(name)[2]].append(name)
-    chosen = next(filter(None, by_word.values()))
+    chosen = next(filter(None, by_word.values()), [None])
     if len(chosen) > 1:
         raise ValueError(
             f"it holds several sets, {listed(chosen)}: give the file of one, or name its arrays "
@@ -210,11 +206,3 @@ def _read_csv(path):
         whole = pixels.astype("uint8")
     pixels = whole if (whole == pixels).all() else pixels
     return pixels.reshape(-1, *shape), None if label is None else labels
-
-
-def is_number(text):
-    """Whether a text is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False

@@ -43,21 +43,19 @@ def to_images(array, image_size=None, channels=None):
     images, taken_for = pixels.to_bytes(array)
     done += [taken_for] if taken_for else []
 
-    height, width = images.shape[1:3]
+    count, height, width, planes = images.shape
     size = image_size or min(height, width)
     if (height, width) != (size, size):
         cut = "cut to squares and " if height != width else ""
         done.append(f"{cut}scaled from {height} x {width}")
-        images = _squares(images, size)
+        scaled = np.empty((count, size, size, planes), np.uint8)
+        for image, result in zip(images, scaled, strict=True):
+            picture = pictures.square(
+                Image.fromarray(image.squeeze(2) if planes == 1 else image), size
+            )
+            result[...] = np.asarray(picture).reshape(result.shape)
+        images = scaled
     return pixels.with_channels(images, channels), done
-
-
-def _squares(images, size):
-    scaled = np.empty((len(images), size, size, images.shape[3]), np.uint8)
-    for number, image in enumerate(images):
-        picture = Image.fromarray(image if image.shape[2] == 3 else image[..., 0])
-        scaled[number] = np.asarray(pictures.square(picture, size)).reshape(scaled.shape[1:])
-    return scaled
 
 
 def to_classes(labels, count, known_names=()):
@@ -73,32 +71,32 @@ def to_classes(labels, count, known_names=()):
 
     Raises ValueError if the labels are of another kind or shape.
     """
-    kind = labels.dtype.kind
-    if labels.ndim == 2 and labels.shape[1] > 1 and kind in "buif":
+    if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "buif":
         if not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
             raise ValueError(
                 f"labels are {labels.shape}, but not one-hot: each row must hold one 1 and zeros"
             )
-        labels, kind = labels.argmax(axis=1), "i"
+        labels = labels.argmax(axis=1)
     if labels.shape not in ((count,), (count, 1)):
         raise ValueError(f"the shape of the labels is {labels.shape}, but there are {count} images")
-    labels = labels.ravel().tolist()
-    if kind == "f" and not all(map(float.is_integer, labels)):
-        fraction = next(label for label in labels if not label.is_integer())
-        raise ValueError(f"labels are fractions, such as {fraction:g}: give integers or names")
-    if kind in "buif":
-        labels = list(map(int, labels))
-    elif kind in "US":
-        texts = [name.decode() if kind == "S" else name for name in labels]
-        labels = [unicodedata.normalize("NFC", text.strip()) for text in texts]
-    else:
+    are_names, labels = labels.dtype.kind in "US", labels.ravel()
+    if are_names:
+        labels = np.char.decode(labels) if labels.dtype.kind == "S" else labels
+        labels = [unicodedata.normalize("NFC", name.strip()) for name in labels.tolist()]
+    elif labels.dtype.kind not in "buif":
         raise ValueError("labels are neither integers nor names")
-    found = sorted(set(labels), key=natural_key if kind in "US" else None)
+    elif (labels % 1 != 0).any():
+        raise ValueError(
+            f"labels are fractions, such as {labels[labels % 1 != 0][0]:g}: give integers or names"
+        )
+    else:
+        labels = [int(label) for label in labels]
+    found = sorted(set(labels), key=natural_key if are_names else None)
     if len(found) > MAX_CLASSES:
         raise ValueError(
             f"there are {len(found)} different labels, but at most {MAX_CLASSES} are allowed"
         )
-    number = {name: place for place, name in enumerate(found)}
-    if kind not in "US" and found[0] >= 0 and found[-1] < len(known_names):
-        found = [known_names[name] for name in found]
-    return np.array([number[name] for name in labels], "int32"), tuple(map(str, found))
+    number = {label: place for place, label in enumerate(found)}
+    if not are_names and found[0] >= 0 and found[-1] < len(known_names):
+        found = [known_names[label] for label in found]
+    return np.array([number[label] for label in labels], "int32"), tuple(map(str, found))

@@ -47,9 +47,8 @@ def read(
         standard_names: the names of classes 0, 1, ... for the images of the standard data set.
         choose: a function of the number of images that returns the indices of those to be used.
         image_size, channels, labels_needed, n_batch: see `datasets.load_mnist`.
-        standard: the path of images of the standard data set. Images of the user's own whose
-            labels have no names get the standard names if they look like these. None if `source`
-            is the standard data set.
+        standard: the path of images of the standard data set. Other images whose labels are numbers
+            get the standard names only if they look like these. None if they are the standard ones.
 
     Returns images uint8 (N, H, H, C), labels int32 (N,), and the class names. Raises UserError if
     the images or labels cannot be read or converted.
@@ -138,19 +137,8 @@ def _warnings_about(images, labels, class_names, n_batch, labels_needed):
         )
     if labels_needed and len(class_names) == 1:
         yield f"all images are of one class, {class_names[0]}: labels will teach the model nothing"
-    if missing := without_images(labels, class_names):
+    counts = dict(zip(class_names, np.bincount(labels, minlength=len(class_names)), strict=False))
+    if missing := [name for name, count in counts.items() if not count]:
         yield f"{len(images)} images hold none of {listed(missing)}"
-    counts = np.bincount(labels, minlength=len(class_names))
-    few = [
-        f"{name} ({n})"
-        for name, n in zip(class_names, counts, strict=False)
-        if 0 < n < n_batch // 2
-    ]
-    if few:
+    if few := [f"{name} ({n})" for name, n in counts.items() if 0 < n < n_batch // 2]:
         yield f"classes of fewer images than half a batch ({n_batch // 2}): {listed(few)}"
-
-
-def without_images(labels, class_names):
-    """The names of the classes that do not occur among labels, integers (N,)."""
-    counts = np.bincount(labels, minlength=len(class_names))
-    return [name for name, n in zip(class_names, counts, strict=False) if not n]
