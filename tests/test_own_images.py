@@ -515,7 +515,7 @@ def test_a_flat_folder_is_for_scripts_without_labels(shapes):
     ) as problem:
         load(flat)
     assert str(problem.value).endswith(
-        "nor IDX files: sort the pictures into a folder for each class"
+        "nor arrays of images: sort the pictures into a folder for each class"
     )
     found = load(flat, labels_needed=False)
     assert found.images.shape == (3, 32, 32, 3)
@@ -598,7 +598,7 @@ def test_other_names_of_arrays_are_told(tmp_path):
         UserError, match="holds the arrays pictures, y_train: name them x_train and"
     ):
         load(path)
-    path = save_npz(tmp_path / "set.npz", images=IMAGES)
+    path = save_npz(tmp_path / "set.npz", pictures=IMAGES)  # the only array
     with pytest.raises(UserError, match="it holds images and no labels"):
         load(path)
     assert load(path, labels_needed=False).class_names == ()
@@ -762,7 +762,9 @@ def test_parts_of_idx_files(tmp_path):
         load(tmp_path)
     assert len(load(tmp_path, labels_needed=False).images) == 30
     (tmp_path / "emnist-train-images-idx3-ubyte").write_bytes(idx(IMAGES))
-    with pytest.raises(UserError, match="several sets: name emnist-train-images-idx3-ubyte or"):
+    with pytest.raises(
+        UserError, match="several sets, emnist-train-images, train-images: give the file of one"
+    ):
         load(tmp_path)
 
 
@@ -961,7 +963,7 @@ def test_the_home_folder_is_expanded(tmp_path, monkeypatch, error_of):
     assert "--out: ~nobody-of-that-name/x.png: Could not determine home directory" in error
 
 
-def test_a_limit_takes_some_of_all_classes(capsys):
+def test_a_limit_takes_some_of_all_classes():
     labels = np.repeat(np.arange(10), 100)
     images = labels.astype("uint8").reshape(-1, 1, 1, 1)
     found = datasets.Dataset(images, labels, datasets.DIGITS, "test")
@@ -972,41 +974,7 @@ def test_a_limit_takes_some_of_all_classes(capsys):
     assert few.sha256() != found.limited(200, seed=2).sha256()
     for count in (None, 1000, 5000):
         assert found.limited(count, seed=1).sha256() == found.sha256()
-    assert capsys.readouterr().err == ""
     assert found.limited(2, seed=0).labels.tolist() == [2, 4]
-    assert capsys.readouterr().err == "warning: 2 images hold none of 0, 1, 3, 5, 6, 7, 8, 9\n"
-
-
-def test_a_damaged_download_is_made_again(tmp_path, monkeypatch, capsys):
-    arrays = io.BytesIO()
-    np.savez(arrays, x_train=IMAGES, y_train=LABELS)
-    network = {"mnist.npz.new": arrays.getvalue()}
-    folder = tmp_path / "datasets"
-    folder.mkdir()
-    (folder / "mnist.npz").write_bytes(b"half a download")
-    (folder / "mnist.npz.new").write_bytes(b"a process that was killed")
-
-    def get_file(name, origin, cache_subdir):
-        assert origin.endswith("/mnist.npz")
-        path = tmp_path / cache_subdir / name
-        if not path.exists():
-            path.write_bytes(network[name])
-        return str(path)
-
-    monkeypatch.setattr("keras.utils.get_file", get_file)
-    assert datasets.load_mnist("full").source == "full"
-    error = capsys.readouterr().err
-    assert f"cannot read {folder / 'mnist.npz'}" in error and "was downloaded again" in error
-    assert [path.name for path in folder.iterdir()] == ["mnist.npz"]
-    assert len(datasets.load_mnist("full").images) == 30 and capsys.readouterr().err == ""
-
-    network.clear()
-    (folder / "mnist.npz").write_bytes(b"half a download")
-    with pytest.raises(
-        UserError, match=f"delete {folder / 'mnist.npz'} to have it downloaded again"
-    ):
-        datasets.load_mnist("full")
-    assert (folder / "mnist.npz").exists()
 
 
 def test_looking_at_ones_own_images(shapes, monkeypatch, capsys):

@@ -1,104 +1,208 @@
-"""Converting arrays of any usual shape into images uint8 (N, H, H, C) and labels 0 to K - 1."""
+"""Reading arrays of images, labels and names of classes, from files that cannot be trusted.
 
+Files of three formats hold arrays that have names: .npz and .npy of numpy, and IDX files, the
+format of MNIST. The name of an array of images says which are its labels, and of which part of a
+data set it is: `x_test` belongs to `y_test`, and `t10k-images` to `t10k-labels`.
+"""
+
+import csv
+import gzip
 import math
-import unicodedata
+import re
+import warnings
+import zipfile
 
-from common.data import pictures, pixels
-from common.data.reading import natural_key
+from common.data import memory
+from common.data.reading import beginning, is_number, listed, reporting
 
 import numpy as np
-from PIL import Image
 
-MAX_CLASSES = 10_000
+# What arrays of images and of labels are called. If a file has several, the first is taken.
+_LABELS_OF = {"x": "y", "images": "labels", "data": "labels", "arr_0": "arr_1"}
+_IMAGES = re.compile(r"(|.*[-._])(x|images|data|arr_0)(|_train|_test)")
+_PARTS = {"train": ("train",), "test": ("test", "t10k")}
+_CLASS_NAMES = ("class_names", "label_names", "classes")
+# Such as train-images-idx3-ubyte.gz; some programs unpack it as train-images.idx3-ubyte.
+_IDX_FILE = re.compile(r"(.*(?:images|labels))[-._]idx\d[-._]ubyte(\.gz)?")
+_COLUMNS_OF_LABELS = ("label", "labels", "class", "target", "y")
 
 
-def to_images(array, image_size=None, channels=None):
-    """Convert images to uint8 (N, H, H, C). Also returns a list of the changes, to be reported.
+def read(path, parts):
+    """Read the arrays in a file, or in the files of a folder.
 
     Args:
-        array: (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or the same in rows, (N, H * H) or
-            (N, 3 * H * H). The numbers must be in a range that `pixels.to_bytes` knows.
-        image_size: height and width of the result; None for the shorter side of the images.
-        channels: 1 or 3; None for as many as the images have.
+        path: the `Path` of an .npz, .npy, IDX or .csv file, or a folder of .npy or IDX files, which
+            may be in folders of their own. An .npy or IDX file is read with those beside it.
+        parts: the parts to read if the data set is divided into parts: "train", "test" or both.
 
-    Raises ValueError if the array has another shape or other numbers.
+    The only array in a file is taken for the images, whatever its name.
+
+    Returns the images, the labels (None without any) and the names of the classes (() without any)
+    as they are in the files; None if it is another file, or a folder without arrays of images.
+
+    Raises ValueError if there are no images of the parts, or if files are damaged, hold Python
+    objects, or are larger than the free memory.
     """
-    for planes in (1, 3) if array.ndim == 2 else ():  # rows of pixels, as CIFAR has them
-        side = math.isqrt(array.shape[1] // planes)
-        if planes * side * side == array.shape[1]:
-            array = array.reshape(-1, planes, side, side).transpose(0, 2, 3, 1)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return *_read_csv(path), ()
+    arrays = _find(path)
+    if len(arrays) == 1 and path.is_file():
+        arrays = {"images": next(iter(arrays.values()))}
+    sets = [name for name in arrays if _IMAGES.fullmatch(name)]
+    if not sets and (path.is_dir() or not arrays):
+        return None
+    if not sets:
+        raise ValueError(
+            f"it holds the arrays {listed(list(arrays))}: name them x_train and y_train, or images "
+            "and labels"
+        )
+    chosen = [name for part in parts if (name := _choose(sets, part))]
+    if not chosen:
+        raise ValueError("it holds no test part")
+    images = [arrays[name]() for name in chosen]
+    names = [_labels_of(name) for name in chosen]
+    labels = [arrays[name]() for name in names] if all(name in arrays for name in names) else []
+    class_names = next((arrays[name]() for name in _CLASS_NAMES if name in arrays), None)
+    images, labels = (
+        np.concatenate(found) if len(found) > 1 else next(iter(found), None)
+        for found in (images, labels)
+    )
+    return images, labels, _texts(class_names)
+
+
+def _find(path):
+    """A dict of the arrays in a file or folder by name. Each is a function that reads it."""
+    if path.is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+        if not all(name.endswith(".npy") for name in members):
+            return {}
+        return {name[:-4].casefold(): lambda name=name: _from_npz(path, name) for name in members}
+    own = None if path.is_dir() else _name_of(path)
+    found = {}
+    for folder in [path] if path.is_dir() else [path.parent, path.parent.parent] if own else []:
+        # A plain file sorts before the same file with .gz, and is preferred.
+        for file in [*sorted(folder.glob("*")), *sorted(folder.glob("*/*[iI][dD][xX]*"))]:
+            name = _name_of(file)
+            if name and (not own or _labels_of(name) == _labels_of(own)) and file.is_file():
+                found.setdefault(name, lambda file=file: _from_file(file))
+        if len(found) > 1 or path.suffix.lower() == ".npy":
             break
-    if array.ndim == 3:
-        array = array[..., np.newaxis]
-    done = []
-    if array.ndim == 4 and array.shape[3] not in (1, 3) and array.shape[1] in (1, 3):
-        array = array.transpose(0, 2, 3, 1)
-        done.append("channels came first")
-    if array.ndim != 4 or array.shape[3] not in (1, 3):
+    return found
+
+
+def _name_of(file):
+    """The name of the array in an .npy or IDX file; None if it is another file."""
+    match = _IDX_FILE.fullmatch(file.name.casefold())
+    return match[1] if match else file.stem.casefold() if file.suffix.lower() == ".npy" else None
+
+
+def _labels_of(name):
+    """The name of the labels of the images of that name; the same name if these are no images."""
+    match = _IMAGES.fullmatch(name)
+    return f"{match[1]}{_LABELS_OF[match[2]]}{match[3]}" if match else name
+
+
+def _choose(sets, part):
+    """The name of the array of images of one part of a data set; None if it has no such part."""
+    of_part = [name for name in sets if any(word in name for word in _PARTS[part])]
+    if len(sets) == 1 or (part == "train" and not of_part):  # a single set is for training
+        of_part = sets if part == "train" else []
+    by_word = {word: [] for word in _LABELS_OF}
+    for name in of_part:
+        by_word[_IMAGES.fullmatch(name)[2]].append(name)
+    chosen = next(filter(None, by_word.values()), [None])
+    if len(chosen) > 1:
         raise ValueError(
-            f"images are {array.dtype} {array.shape}: give (N, H, W), (N, H, W, 1) or (N, H, W, 3)"
+            f"it holds several sets, {listed(chosen)}: give the file of one, or name its arrays "
+            "x_train and y_train"
         )
-    if not array.size:
-        raise ValueError("there are no images")
-    images, taken_for = pixels.to_bytes(array)
-    done += [taken_for] if taken_for else []
-
-    height, width = images.shape[1:3]
-    size = image_size or min(height, width)
-    if (height, width) != (size, size):
-        cut = "cut to squares and " if height != width else ""
-        done.append(f"{cut}scaled from {height} x {width}")
-        images = _squares(images, size)
-    return pixels.with_channels(images, channels), done
+    return chosen[0]
 
 
-def _squares(images, size):
-    scaled = np.empty((len(images), size, size, images.shape[3]), np.uint8)
-    for number, image in enumerate(images):
-        picture = Image.fromarray(image if image.shape[2] == 3 else image[..., 0])
-        scaled[number] = np.asarray(pictures.square(picture, size)).reshape(scaled.shape[1:])
-    return scaled
+def _from_npz(path, name):
+    with reporting(name), zipfile.ZipFile(path) as archive, archive.open(name) as file:
+        return _read_npy(file)
 
 
-def to_classes(labels, count, known_names=()):
-    """Convert labels to int32 (N,) in 0 to K - 1. Also returns the names of the K classes.
+def _from_file(path):
+    is_zipped = beginning(path, 2) == b"\x1f\x8b"  # whatever its name ends in
+    with reporting(path.name), (gzip.open if is_zipped else open)(path, "rb") as file:
+        return _read_npy(file) if path.suffix.lower() == ".npy" else _read_idx(file)
 
-    Only classes that occur are counted.
 
-    Args:
-        labels: (N,) or (N, 1) integers or names, or one-hot rows (N, classes).
-        count: N, the number of images.
-        known_names: the names of the classes 0, 1, ...; not used if the labels are names, or if
-            one of them is not the number of such a class.
+def _read_npy(file):
+    is_old = np.lib.format.read_magic(file) == (1, 0)
+    header = np.lib.format.read_array_header_1_0 if is_old else np.lib.format.read_array_header_2_0
+    shape, is_fortran, dtype = header(file)
+    if dtype.hasobject:  # in a pickle, which can run any code
+        raise ValueError(
+            "it holds Python objects, which are not read: save numbers, or texts as "
+            "np.array(texts, str)"
+        )
+    return _values(file, shape, dtype, "F" if is_fortran else "C")
 
-    Raises ValueError if the labels are of another kind or shape.
+
+def _read_idx(file):
+    # An IDX file begins with two zero bytes, an 8 for "unsigned bytes", and the number of
+    # dimensions. The size of each dimension follows, in four bytes.
+    start = file.read(4)
+    if start[:3] != bytes((0, 0, 8)) or start[3:] not in (b"\1", b"\3", b"\4"):
+        raise ValueError("it is not an IDX file of bytes in 1, 3 or 4 dimensions")
+    shape = np.frombuffer(file.read(4 * start[3]), ">u4").tolist()
+    return _values(file, tuple(shape), np.dtype("uint8"))
+
+
+def _values(file, shape, dtype, order="C"):
+    """Read the values of an array after its header, which may promise anything."""
+    size, free = math.prod(shape) * dtype.itemsize, memory.available()
+    if not 0 <= size <= free:
+        raise ValueError(f"it claims to be {shape}, more than the free {free} bytes")
+    content = file.read(size)
+    if len(content) < size or file.read(1):
+        raise ValueError(f"it does not hold the {shape} values that its header promises")
+    return np.ndarray(shape, dtype, content, order=order)
+
+
+def _texts(names):
+    """Class names as a tuple of texts; () if there are none, or only numbers."""
+    names = names.ravel().tolist() if names is not None and names.dtype.kind in "US" else ()
+    return tuple(name.decode() if isinstance(name, bytes) else name for name in names)
+
+
+def _read_csv(path):
+    """Read images, one in a row, such as Kaggle's MNIST: (N, H * H) or (N, H, H, 3), and labels.
+
+    If the first line names the columns, the labels are in the column called `label` or the like;
+    without such a column there are no labels. If the columns have no names, the labels are in the
+    first one. A label is a number or a name. The other columns are the pixels, row by row.
     """
-    kind = labels.dtype.kind
-    if labels.ndim == 2 and labels.shape[1] > 1 and kind in "buif":
-        if not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
+    memory.check(4 * path.stat().st_size, path.name)  # two numbers of four bytes for two characters
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        names = [name.strip().casefold() for name in next(csv.reader([file.readline()])) or [""]]
+        label = next((i for i, name in enumerate(names) if name in _COLUMNS_OF_LABELS), None)
+        if label is None and all(map(is_number, names[1:])):  # the columns have no names
+            file.seek(0)
+            label = 0
+        count = len(names) - (label is not None)
+        side = math.isqrt(count // 3)
+        shape = (count,) if math.isqrt(count) ** 2 == count else (side, side, 3)
+        if math.prod(shape) != count or count < 4:
             raise ValueError(
-                f"labels are {labels.shape}, but not one-hot: each row must hold one 1 and zeros"
+                f"it has {len(names)} columns, where a label and the pixels of a square image are "
+                "expected, label,pixel0,pixel1,... with commas and no column of row numbers: "
+                "docs/own_images.md shows how to make an .npz of other tables"
             )
-        labels, kind = labels.argmax(axis=1), "i"
-    if labels.shape not in ((count,), (count, 1)):
-        raise ValueError(f"the shape of the labels is {labels.shape}, but there are {count} images")
-    labels = labels.ravel().tolist()
-    if kind == "f" and not all(map(float.is_integer, labels)):
-        fraction = next(label for label in labels if not label.is_integer())
-        raise ValueError(f"labels are fractions, such as {fraction:g}: give integers or names")
-    if kind in "buif":
-        labels = list(map(int, labels))
-    elif kind in "US":
-        texts = [name.decode() if kind == "S" else name for name in labels]
-        labels = [unicodedata.normalize("NFC", text.strip()) for text in texts]
-    else:
-        raise ValueError("labels are neither integers nor names")
-    found = sorted(set(labels), key=natural_key if kind in "US" else None)
-    if len(found) > MAX_CLASSES:
-        raise ValueError(
-            f"there are {len(found)} different labels, but at most {MAX_CLASSES} are allowed"
-        )
-    number = {name: place for place, name in enumerate(found)}
-    if kind not in "US" and found[0] >= 0 and found[-1] < len(known_names):
-        found = [known_names[name] for name in found]
-    return np.array([number[name] for name in labels], "int32"), tuple(map(str, found))
+        labels = []
+        keep = {} if label is None else {label: lambda text: labels.append(text.strip()) or 0}
+        with warnings.catch_warnings(action="ignore"):  # numpy warns if there are no rows
+            pixels = np.loadtxt(
+                file, "float32", delimiter=",", quotechar='"', ndmin=2, converters=keep
+            )
+    if label is not None:
+        pixels = np.delete(pixels, label, axis=1)
+        labels = np.array([*map(float, labels)] if all(map(is_number, labels)) else labels)
+    with np.errstate(invalid="ignore"):
+        whole = pixels.astype("uint8")
+    pixels = whole if (whole == pixels).all() else pixels
+    return pixels.reshape(-1, *shape), None if label is None else labels

@@ -1,16 +1,18 @@
 """Reading pictures in folders: which are meant, of which class each is, and their pixels."""
 
+import contextlib
+import csv
+import json
 import os
 import re
-import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
-from common.data import csv_files, memory, pictures, pixels
+from common.data import memory, pictures, pixels
 from common.data.reading import (
-    MissingPart,
     beginning,
     files_in,
+    is_number,
     kind_of,
     listed,
     natural_key,
@@ -27,6 +29,7 @@ _PARTS = {
     "train": {"train", "training"},
     "test": {"test", "testing", "val", "valid", "validation", "dev"},
 }
+_LABEL_COLUMNS = re.compile("label|class|categor|target|species|breed", re.IGNORECASE)
 _THREADS, _AT_ONCE = min(4, os.cpu_count() or 1), 64
 
 # Files that may lie beside pictures, such as films and AAE files from a phone. Every other file has
@@ -47,28 +50,21 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
 
     Args:
         folder: the `Path` of the folder.
-        parts: the parts of the data set to read: "train", "test" or both.
-        labels_needed: whether the class of each picture must be known.
         choose: a function of the number of pictures that returns the indices of those to be read.
-        image_size: height and width of the images in pixels. None for 28 if all pictures are grey,
-            else 32.
-        channels: 1 or 3; None for 1 if all pictures are grey, else 3.
+        parts, labels_needed, image_size, channels: see `own_images.read`.
 
     Returns the images, uint8 (N, H, H, C), class by class; an array of the names of the classes of
     all pictures, also of those that were not chosen, or None if there are no classes; and a list of
-    remarks to be reported.
-
-    Raises ValueError if a picture cannot be read; the text names the file.
+    remarks to be reported. Raises ValueError, which names the file, if a picture cannot be read.
     """
     files, left_over = files_in(folder)
-    inside = {name: PurePosixPath(name).parts for name in files if not _NO_PICTURES.fullmatch(name)}
-    inside, remarks = _within(inside, parts)
-    classes = {
-        name: _class_name(place[0]) if len(place) > 1 else None for name, place in inside.items()
+    places = {name: PurePosixPath(name).parts for name in files if not _NO_PICTURES.fullmatch(name)}
+    places, remarks = _within(places, parts)
+    classes = {  # names as texts that can be printed, even if their bytes are not UTF-8
+        name: os.fsencode(place[0]).decode("utf-8", "replace") if place[1:] else None
+        for name, place in places.items()
     }
-    table = None
-    if labels_needed:
-        table, labels = csv_files.labels_beside(folder, files, list(classes))
+    table, labels = _table_of_labels(folder, files, classes) if labels_needed else (None, {})
     if table:
         classes = labels
         remarks.append(f"the labels are those in {table}")
@@ -76,13 +72,12 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
     if len(loose) == len(classes) and (labels_needed or not loose):
         raise ValueError(
             f"it holds {len(loose) or 'no'} pictures, and no folder of pictures for each class "
-            f"nor IDX files{_hint(folder, files, loose)}"
+            f"nor arrays of images{_hint(folder, files, loose)}"
         )
     if labels_needed:
         classes = {name: label for name, label in classes.items() if label is not None}
-        if len(set(classes.values())) == 1 and (kinds := _kinds_in_names(list(classes))):
+        if len(set(classes.values())) == 1 and (kinds := _kinds_in_names(classes)):
             remarks.append(f"their names tell kinds apart: make a folder for each of {kinds}")
-        loose = []
     ordered = sorted(
         classes, key=lambda name: (natural_key(classes[name] or ""), natural_key(name))
     )
@@ -91,59 +86,47 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
         remarks.append(f"chosen from {len(ordered):,}")
     said = set()
     images = _read_all(folder, chosen, image_size, channels, said)
-    labels = None if loose else np.array([classes[name] for name in ordered])
     remarks += sorted(said)
     if unused := [*left_over, *(name for name in files if name not in classes and name != table)]:
         remarks.append(f"passed over: {listed(unused, max_shown=3)}")
-    return images, labels, remarks
+    has_classes = None not in classes.values()
+    return images, np.array([classes[name] for name in ordered]) if has_classes else None, remarks
 
 
-def _class_name(folder):
-    """The name of a folder as text that can be printed, even if its bytes are not UTF-8."""
-    return unicodedata.normalize("NFC", os.fsencode(folder).decode("utf-8", "replace"))
-
-
-def _within(inside, parts):
+def _within(places, parts):
     """Cut off the outer folders, which are not classes, and drop the parts that are not wanted.
 
     Folders are those of parts if one is named after training and another after testing (whatever
-    lies beside them), if all are named after parts, or if all hold folders of the same names.
+    lies beside them), or if all are named after parts. Folders that all hold folders of the same
+    names are outer ones, too.
 
-    `inside` is a dict of path components by file name. Returns another, and a list of remarks.
+    `places` is a dict of path components by file name. Returns another, and a list of remarks.
     """
-    wanted_words = set().union(*(_PARTS[part] for part in parts))
     remarks = []
-    while tops := {place[0] for place in inside.values() if len(place) > 1}:
+    while tops := sorted({place[0] for place in places.values() if place[1:]}, key=natural_key):
         words = {top: set(re.split(r"[^a-z]+", top.casefold())) for top in tops}
-        of_parts = {
-            part: {top for top in tops if words[top] & names} for part, names in _PARTS.items()
+        part_of = {
+            top: next((part for part in _PARTS if words[top] & _PARTS[part]), None) for top in tops
         }
-        wanted = tops
-        if all(of_parts.values()) or (len(tops) > 1 and tops <= set.union(*of_parts.values())):
-            wanted = {top for top in tops if words[top] & wanted_words}
-            used = listed(sorted(wanted, key=natural_key))
-            of = listed(sorted(tops, key=natural_key))
-            remarks.append(
-                f"of the folders {of}, {used} {'is' if len(wanted) == 1 else 'are'} used"
-            )
-        elif len(tops) == 1:
-            if all(len(place) <= 2 for place in inside.values()):
-                break  # it is the folder of the only class
+        found, wanted = set(part_of.values()), tops
+        if found >= set(_PARTS) or (len(tops) > 1 and None not in found):
+            wanted = [top for top in tops if part_of[top] in parts]
+            are = "is" if len(wanted) == 1 else "are"
+            remarks.append(f"of the folders {listed(tops)}, {listed(wanted)} {are} used")
         else:
             within = {top: set() for top in tops}
-            for place in inside.values():
-                if len(place) > 2:
-                    within[place[0]].add(place[1])
-            kinds = list(within.values())
-            if len(kinds[0]) < 2 or any(kind != kinds[0] for kind in kinds):
+            for top, *inner in places.values():
+                if len(inner) > 1:
+                    within[top].add(inner[0])
+            kinds, *others = within.values()
+            if len(kinds) < min(2, len(tops)) or any(other != kinds for other in others):
                 break
-            remarks.append(
-                f"the folders {listed(sorted(tops, key=natural_key))} hold the same ones"
-            )
+            if others:
+                remarks.append(f"the folders {listed(tops)} hold the same ones")
         if not wanted:
-            raise MissingPart(f"none of its parts {listed(sorted(tops))} is for {parts[0]}ing")
-        inside = {name: place[1:] for name, place in inside.items() if place[0] in wanted}
-    return inside, remarks
+            raise ValueError(f"none of its parts {listed(tops)} is for {parts[0]}ing")
+        places = {name: place[1:] for name, place in places.items() if place[0] in wanted}
+    return places, remarks
 
 
 def _hint(folder, files, loose):
@@ -164,6 +147,53 @@ def _kinds_in_names(names):
     words = [re.match(r"[^\W\d_]*", PurePosixPath(name).name)[0] for name in names]
     kinds = sorted(set(words))
     return listed(kinds) if "" not in kinds and 1 < len(kinds) <= len(words) / 2 else ""
+
+
+def _table_of_labels(folder, files, names):
+    """Find a table that says of which class the pictures of these names are, such as labels.csv.
+
+    It is a .csv or .tsv file in which one column names at least half of the pictures, with or
+    without folder and suffix, or StyleGAN's dataset.json.
+
+    Returns the name of the table and a dict of the label of each picture; None and {} without it.
+    """
+    for table in files:
+        if table.casefold().endswith((".csv", ".tsv", "dataset.json")):
+            # A table of another kind has no such columns.
+            with contextlib.suppress(ValueError, TypeError, LookupError, csv.Error):
+                labels = _labels_in(
+                    read_bytes(folder / table).decode("utf-8-sig", "replace"), names
+                )
+                if len(labels) >= len(names) / 2:
+                    return table, labels
+    return None, {}
+
+
+def _labels_in(text, names):
+    """The labels in the text of a table, a dict by the names of the pictures."""
+    head = text.partition("\n")[0]
+    if text.lstrip().startswith("{"):
+        rows = [("file", "label"), *json.loads(text)["labels"]]
+    else:
+        rows = csv.reader(text.splitlines(), delimiter=max(",;\t", key=head.count))
+    head, *rows = ([str(value).strip() for value in row] for row in rows)
+    columns = list(zip(*(row for row in rows if len(row) == len(head)), strict=True))
+    places = {}
+    for name in names:  # by the whole name, and by the last part without its suffix
+        for key in {name, _stem(name)}:
+            places[key] = None if key in places else name  # None if two have it
+    found = [[places.get(value) or places.get(_stem(value)) for value in of] for of in columns]
+    files = max(found, key=lambda column: sum(map(bool, column)))
+    # Of the columns with values that repeat, one called label or the like; words before numbers.
+    label = min(
+        (i for i, column in enumerate(columns) if len(set(column)) <= len(rows) / 2),
+        key=lambda i: (not _LABEL_COLUMNS.search(head[i]), all(map(is_number, columns[i]))),
+    )
+    return {file: value for file, value in zip(files, columns[label], strict=True) if file}
+
+
+def _stem(name):
+    return re.sub(r".*[\\/]|\.\w{1,4}$", "", name.casefold())
 
 
 def _read_all(folder, names, image_size, channels, remarks, white=65535):

@@ -15,16 +15,8 @@ import contextlib
 import sys
 import zipfile
 
-from common.data import arrays, class_folders, csv_files, idx_files, npz_files
-from common.data.reading import (
-    MissingPart,
-    beginning,
-    expand,
-    kind_of,
-    listed,
-    opened,
-    reporting,
-)
+from common.data import arrays, class_folders, converting
+from common.data.reading import beginning, expand, kind_of, listed, opened, reporting
 
 import numpy as np
 
@@ -55,9 +47,8 @@ def read(
         standard_names: the names of classes 0, 1, ... for the images of the standard data set.
         choose: a function of the number of images that returns the indices of those to be used.
         image_size, channels, labels_needed, n_batch: see `datasets.load_mnist`.
-        standard: the path of images of the standard data set. Images of the user's own whose
-            labels have no names get the standard names if they look like these. None if `source`
-            is the standard data set.
+        standard: the path of images of the standard data set. Other images whose labels are numbers
+            get the standard names only if they look like these. None if they are the standard ones.
 
     Returns images uint8 (N, H, H, C), labels int32 (N,), and the class names. Raises UserError if
     the images or labels cannot be read or converted.
@@ -66,13 +57,15 @@ def read(
     with reporting(path), contextlib.ExitStack() as unpacked:
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, sample or a path")
-        found = _read_arrays(path, parts)
+        found = arrays.read(path, parts)
         if found is None:
+            if not path.is_dir() and not kind_of(beginning(path)) and not zipfile.is_zipfile(path):
+                raise ValueError(f"its format is not known: give {_FORMATS}")
             folder = unpacked.enter_context(opened(path))
-            found = _read_arrays(folder, parts)
+            found = arrays.read(folder, parts)
         array, labels, names = found or (None, None, ())
         if found:
-            images, done = arrays.to_images(array, image_size, channels)
+            images, done = converting.to_images(array, image_size, channels)
             if len(chosen := choose(len(images))) < len(images):
                 images = images[chosen]
         else:
@@ -85,7 +78,7 @@ def read(
             labels, class_names = np.zeros(len(images), "int32"), ()
         else:
             count = len(labels) if array is None else len(array)
-            labels, class_names = arrays.to_classes(labels, count, names)
+            labels, class_names = converting.to_classes(labels, count, names)
             are_numbers = set(class_names) <= set(map(str, range(len(standard_names))))
             is_known = standard is None or _are_alike(array, labels, class_names, standard)
             if are_numbers and not names and is_known:
@@ -100,37 +93,6 @@ def read(
     for warning in _warnings_about(images, labels, class_names, n_batch or 0, labels_needed):
         print(f"warning: {warning}", file=sys.stderr)
     return images, labels, class_names
-
-
-def _read_arrays(path, parts):
-    """Read images, labels (or None) and class names (perhaps none) from a file or folder of arrays.
-
-    Returns None for a folder or zip file without arrays. Raises ValueError for any other file.
-    """
-    if path.suffix.lower() == ".csv" and path.is_file():
-        return *csv_files.read(path), ()
-    if file := npz_files.find_npy(path):
-        return npz_files.read_npy(file)
-    if found := idx_files.find(path):
-        return _joined(lambda part: idx_files.read_part(found, part), parts)
-    if npz_files.is_npz(path):
-        return _joined(lambda part: npz_files.read_part(path, part), parts)
-    if path.is_dir() or kind_of(beginning(path)) or zipfile.is_zipfile(path):
-        return None
-    raise ValueError(f"its format is not known: give {_FORMATS}")
-
-
-def _joined(read_part, parts):
-    """The images, labels and class names of the parts that exist. The first part must."""
-    found = [read_part(parts[0])]
-    for part in parts[1:]:
-        with contextlib.suppress(MissingPart):
-            found.append(read_part(part))
-    if len(found) == 1:
-        return found[0]
-    images, labels, names = zip(*found, strict=True)
-    has_labels = all(array is not None for array in labels)
-    return np.concatenate(images), np.concatenate(labels) if has_labels else None, names[0]
 
 
 def _are_alike(array, labels, class_names, standard):
@@ -175,19 +137,8 @@ def _warnings_about(images, labels, class_names, n_batch, labels_needed):
         )
     if labels_needed and len(class_names) == 1:
         yield f"all images are of one class, {class_names[0]}: labels will teach the model nothing"
-    if missing := without_images(labels, class_names):
+    counts = dict(zip(class_names, np.bincount(labels, minlength=len(class_names)), strict=False))
+    if missing := [name for name, count in counts.items() if not count]:
         yield f"{len(images)} images hold none of {listed(missing)}"
-    counts = np.bincount(labels, minlength=len(class_names))
-    few = [
-        f"{name} ({n})"
-        for name, n in zip(class_names, counts, strict=False)
-        if 0 < n < n_batch // 2
-    ]
-    if few:
+    if few := [f"{name} ({n})" for name, n in counts.items() if 0 < n < n_batch // 2]:
         yield f"classes of fewer images than half a batch ({n_batch // 2}): {listed(few)}"
-
-
-def without_images(labels, class_names):
-    """The names of the classes that do not occur among labels, integers (N,)."""
-    counts = np.bincount(labels, minlength=len(class_names))
-    return [name for name, n in zip(class_names, counts, strict=False) if not n]

@@ -5,6 +5,7 @@ unpacked.
 """
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -47,10 +48,6 @@ _KINDS = (
     (rb".{257}ustar|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", f"an archive: {_UNPACK}"),
     (rb"\s*[\[{]", "JSON: outlines of objects are no pictures (labelme2voc.py draws labelme's)"),
 )
-
-
-class MissingPart(ValueError):
-    """A file does not hold the part of a data set that was asked for, such as the test part."""
 
 
 def expand(path):
@@ -96,6 +93,14 @@ def listed(values, max_shown=12):
     """A text of the values, separated by commas. It ends in "and 5 more" if there are many."""
     shown = ", ".join(map(str, values[:max_shown]))
     return shown if len(values) <= max_shown else f"{shown} and {len(values) - max_shown} more"
+
+
+def is_number(text):
+    """Whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def natural_key(name):

@@ -1,0 +1,102 @@
+"""Converting arrays of any usual shape into images uint8 (N, H, H, C) and labels 0 to K - 1."""
+
+import math
+import unicodedata
+
+from common.data import pictures, pixels
+from common.data.reading import natural_key
+
+import numpy as np
+from PIL import Image
+
+MAX_CLASSES = 10_000
+
+
+def to_images(array, image_size=None, channels=None):
+    """Convert images to uint8 (N, H, H, C). Also returns a list of the changes, to be reported.
+
+    Args:
+        array: (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or the same in rows, (N, H * H) or
+            (N, 3 * H * H). The numbers must be in a range that `pixels.to_bytes` knows.
+        image_size: height and width of the result; None for the shorter side of the images.
+        channels: 1 or 3; None for as many as the images have.
+
+    Raises ValueError if the array has another shape or other numbers.
+    """
+    for planes in (1, 3) if array.ndim == 2 else ():  # rows of pixels, as CIFAR has them
+        side = math.isqrt(array.shape[1] // planes)
+        if planes * side * side == array.shape[1]:
+            array = array.reshape(-1, planes, side, side).transpose(0, 2, 3, 1)
+            break
+    if array.ndim == 3:
+        array = array[..., np.newaxis]
+    done = []
+    if array.ndim == 4 and array.shape[3] not in (1, 3) and array.shape[1] in (1, 3):
+        array = array.transpose(0, 2, 3, 1)
+        done.append("channels came first")
+    if array.ndim != 4 or array.shape[3] not in (1, 3):
+        raise ValueError(
+            f"images are {array.dtype} {array.shape}: give (N, H, W), (N, H, W, 1) or (N, H, W, 3)"
+        )
+    if not array.size:
+        raise ValueError("there are no images")
+    images, taken_for = pixels.to_bytes(array)
+    done += [taken_for] if taken_for else []
+
+    count, height, width, planes = images.shape
+    size = image_size or min(height, width)
+    if (height, width) != (size, size):
+        cut = "cut to squares and " if height != width else ""
+        done.append(f"{cut}scaled from {height} x {width}")
+        scaled = np.empty((count, size, size, planes), np.uint8)
+        for image, result in zip(images, scaled, strict=True):
+            picture = pictures.square(
+                Image.fromarray(image.squeeze(2) if planes == 1 else image), size
+            )
+            result[...] = np.asarray(picture).reshape(result.shape)
+        images = scaled
+    return pixels.with_channels(images, channels), done
+
+
+def to_classes(labels, count, known_names=()):
+    """Convert labels to int32 (N,) in 0 to K - 1. Also returns the names of the K classes.
+
+    Only classes that occur are counted.
+
+    Args:
+        labels: (N,) or (N, 1) integers or names, or one-hot rows (N, classes).
+        count: N, the number of images.
+        known_names: the names of the classes 0, 1, ...; not used if the labels are names, or if
+            one of them is not the number of such a class.
+
+    Raises ValueError if the labels are of another kind or shape.
+    """
+    if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "buif":
+        if not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
+            raise ValueError(
+                f"labels are {labels.shape}, but not one-hot: each row must hold one 1 and zeros"
+            )
+        labels = labels.argmax(axis=1)
+    if labels.shape not in ((count,), (count, 1)):
+        raise ValueError(f"the shape of the labels is {labels.shape}, but there are {count} images")
+    are_names, labels = labels.dtype.kind in "US", labels.ravel()
+    if are_names:
+        labels = np.char.decode(labels) if labels.dtype.kind == "S" else labels
+        labels = [unicodedata.normalize("NFC", name.strip()) for name in labels.tolist()]
+    elif labels.dtype.kind not in "buif":
+        raise ValueError("labels are neither integers nor names")
+    elif (labels % 1 != 0).any():
+        raise ValueError(
+            f"labels are fractions, such as {labels[labels % 1 != 0][0]:g}: give integers or names"
+        )
+    else:
+        labels = [int(label) for label in labels]
+    found = sorted(set(labels), key=natural_key if are_names else None)
+    if len(found) > MAX_CLASSES:
+        raise ValueError(
+            f"there are {len(found)} different labels, but at most {MAX_CLASSES} are allowed"
+        )
+    number = {label: place for place, label in enumerate(found)}
+    if not are_names and found[0] >= 0 and found[-1] < len(known_names):
+        found = [known_names[label] for label in found]
+    return np.array([number[label] for label in labels], "int32"), tuple(map(str, found))
