@@ -38,7 +38,6 @@ def define_discriminator(image_shape=IMAGE_SHAPE, n_classes=N_CLASSES):
     Output: (n, 1), the logit of the probability that the image is generated.
     """
     height, width, _channels = image_shape
-    image = keras.Input(image_shape, name="image")
     label = keras.Input((n_classes,), name="label")
     # One channel for each class, constant over the image: 1 for the class of the image, else 0.
     # The keras.io example repeats every number of the label and then reshapes, which mixes up
@@ -49,17 +48,18 @@ def define_discriminator(image_shape=IMAGE_SHAPE, n_classes=N_CLASSES):
         label_channels
     )
 
-    # All that follows computes in float32 even with --mixed-precision. At the start, generated
-    # pixels are 0.5 ± 0.005, but numbers of bfloat16 are 1/256 apart there. Rounding would hide how
-    # the images differ, in this layer and in the next ones, and the generator would learn its
-    # labels later. Images in [-1, 1] start around 0, where numbers are much closer together.
-    x = layers.Concatenate(dtype="float32")([image, label_channels])
+    image = keras.Input(image_shape, name="image")
+    # Generated pixels are 0.5 ± 0.005 at the start, and numbers of 16 bits are 1/256 apart there:
+    # rounding would hide how images differ. So this network computes in 32 bits even with
+    # --mixed-precision. (Images in [-1, 1] start at 0, where such numbers are much closer.)
+    float32 = {"dtype": "float32"}
+    x = layers.Concatenate(**float32)([image, label_channels])
     for halving in range(count_halvings(image_shape)):  # 28 → 14 → 7
         filters = 64 if halving == 0 else 128
-        x = layers.Conv2D(filters, 3, strides=2, padding="same", dtype="float32")(x)
-        x = layers.LeakyReLU(0.2, dtype="float32")(x)
-    x = layers.GlobalMaxPooling2D(dtype="float32")(x)
-    logit = layers.Dense(1, dtype="float32")(x)
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", **float32)(x)
+        x = layers.LeakyReLU(0.2, **float32)(x)
+    x = layers.GlobalMaxPooling2D(**float32)(x)
+    logit = layers.Dense(1, **float32)(x)
 
     model = keras.Model([image, label], logit, name="cgan_mnist_discriminator")
     # A logit above 0 is a probability above one half.

@@ -46,6 +46,7 @@ def write(folder, prog, record, progress, state="running", message=""):
     arguments = {f"--{name}": value for name, value in record["arguments"].items()}
     data = record["data"] | {"sha256": record["data"].get("sha256", "")[:12]}
     facts = {"Arguments": {"--out": folder} | arguments, "Data": data}
+    facts["Versions"] = record["versions"] | {"device": record.get("device")}
     content = {
         "name": record["script"],
         "state": state,
@@ -57,7 +58,7 @@ def write(folder, prog, record, progress, state="running", message=""):
         "commands": list(_commands(folder, prog, progress, state)),
         "facts": {
             title: {name: _as_text(value) for name, value in group.items() if value is not None}
-            for title, group in (facts | {"Versions": record["versions"]}).items()
+            for title, group in facts.items()
         },
     }
     content |= _samples(folder, progress) | _times(record, progress, state)

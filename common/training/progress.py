@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shutil
 import sys
+import time
 
 from common.backend import keras
 
@@ -81,6 +82,22 @@ class Progress:
     def __str__(self):
         steps = f" and {_with_plural(self.steps, 'step')}" if self.steps else ""
         return _with_plural(self.epochs, "epoch") + steps
+
+
+class Stopwatch:
+    """Measures the time of a training, without pauses."""
+
+    def __init__(self):
+        self._clock, self._processor = time.monotonic(), time.process_time()
+
+    def lap(self):
+        """The seconds since the last call, at most ten times as many as a processor has worked.
+
+        So the time is left out in which a signal has stopped the process, or a laptop has slept.
+        """
+        began, used = self._clock, self._processor
+        self._clock, self._processor = time.monotonic(), time.process_time()
+        return min(self._clock - began, 10 * (self._processor - used))
 
 
 def in_words(seconds):

@@ -29,10 +29,10 @@ from common.backend import keras, mixed_precision, tensorflow
 from common.models.averaging import MovingAverage
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
-from common.training import checkpoints, checks, folder, page, resuming
+from common.training import checkpoints, checks, folder, hardware, page, resuming
 from common.training.checks import Diverged, same_random_numbers
 from common.training.devices import Devices
-from common.training.progress import Progress, is_terminal, progress_bar, say, warn
+from common.training.progress import Progress, Stopwatch, is_terminal, progress_bar, say, warn
 from common.training.quality import Quality
 
 import numpy as np
@@ -65,7 +65,7 @@ class Run:
         self._data, self._about = {}, {"script": parser.name}  # for run.json; for the saved models
         self._progress = Progress()
         self._saved = str(self._progress)  # what the newest checkpoint holds
-        self._clock = self._last_checkpoint = 0.0
+        self._stopwatch, self._last_checkpoint = Stopwatch(), 0.0
         self._stopped_by = None  # the number of a signal
         self._has_started = self._has_page = False
         self._check_still_there = lambda: None
@@ -74,10 +74,10 @@ class Run:
     def __enter__(self):
         try:
             self._start()
+            return self
         except BaseException as problem:
             self.__exit__(type(problem), problem, None)
             raise
-        return self
 
     def _start(self):
         """Read the command line, and check what can be checked early."""
@@ -117,9 +117,9 @@ class Run:
         if self._parser.own_images:
             if arguments.image_size:  # before images are read for minutes
                 count_halvings((arguments.image_size, arguments.image_size))
-            options |= {"image_size": arguments.image_size, "channels": arguments.channels}
-            options |= {"n_batch": arguments.batch_size}
-            options |= {"limit": arguments.limit, "seed": arguments.seed}  # to read no more files
+            names = ("image_size", "channels", "limit", "seed")
+            options |= {name: getattr(arguments, name) for name in names}
+            options["n_batch"] = arguments.batch_size
         # What a loader reports of the images was said when the run began.
         quiet = io.StringIO() if arguments.resume or not self._devices.is_first else sys.stderr
         try:
@@ -154,11 +154,12 @@ class Run:
             models: all models that are called in training, by name. `generator` must be among them.
                 After each epoch it is saved for `generate.py`, and so is `encoder` if there is one.
 
-        Raises UserError for a generator that generate.py could not draw with.
+        Raises UserError for a generator that generate.py could not draw with, and RuntimeError if
+        no images have been loaded.
         """
-        arguments, devices = self.arguments, self._devices
         if self._dataset is None:
             raise RuntimeError("run.load(...) must be called before run.begin(...)")
+        arguments, devices = self.arguments, self._devices
         self._about["pixel_range"] = list(pixel_range)
         with devices.one_device(), same_random_numbers():
             kind = checks.check_generator(
@@ -181,6 +182,8 @@ class Run:
             quicken(*models.values())
             with devices.one_device():
                 quicken(*self._averaged.values())
+        self._device = hardware.describe(devices.count)
+        hardware.warn_of_unused_gpu()
         self._models, self._rates = models, checkpoints.learning_rates(models)
         devices.from_first(self._lock_folder)
         changes = self._restore() if arguments.resume else []
@@ -188,10 +191,9 @@ class Run:
         if devices.is_first:
             folder.clear(self.folder, arguments.overwrite)
         self._write_record()
-        on = f" on {devices.count} devices" if devices.count > 1 else ""
         self._say(
             f"{self._parser.name}: {self._data['images']:,} images ({self._data['source']}), "
-            f"batches of {arguments.batch_size}{on}, into {self.folder}"
+            f"batches of {arguments.batch_size} on {self._device}, into {self.folder}"
         )
         if arguments.resume and (self._progress.epochs or self._progress.steps):
             self._say(f"Resuming after {self._saved}.")
@@ -210,11 +212,10 @@ class Run:
         progress, epochs = self._progress, self.arguments.epochs
         if progress.epochs >= epochs:
             self._save_results()  # in case a file has been deleted
-            self._say(
-                "All epochs are finished. To train until a later epoch N: --resume --epochs N"
-            )
+            self._say("All epochs are finished. To train until epoch N: --resume --epochs N")
         while progress.epochs < epochs:
-            self._clock = self._last_checkpoint = time.monotonic()
+            self._last_checkpoint = time.monotonic()
+            self._stopwatch.lap()  # what came before is not training
             epoch = progress.epochs + 1
             yield epoch
             if progress.epochs < epoch:
@@ -241,12 +242,12 @@ class Run:
             yield step
             self.average.update()
             progress.steps = step
+            progress.seconds += self._stopwatch.lap()
             show(step, progress.means())
             if step < count:
                 stop = self._devices.any(bool(self._stopped_by))
                 minutes = (time.monotonic() - self._last_checkpoint) / 60
                 if stop or minutes >= self.arguments.checkpoint_minutes:
-                    self._count_time()
                     checks.check_weights(self._models, progress.epochs, self.folder)
                     self._save_checkpoint()
                     self._write_page()
@@ -284,8 +285,8 @@ class Run:
                 self._save_samples(epoch, images, titles)
             with self._devices.one_device():
                 quality = self._quality.after(epoch, self._averaged["generator"])
-        self._count_time()
         self._check_still_there()
+        progress.seconds += self._stopwatch.lap()
         progress.end_epoch(progress.means() | values, quality)
         self._save_results()
         self._save_checkpoint()  # after all these, since --resume relies on it alone
@@ -305,8 +306,8 @@ class Run:
             self._exit(1 if self._has_started else 2, f"error: {error_text(problem)}")
         if isinstance(problem, MemoryError | tensorflow.errors.ResourceExhaustedError):
             saved = f", with {self._saved} saved in {self.folder}" if self._has_page else ""
-            less = "give a smaller --batch-size, --image-size or --width"
-            self._exit(1, f"error: out of memory{saved}; {less}")
+            smaller = "--batch-size, --image-size or --width"
+            self._exit(1, f"error: out of memory{saved}; give a smaller {smaller}")
         hint = "before the training began"
         if self._has_page:
             hint = resuming.hint(self._parser.prog, self.arguments, self._saved, self._devices)
@@ -334,11 +335,6 @@ class Run:
         folder.check(self.folder, self.arguments.resume or self.arguments.overwrite)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_still_there = self._cleanup.enter_context(folder.locked(self.folder))
-
-    def _count_time(self):
-        now = time.monotonic()
-        self._progress.seconds += now - self._clock
-        self._clock = now
 
     def _save_samples(self, epoch, images, titles):
         if titles is None and self.sample_labels is not None:
@@ -380,7 +376,8 @@ class Run:
         return resuming.keep_learning_rates(self._models, self._rates, began)
 
     def _record(self):
-        return resuming.record(self._parser.name, self.arguments, self._data, self._progress)
+        record = resuming.record(self._parser.name, self.arguments, self._data, self._progress)
+        return record | {"device": self._device}
 
     def _write_record(self):
         if self._devices.is_first:
