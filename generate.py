@@ -19,14 +19,15 @@ import sys
 # TensorFlow takes seconds to import. What needs it is imported in the functions that use it, so
 # that help and errors come at once.
 from common import UserError
-from common.arguments import ArgumentParser, add_generator_options, path_of, problems_in_one_line
+from common.arguments import ArgumentParser, add_generator_options, problems_in_one_line
 from common.files import PICTURES, check_writable, default_path, write_arrays
 from common.models.generators import Generator
-from common.sampling import finding, label_maps
+from common.sampling import finding, inputs, label_maps
 
 import numpy as np
 
 MAX_DRAWN = 1000  # images in one picture; an arrays file takes any number
+MAX_DRAWN_BESIDE = 100  # the same beside label maps
 MAX_CLASSES = 20  # drawn without --class, spread over all
 
 # The options that each kind of picture takes, besides --model and --seed. A kind is chosen by the
@@ -63,29 +64,20 @@ def define_parser():
         "FILE.npz",
         "also write `images`, float32 in [0, 1], (N, H, W, C), and `labels` if there are any",
     )
-    parser.add_argument("--show", action="store_true", help="also open the picture in a window")
-    drawn = parser.add_mutually_exclusive_group()
-    drawn.add_argument(
+    parser.add_switch("--show", "also open the picture in a window")
+    parser.add_argument(
         "--interpolate",
         nargs=2,
         metavar=("A", "B"),
         help="walk from class A to class B: a strip FILE.png and an animation FILE.gif",
     )
-    drawn.add_argument(
-        "--interpolate-latent",
-        action="store_true",
-        help="walk from one latent point to another instead",
-    )
-    drawn.add_argument(
+    parser.add_switch("--interpolate-latent", "walk from one latent point to another instead")
+    parser.add_switch(
         "--learning",
-        action="store_true",
-        help="animate the sample pictures of the training, from the run folder of the generator",
+        "animate the sample pictures of the training, from the run folder of the generator",
     )
-    drawn.add_argument(
-        "--latent",
-        type=path_of,
-        metavar="FILE.npz",
-        help="draw the latents and labels in this file, which explore.py has saved",
+    parser.add_path(
+        "--latent", "FILE.npz", "draw the latents and labels in this file that explore.py has saved"
     )
     parser.add_integer("--frames", 2, 1000, None, "images of a walk (default: 9)")
     parser.add_integer(
@@ -107,23 +99,19 @@ def check_options(arguments, generator):
         if value is not None and value is not False and name not in ("model", "seed")
     ]
     flags = {name: f"--{name.removesuffix('_name').replace('_', '-')}" for name in vars(arguments)}
-    for name in given:
-        if name in FOR_CLASSES and generator.label_kind not in ("integer", "one-hot"):
-            raise UserError(
-                f"{generator.name} has no classes to choose from: leave out {flags[name]}"
-            )
-        if name in FOR_LABEL_MAPS and generator.label_kind != "label map":
-            raise UserError(f"{generator.name} takes no label maps: leave out {flags[name]}")
     kind = next((kind for kind in GOES_WITH if kind in given), None)
     for name in given:
-        if name == kind or name in GOES_WITH[kind]:
+        problem = f"{flags[name]} does not go with {flags.get(kind)}"
+        if name in FOR_CLASSES and generator.label_kind not in ("integer", "one-hot"):
+            problem = f"{generator.name} has no classes to choose from"
+        elif name in FOR_LABEL_MAPS and generator.label_kind != "label map":
+            problem = f"{generator.name} takes no label maps"
+        elif name == kind or name in GOES_WITH[kind]:
             continue
-        if kind:
-            raise UserError(
-                f"{flags[name]} does not go with {flags[kind]}: leave out {flags[name]}"
-            )
-        others = [flags[other] for other, options in GOES_WITH.items() if name in options]
-        raise UserError(f"{flags[name]} needs {' or '.join(others)}")
+        elif not kind:
+            others = [flags[other] for other, options in GOES_WITH.items() if name in options]
+            raise UserError(f"{flags[name]} needs {' or '.join(others)}")
+        raise UserError(f"{problem}: leave out {flags[name]}")
     if arguments.layout_from is not None and not arguments.layout:
         raise UserError("--layout-from needs --layout")
     return kind
@@ -145,94 +133,45 @@ def spread_classes(generator):
     return plotting.spread(len(generator.class_names), MAX_CLASSES)
 
 
-def generate_images(generator, label, count, seed):
-    """Draw images of one class, or of all classes in turn if `label` is None.
+def choose_images(generator, classes, count, seed):
+    """`Inputs` for images of one class, or of all classes in turn if `classes` is empty.
 
-    The first images of a seed are the same, however many follow. Of more than MAX_CLASSES classes,
+    The first latents of a seed are the same, however many follow. Of more than MAX_CLASSES classes,
     so many are drawn.
-
-    Returns images, float32 (count, H, W, C) in [0, 1], and labels, int32 (count,), or None where
-    the generator takes none.
     """
-    labels = None
+    labels, names = None, ()
     if generator.label_kind:
-        classes = spread_classes(generator) if label is None else [label]
-        labels = np.resize(np.array(classes, "int32"), count)
+        shown = classes or spread_classes(generator)
+        labels = np.resize(np.array(shown, "int32"), count)
+        names = tuple(generator.class_names[number] for number in shown)
+    drawn, group = min(count, MAX_DRAWN), len(names) if len(names) > 1 else 10
+    columns = min(drawn, group * math.ceil(math.sqrt(drawn) / group))
+    titles, heading = ((), names[0]) if classes else ((names * columns)[:columns], "")
     latents = generator.random_latents(count, np.random.default_rng(seed))
-    return generator.draw(latents, labels), labels
+    return inputs.Inputs(latents, labels, columns, titles, heading)
 
 
-def generate_walk(generator, classes, frames, seed):
-    """Draw the images on the way from class to class, if two are given, or from latent to latent.
+def choose_walk(generator, classes, ends, frames):
+    """`Inputs` for the way from class to class, if two are given, or from latent to latent.
 
-    From latent to latent it is one walk for each class, or a single one where there are none. The
-    walk begins at the latent of the first image that `generate_images` draws with the same seed.
-
-    Returns images, float32 (walks, frames, H, W, C) in [0, 1], and labels, the share of each
-    class, float32 (walks, frames, classes), or None where the generator takes none.
+    From latent to latent it is one walk for each class, or a single one where there are none, or
+    for the first label map. `ends` are the `Inputs` of two images: a walk begins at the first
+    latent, and ends at the second or, from class to class, where it began.
     """
-    from common.sampling import interpolation
-
-    first, last = generator.random_latents(2, np.random.default_rng(seed))
-    latents = interpolation.slerp(first, first if len(classes) == 2 else last, frames)
-    if not generator.label_kind:
-        return generator.draw(latents)[np.newaxis], None
-
-    n_classes = len(generator.class_names)
-    standing = [(label, label) for label in classes or spread_classes(generator)]
-    walks = [classes] if len(classes) == 2 else standing
-    shares = [interpolation.mix_classes(*ends, frames, n_classes) for ends in walks]
-    return np.stack([generator.draw(latents, row) for row in shares]), np.stack(shares)
-
-
-def draw_images(generator, classes, arguments):
-    """Draw images and write their picture. Returns what `generate_images` does."""
-    from common import plotting
-
-    label = classes[0] if classes else None
-    images, labels = generate_images(generator, label, arguments.count or 100, arguments.seed)
-    drawn = images[:MAX_DRAWN]
-    if len(drawn) < len(images):
-        print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
-    shown = () if classes else spread_classes(generator)
-    titles = tuple(generator.class_names[number] for number in shown)
-    group = len(titles) or 10
-    columns = min(len(drawn), group * math.ceil(math.sqrt(len(drawn)) / group))
-    heading = generator.class_names[label] if classes else ""
-    plotting.save_grid(drawn, arguments.out, columns, (titles * columns)[:columns], heading)
-    return images, labels
-
-
-def draw_walk(generator, classes, subject, arguments):
-    """Draw a walk and write its strip and animation. Returns images and labels, one a frame."""
-    from common import plotting
-    from common.sampling import interpolation
-
-    frames = arguments.frames or 9
-    if subject:
-        ends = label_maps.draw_latents(generator, None, 2, arguments)
-        of_one = np.repeat(subject.label_maps[:1], frames, axis=0)
-        images = generator.draw(interpolation.slerp(*ends, frames), of_one)[np.newaxis]
-        labels = None
-    else:
-        images, labels = generate_walk(generator, classes, frames, arguments.seed)
+    first, last = ends.latents
+    latents = inputs.slerp(first, first if len(classes) == 2 else last, frames)
     heading = " to ".join(generator.class_names[label] for label in classes)
-    plotting.save_grid(np.concatenate(images), arguments.out, frames, (), heading)
-    frame_size = arguments.frame_size or (256 if subject else 96)
-    animation = arguments.out.with_suffix(".gif")
-    plotting.save_animation(images, animation, frame_size, arguments.fps or 1)
-    return np.concatenate(images), None if labels is None else np.concatenate(labels)
-
-
-def draw_latents(generator, arguments):
-    """Draw what a file of inputs holds, write the picture, and return images and labels."""
-    from common import plotting
-    from common.sampling import inputs
-
-    latents, labels = inputs.load(arguments.latent, generator)
-    images = generator.draw(latents, labels)
-    plotting.save_grid(images, arguments.out, columns=min(len(images), 10))
-    return images, labels
+    if generator.label_kind == "label map":
+        labels = np.repeat(ends.labels[:1], frames, axis=0)
+    elif generator.label_kind:
+        standing = [(label, label) for label in classes or spread_classes(generator)]
+        walks = [classes] if len(classes) == 2 else standing
+        n_classes = len(generator.class_names)
+        labels = np.concatenate([inputs.mix_classes(*way, frames, n_classes) for way in walks])
+        latents = np.concatenate([latents] * len(walks))
+    else:
+        labels = None
+    return inputs.Inputs(latents, labels, frames, (), heading)
 
 
 def draw_learning(generator, arguments):
@@ -248,34 +187,21 @@ def draw_learning(generator, arguments):
 def default_out(generator, classes, arguments):
     """A path that says what the picture shows: each option that was given is in its name."""
     parts = [finding.name_for_files(generator)]
-    if arguments.latent:
-        return default_path(f"{parts[0]}_{arguments.latent.stem}.png")
     parts += [generator.class_names[label] for label in classes]
-    parts += [path.stem for path in (arguments.layout, arguments.style) if path]
+    files = arguments.latent, arguments.layout, arguments.style
+    parts += [path.stem for path in files if path]
     parts += ["walk"] * arguments.interpolate_latent
-    for name, value in (
-        ("", arguments.count),
-        ("from", arguments.layout_from),
-        ("scale", arguments.latent_scale),
-        ("frames", arguments.frames),
-        ("size", arguments.frame_size),
-        ("fps", arguments.fps),
-        ("seed", arguments.seed),
-    ):
-        if value is not None:
-            parts.append(f"{name}{value:.10g}")
+    numbers = {
+        "": arguments.count,
+        "from": arguments.layout_from,
+        "scale": arguments.latent_scale,
+        "frames": arguments.frames,
+        "size": arguments.frame_size,
+        "fps": arguments.fps,
+        "seed": None if arguments.latent else arguments.seed,
+    }
+    parts += [f"{name}{value:.10g}" for name, value in numbers.items() if value is not None]
     return default_path(f"{'_'.join(parts)}.png")
-
-
-def check_outputs(arguments, animated):
-    """Raise UserError for files that cannot be written, before slow work is done for them."""
-    if animated:
-        check_writable(arguments.out.with_suffix(".gif"), (".gif",))
-        if arguments.out.suffix.lower() == ".gif":
-            arguments.out = arguments.out.with_suffix(".png")  # the strip goes beside it
-    check_writable(arguments.out, PICTURES)
-    if arguments.save_arrays:
-        check_writable(arguments.save_arrays, (".npz",))
 
 
 def main(argv=None):
@@ -287,29 +213,48 @@ def main(argv=None):
         if kind == "learning":
             return draw_learning(generator, arguments)
         classes = find_classes(arguments, generator)
-        arguments.out = arguments.out or default_out(generator, classes, arguments)
-        animated = kind in ("interpolate", "interpolate_latent")
-        check_outputs(arguments, animated)
-        takes_label_maps = generator.label_kind == "label map" and kind != "latent"
-        subject = label_maps.find_subject(generator, arguments) if takes_label_maps else None
-        generator.load()
-        if kind == "latent":
-            images, labels = draw_latents(generator, arguments)
-        elif animated:
-            images, labels = draw_walk(generator, classes, subject, arguments)
-        elif subject:
-            images, labels = label_maps.draw_label_maps(generator, subject, arguments), None
-        else:
-            images, labels = draw_images(generator, classes, arguments)
+        out = arguments.out or default_out(generator, classes, arguments)
+        is_walk = kind in ("interpolate", "interpolate_latent")
+        files = {out.with_suffix(".gif"): (".gif",)} if is_walk else {}
+        if is_walk and out.suffix.lower() == ".gif":
+            out = out.with_suffix(".png")  # the strip goes beside it
+        files[out] = PICTURES
         if arguments.save_arrays:
+            files[arguments.save_arrays] = (".npz",)
+        for path, suffixes in files.items():
+            check_writable(path, suffixes)
+
+        takes_label_maps = generator.label_kind == "label map"
+        if is_walk:
+            arguments.count = 2
+        if kind == "latent":
+            chosen = inputs.load(arguments.latent, generator)
+        elif takes_label_maps:
+            chosen = label_maps.choose(generator, arguments)
+        else:
+            chosen = choose_images(generator, classes, arguments.count or 100, arguments.seed)
+        if is_walk:
+            chosen = choose_walk(generator, classes, chosen, arguments.frames or 9)
+        images = generator.draw(chosen.latents, chosen.labels)
+
+        from common import plotting
+
+        most = MAX_DRAWN if chosen.beside is None else MAX_DRAWN_BESIDE
+        if len(images) > most:
+            print(f"generate.py: the picture shows the first {most} images", file=sys.stderr)
+        shown = chosen.with_beside(images[:most])
+        plotting.save_grid(shown, out, chosen.columns, chosen.titles, chosen.heading)
+        if is_walk:
+            walks = images.reshape(-1, chosen.columns, *images.shape[1:])
+            size = arguments.frame_size or (256 if takes_label_maps else 96)
+            plotting.save_animation(walks, out.with_suffix(".gif"), size, arguments.fps or 1)
+        if arguments.save_arrays:
+            labels = None if takes_label_maps else chosen.labels
             write_arrays(arguments.save_arrays, images=images, labels=labels)
         # All is written before anything is printed, which may fail where standard output is closed.
-        written = [arguments.out.with_suffix(".gif")] if animated else []
-        print(*written, arguments.out, *filter(None, [arguments.save_arrays]), sep="\n", flush=True)
+        print(*files, sep="\n", flush=True)
         if arguments.show:
-            from common import plotting
-
-            plotting.show(arguments.out)
+            plotting.show(out)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,13 @@
 
 import os
 import shutil
-import zipfile
 from pathlib import Path
 
 import cgan_fashion
 import generate
-from common import plotting
 from common.data.datasets import CLOTHES
-from common.models import saved_models
 from common.models.generators import Generator
-from common.sampling import finding, interpolation
+from common.sampling import finding, inputs
 
 import keras
 import numpy as np
@@ -51,14 +48,19 @@ def test_a_class_by_number_and_by_name(here, capsys):
         assert picture("--model", model, "--class", name) == content
 
 
-def test_arrays_of_a_class():
-    saved = arrays("--model", "cgan", "--class", "ankle boot", "--count", "7")
+@pytest.mark.parametrize("model", ["cgan", "cgan_mnist"])
+def test_arrays_of_a_class(model):
+    name = {"cgan": "ankle boot", "cgan_mnist": "9"}[model]
+    saved = arrays("--model", model, "--class", name, "--count", "7")
     assert saved["images"].shape == (7, 28, 28, 1) and saved["images"].dtype == "float32"
     assert saved["labels"].tolist() == [9] * 7
-    generator = keras.saving.load_model("runs/cgan_fashion/generator.keras")
+    generator = keras.saving.load_model(finding.find(model))
     latents = np.random.default_rng(0).standard_normal((7, 6), dtype="float32")
-    drawn = generator.predict_on_batch([latents, np.full((7, 1), 9)])
-    np.testing.assert_allclose(saved["images"], (drawn + 1) / 2, atol=1e-6)
+    if model == "cgan":
+        drawn = (generator.predict_on_batch([latents, np.full((7, 1), 9)]) + 1) / 2
+    else:  # from one-hot labels, with pixels from 0
+        drawn = generator.predict_on_batch([latents, np.eye(10)[[9] * 7]])
+    np.testing.assert_allclose(saved["images"], drawn, atol=1e-6)
 
 
 def test_all_classes_in_columns():
@@ -66,26 +68,6 @@ def test_all_classes_in_columns():
         saved = arrays("--model", model)
         assert saved["images"].shape == (100, 28, 28, 1)
         assert saved["labels"].tolist() == list(range(10)) * 10
-
-
-@pytest.mark.parametrize(("count", "columns"), [(20, 6), (2, 2)])
-def test_every_column_of_few_classes_has_its_title(here, monkeypatch, count, columns):
-    label, latent = keras.Input((1,), dtype="int32"), keras.Input((2,), name="latent")
-    image = layers.Dense(4)(layers.Concatenate()([latent, layers.Embedding(3, 2)(label)[:, 0]]))
-    model = keras.Model([latent, label], layers.Reshape((2, 2, 1))(image))
-    saved_models.save(model, here / "own.keras", {"class_names": ["a", "b", "c"]})
-    drawn = []
-    monkeypatch.setattr(plotting, "save_grid", lambda *arguments: drawn.append(arguments[2:]))
-    generate.main(["--model", "own.keras", "--count", str(count)])
-    assert drawn == [(columns, ("a", "b", "c", "a", "b", "c")[:columns], "")]
-
-
-def test_digits_are_drawn_from_one_hot_labels_and_need_no_scaling():
-    saved = arrays("--model", "cgan_mnist", "--class", "4", "--count", "5")
-    generator = keras.saving.load_model("runs/cgan_mnist/generator.keras")
-    latents = np.random.default_rng(0).standard_normal((5, 6), dtype="float32")
-    drawn = generator.predict_on_batch([latents, np.eye(10)[[4] * 5]])
-    np.testing.assert_allclose(saved["images"], drawn, atol=1e-6)
 
 
 def test_a_generator_without_classes(error_of):
@@ -121,12 +103,9 @@ def test_without_a_display_show_says_so(capsys):
     ("arguments", "words"),
     [
         (["--model", "cgan", "--class", "hat"], "unknown class 'hat'; known are 0 (T-shirt/top), "),
-        (["--model", "cgan", "--class", "10"], "unknown class '10'"),
         (["--model", "cgan", "--class", "-1"], "unknown class '-1'"),
-        (["--model", "cgan", "--class", ""], "unknown class ''"),
         (["--model", "cgan", "--count", "0"], "--count: 0 is not between 1 and"),
         (["--model", "cgan", "--seed", "-1"], "--seed: -1 is not"),
-        (["--model", "cgan", "--seed", "x"], "'x' is not a whole number"),
         (["--model", "cgan", "--class", "t"], "class 't' may be T-shirt/top or trouser or coat"),
         (["--model", "cgan", "--out", "a.bmp"], "a.bmp must end in .png or .jpg or .jpeg or .webp"),
         (["--model", "cgan", "--out", "runs/a.gif"], "runs/a.gif must end in .png"),
@@ -134,22 +113,16 @@ def test_without_a_display_show_says_so(capsys):
         (["--model", "cgan", "--save-arrays", "a.npy"], "a.npy must end in .npz"),
         (["--model", "dcgan"], "there is no model 'dcgan': give the path of a .keras file or run"),
         (["--model", "none.keras"], "there is no file none.keras"),
-        (["--model", "cgan", "--interpolate", "2", "hat"], "unknown class 'hat'"),
         (
             ["--model", "gan", "--interpolate", "2", "6"],
             "no classes to choose from: leave out --in",
         ),
         (["--model", "cgan", "--latent", "a.npz", "--count", "2"], "leave out --count"),
         (["--model", "cgan", "--interpolate", "2", "6", "--class", "1"], "leave out --class"),
-        (["--model", "cgan", "--interpolate", "2", "6", "--count", "1"], "leave out --count"),
         (["--model", "cgan", "--interpolate", "2", "6", "--frames", "1"], "--frames: 1 is not"),
-        (
-            ["--model", "cgan", "--interpolate", "2", "pullover"],
-            "give two classes",
-        ),
+        (["--model", "cgan", "--interpolate", "2", "pullover"], "give two classes"),
         (["--model", "runs"], "there is no generator.keras in the folder runs"),
         (["--model", f"{'x' * 300}.keras"], "File name too long"),
-        (["--model", "runs.keras", "--out", "two\nlines"], "there is no file runs.keras"),
         (["--model", "gan", "--out", "two\nlines"], "two lines must end in .png"),
         (
             ["--model", "cgan", "--fps", "2"],
@@ -157,16 +130,11 @@ def test_without_a_display_show_says_so(capsys):
         ),
         (
             ["--model", "cgan", "--interpolate", "2", "6", "--interpolate-latent"],
-            "not allowed with",
+            "does not go with --interpolate",
         ),
         (
             ["--model", "cgan", "--layout", "a.png"],
             "cgan_fashion takes no label maps: leave out --layout",
-        ),
-        (["--model", "gan", "--style", "a.jpg"], "takes no label maps: leave out --style"),
-        (
-            ["--model", "gan", "--latent-scale", "2"],
-            "takes no label maps: leave out --latent-scale",
         ),
         ([], "required: --model"),
     ],
@@ -266,12 +234,6 @@ finally:
         assert done.stderr.splitlines()[-1] == "False False"
 
 
-def test_as_a_user_runs_it(run_script):
-    done = run_script("generate.py", "--model", "cgan", "--class", "3")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "generated/cgan_fashion_dress_seed0.png\n"
-
-
 def write_bytes(content):
     def write(path):
         path.write_bytes(content)
@@ -284,24 +246,8 @@ def cut(path):
     path.write_bytes(content[: len(content) // 2])
 
 
-def without_weights(path):
-    source = path.parent / "runs/cgan_fashion/generator.keras"
-    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w") as copy:
-        copy.writestr("config.json", archive.read("config.json"))
-        copy.writestr("metadata.json", archive.read("metadata.json"))
-
-
 def discriminator(path):
     cgan_fashion.define_discriminator().save(path)
-
-
-def classifier(path):
-    keras.Sequential([layers.Input((3,)), layers.Dense(1)]).save(path)
-
-
-def generator_in_name_only(path):
-    image = keras.Input((4,), name="image")
-    keras.Model(image, layers.Dense(1)(image), name="cgan_fashion_generator").save(path)
 
 
 def model_of(latent_shape=(6,), label_shape=(1,), channels=1, classes=10):
@@ -330,10 +276,7 @@ def with_code_of_its_own(path):
         write_bytes(b""),
         write_bytes(b"no zip file"),
         cut,
-        without_weights,
         discriminator,
-        classifier,
-        generator_in_name_only,
         with_code_of_its_own,
         model_of(label_shape=(5,)),
         model_of(label_shape=(10, 2)),
@@ -422,18 +365,12 @@ def test_a_walk_between_latents(model):
     np.testing.assert_allclose(walk[[0, -1]], plain, atol=1e-6)
 
 
-def test_a_walk_between_latents_for_all_classes():
-    walk = arrays("--model", "cgan", "--interpolate-latent", "--frames", "3")
-    assert walk["images"].shape == (30, 28, 28, 1)
-    assert walk["labels"].argmax(axis=1).tolist() == np.repeat(np.arange(10), 3).tolist()
-
-
 def test_slerp_by_hand():
     first, last = np.array([2.0, 0.0], "float32"), np.array([0.0, 2.0], "float32")
     expected = [[2, 0], [3**0.5, 1], [1, 3**0.5], [0, 2]]
-    np.testing.assert_allclose(interpolation.slerp(first, last, 4), expected, atol=1e-6)
-    np.testing.assert_allclose(interpolation.slerp(first, 3 * first, 3), [[2, 0], [4, 0], [6, 0]])
-    np.testing.assert_array_equal(interpolation.slerp(0 * first, 0 * last, 3), np.zeros((3, 2)))
+    np.testing.assert_allclose(inputs.slerp(first, last, 4), expected, atol=1e-6)
+    np.testing.assert_allclose(inputs.slerp(first, 3 * first, 3), [[2, 0], [4, 0], [6, 0]])
+    np.testing.assert_array_equal(inputs.slerp(0 * first, 0 * last, 3), np.zeros((3, 2)))
 
 
 def test_a_class_by_a_part_of_its_name():

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from common import UserError
 from common.data import datasets, facades
 from common.judges import __main__ as command
 from common.judges import networks, scores
@@ -160,18 +159,6 @@ def test_the_command_trains_tests_and_writes_a_judge(tmp_path, monkeypatch, caps
     assert all(map(np.array_equal, model.get_weights(), expected.get_weights()))
 
 
-def test_the_command_holds_out_a_fifth_of_images_without_a_test_part(tmp_path, monkeypatch, capsys):
-    images, labels, *_ = datasets.load_fashion_mnist("sample")
-    np.savez(tmp_path / "own.npz", images=images[:50], labels=labels[:50])
-    usual = networks.train_classifier
-    monkeypatch.setattr(
-        networks, "train_classifier", lambda *given, report: usual(*given, epochs=1)
-    )
-    arguments = ["clothes", "--data", str(tmp_path / "own.npz")]
-    command.main([*arguments, "--out", str(tmp_path / "judge.keras")])
-    assert "on 10 images not used in training" in capsys.readouterr().out
-
-
 def test_the_command_keeps_the_judges_that_come_with_the_code(tmp_path, capsys):
     images = np.zeros((20, 28, 28), "uint8")
     np.savez(tmp_path / "own.npz", images=images, labels=["cat", "dog"] * 10)
@@ -179,11 +166,6 @@ def test_the_command_keeps_the_judges_that_come_with_the_code(tmp_path, capsys):
     error = capsys.readouterr().err.splitlines()[-1]
     assert "clothes.keras is a judge of other images, and would be replaced" in error
     assert "give another file with --out" in error
-    for name, dataset in (
-        ("clothes", datasets.load_fashion_mnist("sample")),
-        ("digits", datasets.load_mnist("sample")),
-    ):  # which may be trained anew
-        command.check_replaced(FOLDER / f"{name}.keras", networks.images_of(dataset))
 
 
 def test_the_command_trains_a_judge_of_facades(tmp_path, monkeypatch, capsys, drawn):
@@ -194,9 +176,6 @@ def test_the_command_trains_a_judge_of_facades(tmp_path, monkeypatch, capsys, dr
     assert "photos not used in training" in capsys.readouterr().out
     about = networks.images_of(drawn)
     assert about.items() <= saved_models.read(tmp_path / "judge.keras")[1].items()
-    command.check_replaced(FOLDER / "facades.keras", about)
-    with pytest.raises(UserError, match="is a judge of other images"):
-        command.check_replaced(FOLDER / "facades.keras", about | {"facades": "full"})
 
 
 def test_half_a_file_beside_the_judges_is_passed_over(monkeypatch, tmp_path):

@@ -78,7 +78,7 @@ def test_generate_writes_it(here, capsys):
     ("arguments", "words"),
     [
         (["--class", "3"], "--class does not go with --learning: leave out --class"),
-        (["--interpolate-latent"], "not allowed with argument --learning"),
+        (["--interpolate-latent"], "does not go with --learning: leave out"),
         (["--out", "a.png"], "a.png must end in .gif"),
     ],
 )

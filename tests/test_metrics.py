@@ -47,13 +47,6 @@ def test_moments_of_one_feature_have_a_matrix_for_covariance():
     assert mean.tolist() == [2] and covariance.tolist() == [[2]]
 
 
-def test_accuracies_and_shares():
-    asked, found = np.array([0, 0, 1, 1, 3]), np.array([0, 1, 1, 1, 0])
-    accuracies = metrics.class_accuracies(found, asked, 4)
-    assert accuracies[[0, 1, 3]].tolist() == [0.5, 1, 0] and np.isnan(accuracies[2])
-    assert metrics.class_shares(found, 4).tolist() == [0.4, 0.6, 0, 0]
-
-
 def test_spread_of_a_class_is_the_root_mean_square_distance_of_two():
     features = np.array([[0, 0], [3, 4], [9, 9], [9, 9], [7, 7]], float)
     found = np.array([0, 0, 1, 1, 2])
@@ -85,11 +78,10 @@ def test_a_class_without_real_images_does_not_count():
 def test_pixel_accuracy_and_mean_iou():
     maps = np.array([[[0, 0], [1, 1]]], np.uint8)
     found = np.array([[[0, 1], [1, 3]]], np.uint8)
-    counts = metrics.confusion(found, maps, 5)
-    assert counts.sum() == 4 and counts[0].tolist() == [1, 1, 0, 0, 0]
-    assert metrics.pixel_accuracy(counts) == 0.5
-    # 0: 1 of 2; 1: 1 of 3; 3: 0 of 1; 2 and 4 occur nowhere.
-    assert metrics.mean_iou(counts) == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
+    agreement = metrics.agreement(found, maps)
+    assert agreement["pixel_accuracy"] == 0.5
+    # 0: 1 of 2; 1: 1 of 3; 3: 0 of 1; 2 occurs nowhere.
+    assert agreement["mean_iou"] == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
 
 
 def test_colour_variation_is_within_each_label_map_on_the_scale_from_minus_one_to_one():

@@ -1,17 +1,15 @@
 """Figures of the averaged generator while it learns: when, where they are kept, and no traces."""
 
 import csv
-import json
 import random
 from types import SimpleNamespace
 
 import cgan_fashion
 import gan_fashion
-from common import UserError, plotting
+from common import UserError
 from common.data import datasets
 from common.judges import networks
 from common.training import quality
-from common.training.progress import Progress
 from common.training.quality import Quality
 
 import keras
@@ -177,33 +175,3 @@ def test_label_maps(drawn):
     assert figures.keys() == {"pixel_accuracy", "mean_iou"}
     assert 0 < figures["mean_iou"] < figures["pixel_accuracy"] < 0.9
     assert quality_of(few._replace(source="full")).every == 0
-
-
-def test_progress_keeps_rows_of_equal_length():
-    progress = Progress()
-    progress.end_epoch({"loss": 1.0}, {})
-    progress.end_epoch({"loss": 1.0}, {"score": 2.0})
-    progress.end_epoch({"loss": 1.0}, {"other": 3.0})
-    assert progress.quality == {"score": [None, 2.0, None], "other": [None, None, 3.0]}
-    again = Progress.from_json(json.loads(json.dumps(vars(progress))))
-    assert again == progress
-    without = {name: value for name, value in vars(progress).items() if name != "quality"}
-    assert Progress.from_json(without).quality == {}  # as before there was any
-    progress.seconds = 3.0
-    assert progress.summary(4) == "epoch 3/4: loss 1.000, other 3.000; 1 s left"
-
-
-def test_each_quantity_has_axes_of_its_own(tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(plotting, "save_figure", lambda figure, path: drawn.append(figure))
-    figures = {"label_accuracy": [0.5, None, 0.75], "mean_iou": [None, 0.9, 0.4]}
-    plotting.save_curves(figures, [["label_accuracy"], ["mean_iou"]], "a.png")
-    axes = drawn[0].axes
-    assert [one.get_title() for one in axes] == [
-        "label accuracy (1 is best)",
-        "mean IoU (1 is best)",
-    ]
-    assert [[line.get_xydata().tolist() for line in one.lines] for one in axes] == [
-        [[[1, 0.5], [3, 0.75]]],
-        [[[2, 0.9], [3, 0.4]]],
-    ]

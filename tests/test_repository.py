@@ -95,7 +95,8 @@ def test_the_trained_generators_draw_what_is_asked_for(name, class_names, least)
     """What README and trained/README.md say of them, on fewer samples."""
     generator = Generator(PROJECT / "trained" / name / "generator.keras")
     assert generator.class_names == class_names
-    images, labels = generate.generate_images(generator, None, 500, seed=1)
+    latents, labels, *_ = generate.choose_images(generator, (), 500, seed=1)
+    images = generator.draw(latents, labels)
     judge = networks.load_judge(datasets.Dataset(images, labels, class_names, "sample"))
     assert networks.accuracy(judge, images, labels) > least
 

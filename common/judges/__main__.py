@@ -5,6 +5,7 @@ python -m common.judges digits --data sample     # 1 minute
 python -m common.judges facades --data drawn     # 2 minutes
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -43,35 +44,18 @@ def split(name, dataset):
     return dataset.split()  # a fifth is held out, since GANs here train on all of MNIST
 
 
-def train(training, held_out, seed):
-    """Train a judge. Returns it and a sentence on how good it is."""
+def accuracy(judge, held_out):
+    """A sentence on how good a judge is."""
     from common.judges import networks, scores
 
-    n_classes, tested = len(training.class_names), f"{len(held_out.images):,}"
-    if hasattr(training, "label_maps"):
-        training, held_out = (facades.fit(part, networks.SIZE) for part in (training, held_out))
-        judge = networks.train_segmenter(training, n_classes, seed, report=report)
-        figures = scores.label_map_accuracy(judge, *facades.centre_crops(held_out, networks.SIZE))
-        accuracy = "pixel accuracy {pixel_accuracy:.4f}, mean IoU {mean_iou:.4f}".format(**figures)
-        return judge, f"{accuracy} on {tested} photos not used in training"
-    images, labels = training.images, training.labels
-    judge = networks.train_classifier(images, labels, n_classes, seed, report=report)
-    accuracy = networks.accuracy(judge, held_out.images, held_out.labels)
-    return judge, f"accuracy {accuracy:.4f} on {tested} images not used in training"
-
-
-def check_replaced(path, images):
-    """Raise UserError if the judge in a file is for other images than these."""
-    if path.exists() and not saved_models.read(path)[1].items() >= images.items():
-        raise UserError(
-            f"{path} is a judge of other images, and would be replaced; give another file with "
-            "--out"
-        )
-
-
-def report(line):
-    """Print the progress of the training at once, even into a file."""
-    print(line, flush=True)
+    tested = f"{len(held_out.images):,}"
+    if hasattr(held_out, "label_maps"):
+        squares = facades.centre_crops(facades.fit(held_out, networks.SIZE), networks.SIZE)
+        found = scores.label_map_accuracy(judge, *squares)
+        accuracy = "pixel accuracy {pixel_accuracy:.4f}, mean IoU {mean_iou:.4f}".format(**found)
+        return f"{accuracy} on {tested} photos not used in training"
+    found = networks.accuracy(judge, held_out.images, held_out.labels)
+    return f"accuracy {found:.4f} on {tested} images not used in training"
 
 
 def main(argv=None):
@@ -84,13 +68,18 @@ def main(argv=None):
 
         from common.judges import networks
 
-        images = networks.images_of(dataset)
-        if arguments.out is None:
-            check_replaced(out, images)
-        judge, sentence = train(*split(arguments.name, dataset), arguments.seed)
+        if arguments.out is None and out.exists() and networks.judge_path(dataset) != out:
+            raise UserError(
+                f"{out} is a judge of other images, and would be replaced; give another file with "
+                "--out"
+            )
+        training, held_out = split(arguments.name, dataset)
+        report = functools.partial(print, flush=True)
+        judge = networks.train(training, arguments.seed, report)
         # What the judge has learnt from, so that `evaluate.py` can say whether it knows an image.
-        saved_models.save(judge, out, images | {"split_sha256": dataset.sha256()})
-        print(sentence)
+        about = networks.images_of(dataset) | {"split_sha256": dataset.sha256()}
+        saved_models.save(judge, out, about)
+        print(accuracy(judge, held_out))
         print(out)
 
 

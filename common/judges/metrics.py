@@ -10,9 +10,7 @@ import numpy as np
 def moments(features):
     """Mean (d,) and covariance (d, d) of features (n, d), n at least 2."""
     features = features.astype("float64")
-    return features.mean(axis=0), np.cov(features, rowvar=False, ddof=1).reshape(
-        features.shape[1], features.shape[1]
-    )
+    return features.mean(axis=0), np.atleast_2d(np.cov(features, rowvar=False))
 
 
 def frechet_distance(first, second):
@@ -29,30 +27,12 @@ def frechet_distance(first, second):
     matrix is symmetric.
     """
     (mean_1, covariance_1), (mean_2, covariance_2) = first, second
-    root = square_root(covariance_1)
+    squares, vectors = np.linalg.eigh(covariance_1)
+    root = vectors * np.sqrt(squares.clip(0)) @ vectors.T
     eigenvalues = np.linalg.eigvalsh(root @ covariance_2 @ root)
-    trace_of_root = np.sqrt(eigenvalues.clip(0)).sum()
-    distance = ((mean_1 - mean_2) ** 2).sum()
-    distance += np.trace(covariance_1) + np.trace(covariance_2) - 2 * trace_of_root
+    distance = ((mean_1 - mean_2) ** 2).sum() + np.trace(covariance_1 + covariance_2)
+    distance -= 2 * np.sqrt(eigenvalues.clip(0)).sum()
     return float(max(distance, 0.0))  # rounding errors can make it negative
-
-
-def square_root(matrix):
-    """The symmetric S with S S = matrix, for a symmetric matrix without negative eigenvalues."""
-    eigenvalues, vectors = np.linalg.eigh(matrix)
-    return vectors * np.sqrt(eigenvalues.clip(0)) @ vectors.T
-
-
-def class_accuracies(found, asked, n_classes):
-    """The label accuracy of each class: (n_classes,). NaN for classes that were not asked for."""
-    right = np.bincount(asked[found == asked], minlength=n_classes)
-    with np.errstate(invalid="ignore"):
-        return right / np.bincount(asked, minlength=n_classes)
-
-
-def class_shares(found, n_classes):
-    """The share of each class among the labels found, (n,): (n_classes,)."""
-    return np.bincount(found, minlength=n_classes) / len(found)
 
 
 def spreads(features, found, n_classes):
@@ -82,28 +62,24 @@ def variety(features, found, real_spreads):
     return float(ratios.mean()) if len(ratios) else float("nan")
 
 
-def confusion(found, maps, n_classes):
-    """The confusion matrix of pixels: row is the class in `maps`, column the class found."""
-    pairs = maps.astype("int64").ravel() * n_classes + found.ravel()
-    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+def agreement(found, maps):
+    """How well classes of pixels agree with label maps, both integers (n, H, W): a dict of floats.
 
-
-def pixel_accuracy(counts):
-    """The share of pixels whose class is found. `counts` is what `confusion` returns."""
-    return float(np.trace(counts) / counts.sum())
-
-
-def mean_iou(counts):
-    """The mean over the classes of intersection over union (IoU).
-
-    For one class, the intersection is the number of pixels that belong to the class and are found
-    to belong to it; the union is the number of pixels for which one or both is true. Classes
-    without any such pixel are left out. (Long et al. 2015, arXiv 1411.4038, section 5; for
-    generated images Park et al. 2019, arXiv 1903.07291, section 4.)
+    `pixel_accuracy` is the share of pixels whose class is found. `mean_iou` is the mean over the
+    classes of intersection over union: the pixels that belong to the class and are found to belong
+    to it, divided by those for which one or both is true. Classes without any such pixel are left
+    out. (Long et al. 2015, arXiv 1411.4038, section 5; for generated images Park et al. 2019,
+    arXiv 1903.07291, section 4.)
     """
+    n_classes = int(max(found.max(), maps.max())) + 1
+    pairs = maps.astype("int64").ravel() * n_classes + found.ravel()
+    counts = np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
     intersection = np.diag(counts)
     union = counts.sum(axis=0) + counts.sum(axis=1) - intersection
-    return float((intersection[union > 0] / union[union > 0]).mean())
+    return {
+        "pixel_accuracy": float(intersection.sum() / counts.sum()),
+        "mean_iou": float((intersection[union > 0] / union[union > 0]).mean()),
+    }
 
 
 def colour_variation(images, n_maps=1):

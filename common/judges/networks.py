@@ -24,18 +24,16 @@ def judge_path(dataset):
     A classifier is for images with the same names of classes and of the same shape, a segmenter for
     facades of the same source.
     """
-    wanted = images_of(dataset)
-    for path in sorted(Path(__file__).parent.glob("*.keras")):
-        if path.name.startswith("."):  # left half written by a process that was killed
-            continue
-        if saved_models.read(path)[1].items() >= wanted.items():
+    wanted = images_of(dataset).items()
+    for path in sorted(Path(__file__).parent.glob("[!.]*.keras")):  # one with a dot is unfinished
+        if saved_models.read(path)[1].items() >= wanted:
             return path
     return None
 
 
 def images_of(dataset):
     """What is saved with a judge that is trained on a data set: the images that it is for."""
-    names = {"class_names": list(getattr(dataset, "class_names", ()))}
+    names = {"class_names": list(dataset.class_names)}
     if hasattr(dataset, "label_maps"):
         return names | {"facades": dataset.source}
     return names | {"image_shape": list(dataset.images.shape[1:])}
@@ -87,8 +85,7 @@ def segment(judge, images):
         images = to_unit(images)
         if images.shape[1] == SIZE:
             return images
-        scaled = keras.ops.image.resize(images, (SIZE, SIZE), antialias=True)
-        return keras.ops.convert_to_numpy(scaled)
+        return np.array(keras.ops.image.resize(images, (SIZE, SIZE), antialias=True))
 
     found = np.empty((len(images), SIZE, SIZE), "uint8")
     for part, probabilities in in_batches(judge, [images], (SIZE, SIZE), prepare):
@@ -153,6 +150,14 @@ def convolution(x, filters):
     """A block of convolution, batch normalisation and ReLU."""
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+
+
+def train(dataset, seed=0, report=None):
+    """Train the judge for a data set: a segmenter for `Facades`, a classifier for a `Dataset`."""
+    n_classes = len(dataset.class_names)
+    if hasattr(dataset, "label_maps"):
+        return train_segmenter(facades.fit(dataset, SIZE), n_classes, seed, report=report)
+    return train_classifier(dataset.images, dataset.labels, n_classes, seed, report=report)
 
 
 def train_classifier(images, labels, n_classes, seed=0, epochs=None, report=None):

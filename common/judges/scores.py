@@ -29,11 +29,11 @@ def with_spread(figures_of, count):
     `figures_of` is called with a slice of the images, and returns a dict of numbers. A part takes
     every fifth image. Returns a dict of `Figure`s.
     """
-    parts = [figures_of(slice(start, None, N_PARTS)) for start in range(N_PARTS)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numpy warns if a class is in no part
+        parts = [figures_of(slice(start, None, N_PARTS)) for start in range(N_PARTS)]
         return {
-            name: Figure(value, float(np.nanstd([part[name] for part in parts], ddof=1)))
+            name: Figure(float(value), float(np.nanstd([part[name] for part in parts], ddof=1)))
             for name, value in figures_of(slice(None)).items()
         }
 
@@ -53,44 +53,35 @@ class Reference:
         self._moments = metrics.moments(features)
         self._spreads = metrics.spreads(features, found, len(class_names))
 
-    def quick_figures(self, images, labels=None):
-        """The figures that are recorded during training: a dict of floats.
+    def figures(self, images, labels=None):
+        """All figures: a dict of `Figure`s.
+
+        With labels, they include the label accuracy, of all and of each class; without labels, the
+        share of the images in which each class is found.
 
         Args:
             images: (n, H, W, C), float32 in [0, 1] or uint8.
             labels: integers (n,), the classes that were asked for; None if there are no classes.
         """
         features, found = networks.classify(self._judge, images)
-        figures = {} if labels is None else {"label_accuracy": float(np.mean(found == labels))}
-        return figures | {"frechet_distance": self._distance(features)}
-
-    def figures(self, images, labels=None):
-        """All figures: a dict of `Figure`s. The arguments are those of `quick_figures`.
-
-        With labels, they include the label accuracy of each class; without labels, the share of the
-        images in which each class is found.
-        """
-        features, found = networks.classify(self._judge, images)
-        n_classes = len(self._class_names)
 
         def figures_of(part):
-            figures = {}
-            if labels is None:
-                name, of_classes = "class_share", metrics.class_shares(found[part], n_classes)
-            else:
-                name = "label_accuracy"
-                figures[name] = float(np.mean(found[part] == labels[part]))
-                of_classes = metrics.class_accuracies(found[part], labels[part], n_classes)
-            for class_name, value in zip(self._class_names, of_classes, strict=True):
-                figures[f"{name}/{class_name}"] = float(value)
-            figures["frechet_distance"] = self._distance(features[part])
+            here, figures = found[part], {}
+            if labels is not None:
+                figures["label_accuracy"] = np.mean(here == labels[part])
+            for number, class_name in enumerate(self._class_names):
+                is_class = here == number
+                if labels is None:
+                    figures[f"class_share/{class_name}"] = is_class.mean()
+                else:
+                    asked = labels[part] == number
+                    figures[f"label_accuracy/{class_name}"] = is_class[asked].mean()
+            moments = metrics.moments(features[part])
+            figures["frechet_distance"] = metrics.frechet_distance(moments, self._moments)
             figures["variety"] = metrics.variety(features[part], found[part], self._spreads)
             return figures
 
         return with_spread(figures_of, len(images))
-
-    def _distance(self, features):
-        return metrics.frechet_distance(metrics.moments(features), self._moments)
 
 
 def proportional_labels(labels, count):
@@ -132,7 +123,7 @@ def label_map_accuracy(judge, images, label_maps):
         images: (n, H, W, 3), float32 in [0, 1] or uint8.
         label_maps: integers (n, H, W).
     """
-    return _agreement(networks.segment(judge, images), networks.scaled(label_maps))
+    return metrics.agreement(networks.segment(judge, images), networks.scaled(label_maps))
 
 
 def label_map_figures(judge, images, label_maps, n_maps):
@@ -146,16 +137,7 @@ def label_map_figures(judge, images, label_maps, n_maps):
     found, expected = networks.segment(judge, images), networks.scaled(label_maps)
 
     def figures_of(part):
-        return _agreement(found[part], expected[part]) | {
-            "colour_variation": metrics.colour_variation(images[part], n_maps)
-        }
+        variation = metrics.colour_variation(images[part], n_maps)
+        return metrics.agreement(found[part], expected[part]) | {"colour_variation": variation}
 
     return with_spread(figures_of, len(images))
-
-
-def _agreement(found, expected):
-    counts = metrics.confusion(found, expected, int(max(found.max(), expected.max())) + 1)
-    return {
-        "pixel_accuracy": metrics.pixel_accuracy(counts),
-        "mean_iou": metrics.mean_iou(counts),
-    }

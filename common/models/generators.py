@@ -60,12 +60,7 @@ class Generator:
         """
         generator = cls.__new__(cls)
         generator.path = None
-        inputs = [
-            {"name": tensor.name, "batch_shape": tensor.shape, "dtype": tensor.dtype}
-            for tensor in model.inputs
-        ]
-        layers = [{"class_name": "InputLayer", "config": config} for config in inputs]
-        generator._describe({"config": {"name": model.name, "layers": layers}}, about)
+        generator._describe(json.loads(model.to_json()), about)
         generator._check_images(model)
         generator.model = model
         return generator
@@ -74,9 +69,9 @@ class Generator:
         return str(self.path or f"the generator of {self.name}")
 
     def _describe(self, config, about):
-        """Set the attributes. `config` is Keras's config of a model, or its part on the inputs."""
-        self.name = str(about.get("script") or config["config"]["name"])
+        """Set the attributes, from Keras's config of the model and what was saved with it."""
         try:
+            self.name = str(about.get("script") or config["config"]["name"])
             inputs = _inputs(config)
             self.latent_shape, _ = inputs.pop("latent")
             self.stored_names = tuple(about.get("class_names") or ())
@@ -95,7 +90,7 @@ class Generator:
             self.numbered_from = about.get("numbered_from")
             if self.numbered_from not in (0, 1, None):
                 raise ValueError(f"its label maps are numbered from {self.numbered_from}")
-            ends_in_sigmoid = "sigmoid" in json.dumps(config["config"]["layers"][-1], default=str)
+            ends_in_sigmoid = "sigmoid" in json.dumps(config["config"]["layers"][-1])
             by_activation = (0, 1) if ends_in_sigmoid else (-1, 1)
             low, high = about.get("pixel_range") or by_activation
             self.pixel_range = float(low), float(high)
@@ -152,12 +147,13 @@ class Generator:
         """
         wanted = _folded(text)
         names = [_folded(name) for name in self.class_names]
-        for found in (
-            [number for number, name in enumerate(self.class_names) if name == text],
-            [number for number, name in enumerate(names) if name == wanted],
-            [number for number in range(len(names)) if str(number) == wanted],
-            [number for number, name in enumerate(names) if wanted and wanted in name],
+        for fits in (
+            lambda number: self.class_names[number] == text,
+            lambda number: names[number] == wanted,
+            lambda number: str(number) == wanted,
+            lambda number: wanted and wanted in names[number],
         ):
+            found = list(filter(fits, range(len(names))))
             if len(found) == 1:
                 return found[0]
             if found:
@@ -168,6 +164,7 @@ class Generator:
 
     def random_latents(self, count, rng):
         """Draw latents from N(0, 1) with a numpy Generator: float32 (count, *latent_shape)."""
+        self.load()  # which refuses a file whose latents would not fit into memory
         return rng.standard_normal((count, *self.latent_shape), dtype="float32")
 
     def draw(self, latents, labels=None):
@@ -182,10 +179,12 @@ class Generator:
         Raises UserError for a label that is none of its classes, and for pixels that are NaN.
         """
         n_classes = len(self.class_names)
-        if labels is not None and labels.dtype.kind != "f" and labels.max() >= n_classes:
-            raise UserError(
-                f"{self} has no class {labels.max()}: its classes are 0 to {n_classes - 1}"
-            )
+        if labels is not None and labels.dtype.kind != "f":
+            for label in (labels.min(), labels.max()):
+                if not 0 <= label < n_classes:
+                    raise UserError(
+                        f"{self} has no class {label}: its classes are 0 to {n_classes - 1}"
+                    )
         mixed = self.label_kind == "integer" and labels.ndim == 2
         if mixed and (labels.max(axis=1) == 1).all():  # each of one class, which needs no mixing
             mixed, labels = False, labels.argmax(axis=1)
@@ -294,10 +293,10 @@ def _inputs(config):
         for layer in config["config"]["layers"]
         if layer["class_name"] == "InputLayer"
     }
-    if "latent" not in inputs:
-        raise ValueError(f"its inputs are {', '.join(inputs) or 'none'}, and none is named latent")
-    if len(inputs) > 2:
-        raise ValueError(f"its inputs are {', '.join(inputs)}, more than latent and a label")
+    if "latent" not in inputs or len(inputs) > 2:
+        raise ValueError(
+            f"its inputs are {', '.join(inputs) or 'none'}, but must be latent and perhaps a label"
+        )
     for name, (shape, _) in inputs.items():
         if not all(isinstance(side, int) and side > 0 for side in shape):
             raise ValueError(f"its input {name} has no fixed shape: {shape}")

@@ -49,9 +49,14 @@ def evaluate(generator, arguments):
 
 def _of_classes(generator, real, arguments):
     training, held_out, seen_by_generator, _ = real
-    count = arguments.count or 10_000
-    if arguments.cas:
-        _check_cas(count, training)
+    count, n_real = arguments.count or 10_000, len(training.images)
+    needed = MIN_PER_CLASS * len(training.class_names)
+    if arguments.cas and min(count, n_real) < needed:
+        raise UserError(
+            f"--cas needs at least {needed:,} samples and as many real images for "
+            f"{len(training.class_names)} classes, but there are {count:,} samples and {n_real:,} "
+            "real images"
+        )
 
     from common.judges import networks, scores
 
@@ -65,7 +70,7 @@ def _of_classes(generator, real, arguments):
     of_samples = reference.figures(samples, labels)
     of_real = reference.figures(held_out.images, None if labels is None else held_out.labels)
     if arguments.cas:
-        chosen = np.random.default_rng(arguments.seed).permutation(len(training.images))[:count]
+        chosen = np.random.default_rng(arguments.seed).permutation(n_real)[:count]
         chosen = chosen[np.argsort(training.labels[chosen], kind="stable")]
         for figures, images, classes in (
             (of_samples, samples, labels),
@@ -114,17 +119,6 @@ def _of_label_maps(generator, real, arguments):
     )
 
 
-def _check_cas(count, training):
-    """Raise UserError if there are too few images to train a classifier on."""
-    n_classes = len(training.class_names)
-    if min(count, len(training.labels)) < MIN_PER_CLASS * n_classes:
-        raise UserError(
-            f"--cas needs at least {MIN_PER_CLASS * n_classes:,} samples and as many real "
-            f"images for {n_classes} classes, but there are {count:,} samples "
-            f"and {len(training.labels):,} real images"
-        )
-
-
 def find_judge(real):
     """Load the judge for the images of a `Real`, or train one.
 
@@ -132,29 +126,21 @@ def find_judge(real):
     """
     from common.judges import networks
 
-    training, n_images = real.training, len(real.training.images)
+    training = real.training
     judge = networks.load_judge(real.held_out)
     if judge:
         learnt_from = saved_models.read(networks.judge_path(training))[1].get("split_sha256")
         return judge, learnt_from is None or learnt_from != real.split_sha256
-
-    n_classes, report = len(training.class_names), reading.now_and_then()
-    takes_label_maps = hasattr(training, "label_maps")
-    if not takes_label_maps and len(np.unique(training.labels)) < 2:
+    if len(np.unique(getattr(training, "labels", (0, 1)))) < 2:
         raise UserError(
             f"the images from {training.source} have no labels or are all of one class, but "
             "training a judge takes several classes: give labelled images with --data"
         )
-    what = "facades" if takes_label_maps else "images"
     print(
-        f"There is no judge for these {what}: training one on {n_images:,} of them",
+        f"There is no judge for these images: training one on {len(training.images):,} of them",
         file=sys.stderr,
     )
-    if takes_label_maps:
-        fitted = facades.fit(training, networks.SIZE)
-        return networks.train_segmenter(fitted, n_classes, report=report), None
-    images, labels = training.images, training.labels
-    return networks.train_classifier(images, labels, n_classes, report=report), None
+    return networks.train(training, report=reading.now_and_then()), None
 
 
 def draw_samples(generator, count, labels, seed):

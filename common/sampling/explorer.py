@@ -5,11 +5,10 @@ supports, and in a notebook with an interactive backend.
 """
 
 import itertools
-import os
 import shlex
-import sys
 
 from common import MATPLOTLIB_BACKEND, UserError, plotting
+from common.data.reading import one_line
 from common.files import default_path
 from common.sampling import inputs
 
@@ -19,8 +18,7 @@ from matplotlib.backends import BackendFilter, backend_registry
 from matplotlib.widgets import Button, Slider
 
 INK, FAINT, ACCENT = "#1d1d1f", "#65656b", "#2f5fd0"
-MAX_IN_COLUMN = 20  # sliders
-MAX_SLIDERS = 60
+MAX_SLIDERS = 30
 
 
 def check_window():
@@ -32,17 +30,12 @@ def check_window():
         if name.rpartition("backend_")[2] not in without_window:
             return
     except Exception as problem:  # the toolkit is not installed, or there is no display
-        reason = f" ({' '.join(str(problem).split())})"
-    if MATPLOTLIB_BACKEND:
-        help = "unset MPLBACKEND"
-    elif "ipykernel" in sys.modules:
-        help = "pip install ipympl, and then, before anything else, %matplotlib widget"
-    elif sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
-        help = "there is no display here; use a computer with a screen, or ssh -X"
-    else:
-        help = (
-            "is there a screen, and a window toolkit (pip install PyQt6, apt install python3-tk)?"
-        )
+        reason = f" ({one_line(problem)})"
+    help = (
+        "it takes a screen (or ssh -X), and a toolkit (pip install PyQt6, apt install python3-tk); "
+        "in a notebook, pip install ipympl and, before anything else, %matplotlib widget"
+    )
+    help = "unset MPLBACKEND" if MATPLOTLIB_BACKEND else help
     raise UserError(f"matplotlib's backend {name} opens no window{reason}: {help}")
 
 
@@ -81,7 +74,7 @@ class Explorer:
         self.image = generator.draw(self.latent, self.label)[0]
         axes = self._add_axes(self.image_place)
         # Grey images are shown inverted, dark on white, as in `plotting.save_grid`.
-        self._shown = axes.imshow(
+        self._image_shown = axes.imshow(
             self.image, cmap="gray_r", vmin=0, vmax=1, interpolation="bilinear"
         )
 
@@ -97,7 +90,7 @@ class Explorer:
     def redraw(self, _value=None):
         """Draw the image again, after a change of the latent or label."""
         self.image = self.generator.draw(self.latent, self.label)[0]
-        update_image(self._shown, self.image)
+        update_image(self._image_shown, self.image)
 
     def draw_another_latent(self, _event=None):
         """Draw new random latents z, u and v, and move the two sliders back to 0."""
@@ -182,31 +175,22 @@ class ClassExplorer(Explorer):
     """
 
     hint = "Drag the slider of a class: the shares of all classes sum up to 1."
+    image_place = 0.03, 0.12, 0.49, 0.84
+    sliders_place = 0.67, 0.2, 0.27, 0.1
+    buttons_place = 0.57, 0.08, 0.41, 0.08
 
     def __init__(self, generator, seed=0):
-        shown = generator.class_names[:MAX_SLIDERS]
-        self._columns = [
-            shown[start : start + MAX_IN_COLUMN] for start in range(0, len(shown), MAX_IN_COLUMN)
-        ]
-        self._column = 4.4 if len(self._columns) == 1 else 3.4  # width of a column, inches
-        width = 5.4 + len(self._columns) * self._column
-        self.size = width, 6
-        self.image_place = 0.3 / width, 0.12, 4.8 / width, 0.84
-        self.sliders_place = 6.6 / width, 0.2, (self._column - 1.8) / width, 0.1
-        self.buttons_place = 5.6 / width, 0.08, (self._column - 0.4) / width, 0.08
-        self.shares = np.zeros(len(generator.class_names))
-        self.shares[0] = 1
+        self._shown = generator.class_names[:MAX_SLIDERS]
+        self.size = 9.8, max(6, 0.3 * len(self._shown))
+        self.shares = np.eye(len(generator.class_names))[0]
         super().__init__(generator, seed)
 
     def _add_controls(self):
         super()._add_controls()
         left, _, width, _ = self.sliders_place
-        step = min(0.6 / len(self._columns[0]), 0.07)
-        self.class_sliders = []
-        for column, names in enumerate(self._columns):
-            height = step * len(names)
-            place = left + column * self._column / self.size[0], 0.96 - height, width, height
-            self.class_sliders += self._add_sliders(place, names, 0, 1, "%.2f")
+        height = min(0.6, 0.07 * len(self._shown))
+        place = left, 0.96 - height, width, height
+        self.class_sliders = self._add_sliders(place, self._shown, 0, 1, "%.2f")
         for number, slider in enumerate(self.class_sliders):
             slider.on_changed(lambda share, number=number: self._set_share(number, share))
         self._show_shares()

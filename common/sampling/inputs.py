@@ -1,10 +1,11 @@
-"""The inputs of a generator in an .npz file, from which the same images can be drawn again.
+"""What a generator draws images from: latents and labels, interpolated or from a file.
 
-The file holds an array `latent` and, if the generator takes labels, an array `label`, in the form
+A file holds an array `latent` and, if the generator takes labels, an array `label`, in the form
 that `Generator.draw` takes.
 """
 
 import zipfile
+from typing import NamedTuple
 
 from common import UserError
 from common.data.reading import reporting
@@ -16,49 +17,91 @@ MAX_IMAGES = 1000
 MAX_BYTES = 1 << 26  # in an array
 
 
+class Inputs(NamedTuple):
+    """The inputs of a generator for `n` images, and how a picture of these is arranged."""
+
+    latents: np.ndarray  # float32 (n, *latent_shape)
+    labels: np.ndarray | None  # in the form that `Generator.draw` takes
+    columns: int = 10
+    titles: tuple = ()  # of the columns
+    heading: str = ""
+    each: int = 1  # images that follow one row of `beside`
+    beside: np.ndarray | None = None  # pictures to show as well, uint8 (rows, pictures, H, W, 3)
+
+    def with_beside(self, images):
+        """Images (n, H, W, C), each `each` of them behind the pictures that belong to them."""
+        if self.beside is None:
+            return images
+        beside = self.beside[: -(-len(images) // self.each)]
+        places = np.repeat(self.each * np.arange(len(beside)), beside.shape[1])
+        pictures = beside.reshape(-1, *images.shape[1:]).astype("float32") / 255
+        return np.insert(images, places, pictures, axis=0)
+
+
+def mix_classes(first, last, count, n_classes):
+    """Mix two classes linearly: float32 (count, n_classes), from only `first` to only `last`."""
+    share = np.linspace(0, 1, count, dtype="float32")[:, np.newaxis]
+    one_hot = np.eye(n_classes, dtype="float32")
+    return (1 - share) * one_hot[first] + share * one_hot[last]
+
+
+def slerp(first, last, count):
+    """Interpolate between two latents along a great circle: float32 (count, *shape).
+
+    Points from N(0, 1) in many dimensions lie close to a sphere, and the generator was trained with
+    such points only. A straight line between two of them leaves the sphere (White 2016, "Sampling
+    Generative Networks", arXiv 1609.04468, section 2.1).
+    """
+    lengths = np.linalg.norm(first) * np.linalg.norm(last)
+    cosine = np.vdot(first, last) / max(lengths, 1e-12)  # latents scaled by 0 have no length
+    angle = np.arccos(np.clip(cosine, -1, 1))
+    share = np.linspace(0, 1, count).reshape(-1, *[1] * first.ndim)
+    if np.sin(angle) < 1e-6:  # parallel or opposite latents, which define no great circle
+        points = (1 - share) * first + share * last
+    else:
+        points = np.sin((1 - share) * angle) * first + np.sin(share * angle) * last
+        points /= np.sin(angle)
+    return points.astype("float32")
+
+
 def save(path, latents, labels=None):
     """Save latents, and labels if there are any. Raises OSError if writing fails."""
     write_arrays(path, latent=latents, label=labels)
 
 
 def load(path, generator):
-    """Load inputs for a `Generator`.
+    """Load the `Inputs` of a `Generator` from a file.
 
-    Returns latents, float32 (n, *latent_shape), and labels. These are shares of the classes,
-    float32 (n, classes), or label maps, integers (n, H, W), or None, as the generator requires.
-    Raises UserError if the file is damaged, or if it was saved for another generator.
+    The labels are shares of the classes, float32 (n, classes), or label maps, integers (n, H, W),
+    or None, as the generator requires. Raises UserError if the file is damaged, or if it was saved
+    for another generator.
     """
-    arrays = {}
+    is_map = generator.label_kind == "label map"
+    wanted = {"latent": (generator.latent_shape, "f")}
+    if generator.label_kind:
+        shape = generator.label_shape[:2] if is_map else (len(generator.class_names),)
+        wanted["label"] = shape, "iu" if is_map else "f"
+    arrays = []
     with reporting(path), zipfile.ZipFile(path), np.load(path, allow_pickle=False) as archive:
-        for name in ["latent", *["label"] * bool(generator.label_kind)]:
+        for name, (shape, kinds) in wanted.items():
             if name not in archive:
                 raise ValueError(f"it holds no array '{name}'")
             if archive.zip.getinfo(f"{name}.npy").file_size > MAX_BYTES:
                 raise ValueError(f"'{name}' in it is larger than {MAX_BYTES} bytes")
-            arrays[name] = archive[name]
-    latents, labels = arrays["latent"], arrays.get("label")
-    _check(path, "latent", latents, generator.latent_shape, "f")
-    if len(latents) > MAX_IMAGES:
-        raise UserError(f"{path} holds {len(latents)} latents; at most {MAX_IMAGES} are drawn")
-    if labels is None:
-        return latents.astype("float32"), None
-    n_classes, is_map = len(generator.class_names), generator.label_kind == "label map"
-    shape = generator.image_shape[:2] if is_map else (n_classes,)
-    _check(path, "label", labels, shape, "iu" if is_map else "f")
-    if len(labels) != len(latents):
-        raise UserError(f"{path} holds {len(latents)} latents and {len(labels)} labels")
-    if is_map and not 0 <= labels.min() <= labels.max() < n_classes:
-        raise UserError(f"the label maps in {path} have classes other than 0 to {n_classes - 1}")
-    return latents.astype("float32"), labels if is_map else labels.astype("float32")
-
-
-def _check(path, name, array, shape, kinds):
-    if array.dtype.kind not in kinds or array.shape[1:] != shape or not array.size:
-        kind = "numbers" if kinds == "f" else "integers"
-        wanted = ", ".join(map(str, ("n", *shape)))
+            array = archive[name]
+            if array.dtype.kind not in kinds or array.shape[1:] != shape or not array.size:
+                raise ValueError(
+                    f"'{name}' in it is {array.dtype} {array.shape}; this generator takes "
+                    f"{'numbers' if kinds == 'f' else 'integers'} of shape {('n', *shape)}"
+                )
+            if not np.isfinite(array).all():
+                raise ValueError(f"'{name}' in it holds NaN or infinite numbers")
+            arrays.append(array if is_map and name == "label" else array.astype("float32"))
+    latents, labels = [*arrays, None][:2]
+    if len(latents) > MAX_IMAGES or (labels is not None and len(labels) != len(latents)):
+        n_labels = "" if labels is None else f" and {len(labels)} labels"
         raise UserError(
-            f"`{name}` in {path} is {array.dtype} {array.shape}; "
-            f"this generator takes {kind} of shape ({wanted})"
+            f"{path} holds {len(latents)} latents{n_labels}: at most {MAX_IMAGES} are drawn, each "
+            "from a label of its own"
         )
-    if not np.isfinite(array).all():
-        raise UserError(f"`{name}` in {path} holds NaN or infinite numbers")
+    return Inputs(latents, labels, min(len(latents), 10))

@@ -12,7 +12,6 @@ from PIL import Image
 
 # Radii of the brushes, as shares of the side of the label map. Radius 0 paints single pixels.
 BRUSHES = {"Fine": 0.0, "Medium": 0.03, "Broad": 0.08}
-MAX_UNDO = 100
 
 
 class LabelMapEditor(Explorer):
@@ -47,12 +46,9 @@ class LabelMapEditor(Explorer):
         self.colours = label_maps.class_colours(generator)
         self._undo, self._last_point = [], None
         super().__init__(generator, seed)
-        for name, action in (
-            ("button_press_event", self._on_press),
-            ("motion_notify_event", self._on_move),
-            ("button_release_event", self._on_release),
-        ):
-            self.figure.canvas.mpl_connect(name, action)
+        self.figure.canvas.mpl_connect("button_press_event", self._on_press)
+        self.figure.canvas.mpl_connect("motion_notify_event", self._on_move)
+        self.figure.canvas.mpl_connect("button_release_event", self._on_release)
 
     @property
     def label(self):
@@ -61,24 +57,22 @@ class LabelMapEditor(Explorer):
     def undo(self, _event=None):
         """Undo the last stroke, or the loading of a file."""
         if self._undo:
-            self.layout = self._undo.pop()
-            self._show_map()
-            self.redraw()
+            self._replace(self._undo.pop())
+
+    def _replace(self, layout):
+        self.layout = layout
+        update_image(self._map_shown, self.colours[layout])
+        self.redraw()
 
     def load(self, _event=None):
         """Load the label map whose path is in the text field."""
         path = self.file.text.strip()
         try:
             layout = label_maps.read(self.generator, path, self._layout_from)
-            last = len(self.generator.class_names) - 1
-            if layout.max() > last:
-                raise UserError(f"class {layout.max()} in it is not between 0 and {last}")
         except UserError as problem:
             return self.say(str(problem))
-        self._remember()
-        self.layout = layout.copy()
-        self._show_map()
-        self.redraw()
+        self._undo.append(self.layout)
+        self._replace(layout.copy())
         self.say(f"Loaded {path}.")
 
     def _write(self, path):
@@ -118,7 +112,7 @@ class LabelMapEditor(Explorer):
 
     def _on_press(self, event):
         if event.button == 1 and event.inaxes is self._map_shown.axes:
-            self._remember()
+            self._undo.append(self.layout.copy())
             self._last_point = event.xdata, event.ydata
             self._on_move(event)
 
@@ -130,18 +124,12 @@ class LabelMapEditor(Explorer):
         chosen = self.generator.class_names.index(self.palette.value_selected)
         paint_line(self.layout, self._last_point, point, radius, chosen)
         self._last_point = point
-        self._show_map()
+        update_image(self._map_shown, self.colours[self.layout])
 
     def _on_release(self, _event):
         if self._last_point is not None:
             self._last_point = None
             self.redraw()
-
-    def _remember(self):
-        self._undo = [*self._undo[1 - MAX_UNDO :], self.layout.copy()]
-
-    def _show_map(self):
-        update_image(self._map_shown, self.colours[self.layout])
 
 
 def paint_line(layout, start, end, radius, number):

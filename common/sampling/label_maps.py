@@ -1,17 +1,16 @@
-"""Sampling a GauGAN: choosing label maps and latents, and drawing a picture of the results.
+"""Sampling a GauGAN: choosing label maps and latents.
 
 The user's files are read, and errors reported, before TensorFlow is imported, which takes seconds.
 """
 
 import math
-import sys
-from typing import NamedTuple
 
 from common import UserError
 from common.arguments import add_label_map_option
 from common.data import facades
 from common.models import saved_models
 from common.sampling import real_images
+from common.sampling.inputs import Inputs
 
 import numpy as np
 from PIL import Image
@@ -20,17 +19,6 @@ from PIL import Image
 N_MAPS, IMAGES_PER_MAP = 6, 4
 IMAGES_OF_OWN_MAP = 8
 MAX_IMAGES = 1000
-MAX_DRAWN = 100  # images in the picture
-
-
-class Subject(NamedTuple):
-    """What to draw images from, in squares of the size of the images."""
-
-    label_maps: np.ndarray  # uint8 (n, H, W)
-    photos: np.ndarray | None  # their photos, uint8 (n, H, W, 3); None for the file of --layout
-    style: np.ndarray | None  # the photo of --style, uint8 (H, W, 3)
-    images_each: int  # images of each label map
-    count: int  # images in all
 
 
 def add_options(parser):
@@ -52,18 +40,18 @@ def add_options(parser):
     )
 
 
-def find_subject(generator, arguments):
-    """Read the files of --layout and --style.
+def choose(generator, arguments):
+    """The label maps and latents that the command line asks for: `Inputs`.
 
-    Without --layout, the label maps are from the validation facades of the generator's run. Raises
-    UserError if a file is missing or damaged, if the facades are not those of the run any more, or
-    if there are fewer than --count needs.
+    Without --layout, the label maps are from the validation facades of the generator's run. The
+    picture has each label map, its photo if it has one, and the photo of --style beside the images.
+
+    Raises UserError if a file is missing or damaged, if the facades are not those of the run any
+    more, or if there are fewer than --count needs.
     """
-    style, size = None, generator.label_shape[0]
-    if (arguments.count or 0) > MAX_IMAGES:
-        raise UserError(
-            f"--count {arguments.count} is more than {MAX_IMAGES}, the most for label maps"
-        )
+    style, size, count = None, generator.label_shape[0], arguments.count
+    if (count or 0) > MAX_IMAGES:
+        raise UserError(f"--count {count} is more than {MAX_IMAGES}, the most for label maps")
     if arguments.style:
         style = middle_square(facades.read_photo(arguments.style), size, facades.SMOOTH)
         if not encoder_path(generator).is_file():
@@ -71,10 +59,32 @@ def find_subject(generator, arguments):
                 f"--style needs the encoder of the run, and there is no {encoder_path(generator)}"
             )
     if arguments.layout:
-        own = read(generator, arguments.layout, arguments.layout_from)[np.newaxis]
-        count = arguments.count or (1 if arguments.style else IMAGES_OF_OWN_MAP)
-        return Subject(own, None, style, count, count)
+        label_maps = read(generator, arguments.layout, arguments.layout_from)[np.newaxis]
+        count = each = count or (1 if arguments.style else IMAGES_OF_OWN_MAP)
+        photos = {}
+    else:
+        each = 1 if arguments.style else IMAGES_PER_MAP  # --style is a single latent
+        photos, label_maps, count = _of_validation(generator, each, count)
+        photos = {"photo": photos}
 
+    pictures = {"label map": facades.colours(label_maps, class_colours(generator)), **photos}
+    if style is not None:
+        pictures["style"] = np.repeat(style[np.newaxis], len(label_maps), axis=0)
+    titles = (*pictures, *["generated"] * each)
+    columns = min(len(titles), 10)
+    latents = draw_latents(generator, style, each, arguments)
+    return Inputs(
+        np.tile(latents, (len(label_maps), 1))[:count],
+        np.repeat(label_maps, each, axis=0)[:count],
+        columns,
+        titles if len(titles) == columns else (),
+        each=each,
+        beside=np.stack([*pictures.values()], axis=1),
+    )
+
+
+def _of_validation(generator, each, count):
+    """Photos and label maps for `count` images, `each` from a label map, and the count."""
     try:
         validation = real_images.load_validation_facades(generator)
     except UserError as problem:
@@ -82,18 +92,15 @@ def find_subject(generator, arguments):
             f"the run's facades cannot be read again: {problem}; "
             "draw a label map of your own with --layout FILE.png"
         ) from None
-    n_maps = len(validation.label_maps)
-    images_each = 1 if arguments.style else IMAGES_PER_MAP  # --style is a single latent
-    count = arguments.count or images_each * min(N_MAPS, n_maps)
-    if count > images_each * n_maps:
+    n_maps, size = len(validation.label_maps), generator.label_shape[0]
+    count = count or each * min(N_MAPS, n_maps)
+    if count > each * n_maps:
         raise UserError(
-            f"--count {count} is more than {images_each} for each of the {n_maps} "
-            "validation facades"
+            f"--count {count} is more than {each} for each of the {n_maps} validation facades"
         )
-    n_drawn = 1 if arguments.interpolate_latent else math.ceil(count / images_each)
     # As in training: a square shows the piece of a facade that 256 pixels of the original show.
-    photos, label_maps = facades.centre_crops(facades.fit(validation.first(n_drawn), size), size)
-    return Subject(label_maps, photos, style, images_each, count)
+    some = facades.fit(validation.first(math.ceil(count / each)), size)
+    return *facades.centre_crops(some, size), count
 
 
 def read(generator, path, first=None):
@@ -125,50 +132,15 @@ def load_encoder(generator):
 
     Raises UserError if the file is not a model, or is for other images or latents.
     """
-    path = encoder_path(generator)
-    encoder = saved_models.load(path)
-    image, latent = (None, *generator.image_shape), (None, *generator.latent_shape)
-    inputs = [tuple(tensor.shape) for tensor in encoder.inputs]
-    outputs = [tuple(tensor.shape) for tensor in encoder.outputs]
-    if inputs != [image] or outputs != [latent, latent]:
+    encoder = saved_models.load(encoder_path(generator))
+    shapes = [tensor.shape[1:] for tensor in (*encoder.inputs, *encoder.outputs)]
+    wanted = [generator.image_shape, generator.latent_shape, generator.latent_shape]
+    if shapes != wanted:
         raise UserError(
-            f"{path} is not an encoder for this generator: it maps {inputs} to {outputs}, "
-            f"but must map {[image]} to {[latent, latent]}"
+            f"{encoder_path(generator)} is not an encoder for this generator: it has inputs and "
+            f"outputs of {shapes}, not of {wanted}"
         )
     return encoder
-
-
-def draw_label_maps(generator, subject, arguments):
-    """Draw images from label maps, and write a picture of both.
-
-    Each row has a label map, its photo if it has one, and the images drawn from it. Returns the
-    images, float32 (count, H, W, 3) in [0, 1], those of the first label map first.
-    """
-    from common import plotting
-
-    label_maps, _, _, images_each, count = subject
-    latents = draw_latents(generator, subject.style, images_each, arguments)
-    images = generator.draw(
-        np.tile(latents, (len(label_maps), 1))[:count],
-        np.repeat(label_maps, images_each, axis=0)[:count],
-    )
-
-    if count > MAX_DRAWN:
-        print(f"generate.py: the picture shows the first {MAX_DRAWN} images", file=sys.stderr)
-    references = {"label map": facades.colours(label_maps, class_colours(generator))}
-    if subject.photos is not None:
-        references["photo"] = subject.photos
-    if subject.style is not None:
-        references["style"] = np.repeat(subject.style[np.newaxis], len(label_maps), axis=0)
-    cells = []
-    for number, start in enumerate(range(0, min(count, MAX_DRAWN), images_each)):
-        cells.extend(pictures[number].astype("float32") / 255 for pictures in references.values())
-        cells.extend(images[start : min(start + images_each, MAX_DRAWN)])
-    titles = (*references, *["generated"] * images_each)
-    columns = min(len(titles), 10)
-    titles = titles if len(titles) == columns else ()
-    plotting.save_grid(np.stack(cells), arguments.out, columns, titles)
-    return images
 
 
 def middle_square(array, size, resampling):
@@ -194,8 +166,7 @@ def draw_latents(generator, style, count, arguments):
     that the first latent is the mean of that distribution.
     """
     noise = generator.random_latents(count, np.random.default_rng(arguments.seed))
-    if arguments.latent_scale is not None:
-        noise *= arguments.latent_scale
+    noise *= 1 if arguments.latent_scale is None else arguments.latent_scale
     if style is None:
         return noise
     photo = (style.astype("float32") - 127.5) / 127.5

@@ -10,10 +10,6 @@ from common.data.reading import listed
 import numpy as np
 
 MIN_IMAGES = 100  # a fifth is held out, and the spread is computed from fifths of that
-LOADERS = {
-    load.__name__: load
-    for load in (datasets.load_fashion_mnist, datasets.load_mnist, facades.load_facades)
-}
 _HINT = "give the images that it was trained on with --data"
 
 
@@ -57,31 +53,23 @@ def load(generator, source=None):
             f"nothing says what images {generator.path} was trained on: give them with --data"
         )
     if generator.label_kind == "label map":
-        dataset = _load([facades.load_facades], record, source, first=record.layout_from)[1]
+        dataset = _load(facades.load_facades, record, source, first=record.layout_from)[1]
         _check_fits(generator, dataset, MIN_IMAGES // 2)
         split_sha256 = dataset.sha256() if record.seed == 0 else None
         return Real(*facades.split(dataset, record.seed), False, split_sha256)
 
-    loaders = [datasets.load_fashion_mnist, datasets.load_mnist]
-    if record.loader in LOADERS:
-        loaders = [LOADERS[record.loader]]
-    elif names == datasets.DIGITS:
-        loaders.reverse()
+    loader = datasets.load_fashion_mnist
+    if record.loader == "load_mnist" or (
+        record.loader != "load_fashion_mnist" and names == datasets.DIGITS
+    ):
+        loader = datasets.load_mnist
     height, _width, channels = generator.image_shape
     options = {
         "image_size": height,
         "channels": channels,
         "labels_needed": bool(generator.label_kind),
     }
-    everything, dataset, loader = _load(loaders, record, source, **options)
-    made, found = (
-        " x ".join(map(str, shape)) for shape in (generator.image_shape, dataset.images.shape[1:])
-    )
-    if made != found:
-        raise UserError(
-            f"{generator.path} makes images of {made}, and those from {dataset.source} are "
-            f"{found}: {_HINT}"
-        )
+    everything, dataset = _load(loader, record, source, **options)
     _check_fits(generator, dataset, MIN_IMAGES)
     held_out = None
     if loader is datasets.load_fashion_mnist:
@@ -97,49 +85,42 @@ def load_validation_facades(generator):
     record = _read_record(generator)
     if record.sha256 is None:
         raise UserError(f"the run.json beside {generator.path}, which names them, is missing")
-    dataset = _load([facades.load_facades], record, None, first=record.layout_from)[1]
+    dataset = _load(facades.load_facades, record, None, first=record.layout_from)[1]
     return facades.split(dataset, record.seed)[1]
 
 
-def _load(loaders, record, source, **options):
-    """Load the images of a run, by the first loader that gives those of its run.json.
+def _load(load, record, source, **options):
+    """Load the images of a run: the whole data set, and that with the --limit of the run.
 
-    A run.json that does not name its loader may be of any. Returns the whole data set, that with
-    the --limit of the run, and the loader. With a `source`, no limit applies.
+    With a `source`, no limit applies.
     """
-    for load in loaders:
-        try:
-            everything = load(record.source if source is None else source, **options)
-        except UserError as problem:
-            if source is not None or record.sha256 is None:
-                raise
-            raise UserError(
-                f"{problem}; the run.json of the generator names it, and --data may name another "
-                "place"
-            ) from None
-        if source is not None:
-            return everything, everything, load
-        dataset = everything.limited(record.limit, record.seed)
-        if record.sha256 in (None, dataset.sha256()):
-            return everything, dataset, load
-    raise UserError(
-        f"the images from {dataset.source} are not those of the run any more: give them with --data"
-    )
+    if source is not None or record.sha256 is None:
+        everything = load(record.source if source is None else source, **options)
+        return everything, everything
+    try:
+        everything = load(record.source, **options)
+    except UserError as problem:
+        raise UserError(
+            f"{problem}; the run.json of the generator names it, and --data may name another place"
+        ) from None
+    dataset = everything.limited(record.limit, record.seed)
+    if record.sha256 != dataset.sha256():
+        raise UserError(
+            f"the images from {dataset.source} are not those of the run any more: give them with "
+            "--data"
+        )
+    return everything, dataset
 
 
 def _read_record(generator):
     path = generator.path.with_name("run.json")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        limit, first = record["arguments"]["limit"], record["arguments"].get("layout-from")
-        return _Record(
-            str(record["data"]["source"]),
-            str(record["data"]["sha256"]),
-            None if limit is None else int(limit),
-            int(record["arguments"]["seed"]),
-            None if first is None else int(first),
-            record["data"].get("loader"),
-        )
+        data, arguments = record["data"], record["arguments"]
+        numbers = arguments["limit"], arguments["seed"], arguments.get("layout-from")
+        if not all(isinstance(number, int | None) for number in numbers):
+            raise ValueError(f"its arguments are {arguments}")
+        return _Record(str(data["source"]), str(data["sha256"]), *numbers, data.get("loader"))
     except FileNotFoundError:
         return _Record()
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
@@ -159,14 +140,18 @@ def _in_order_of(generator, dataset):
 
 
 def _check_fits(generator, dataset, min_images):
-    """Raise UserError if a data set has other classes than a generator, or too few images."""
+    """Raise UserError if images have another shape or other classes, or if they are too few."""
     names, found, kind = generator.stored_names, dataset.class_names, generator.label_kind
+    shapes = generator.image_shape, dataset.images[0].shape
+    if kind != "label map" and shapes[0] != shapes[1]:
+        made, here = (" x ".join(map(str, shape)) for shape in shapes)
+        raise UserError(
+            f"{generator.path} makes images of {made}, and those from {dataset.source} are {here}: "
+            f"{_HINT}"
+        )
     comparable = tuple if kind == "label map" else sorted  # a number is a class in a label map
-    fits = (
-        comparable(names) == comparable(found)
-        if names
-        else (len(generator.class_names) == len(found))
-    )
+    n_classes = len(generator.class_names)
+    fits = comparable(names) == comparable(found) if names else n_classes == len(found)
     if kind and not fits:
         raise UserError(
             f"{generator.path} has the classes {listed(generator.class_names)}, and the images "
