@@ -139,7 +139,8 @@ def test_a_copy_has_a_name_of_its_own(edited, tmp_path, monkeypatch, capsys, err
     replace_training(monkeypatch, script=module)
     train(module)
     shown = capsys.readouterr().out
-    assert "smooth: 64 images (sample), batches of 16, into runs/smooth" in shown
+    assert shown.startswith("smooth: 64 images (sample), batches of 16 on ")
+    assert ", into runs/smooth\n" in shown
     assert json.loads((tmp_path / "runs/smooth/run.json").read_text())["script"] == "smooth"
     page = (tmp_path / "runs/smooth/index.html").read_text()
     assert "python mine/smooth.py --resume --epochs 2" in page and "gan_fashion" not in page
