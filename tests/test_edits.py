@@ -61,6 +61,42 @@ CHANGES_THAT_HAPPEN = {
         "gan_fashion",
         (LAST, LAST.replace("7, ", "5, ").replace(")(x)", ', activation="linear")(x)')),
     ),
+    "dilation": ("gan_fashion", (LAST, LAST.replace(")(x)", ", dilation_rate=2)(x)"))),
+    "a convolution with a call of its own in the critic": (
+        "wgan_gp_fashion",
+        (
+            "\n\ndef leaky_relu(",
+            "\n\nclass Twice(layers.Conv2D):\n"
+            "    def call(self, x):\n        return 2 * super().call(x)\n"
+            "\n\ndef leaky_relu(",
+        ),
+        ("x = layers.Conv2D(min(", "x = Twice(min("),
+    ),
+    "spectral normalisation": (
+        "cgan_fashion",
+        (
+            'layers.Conv2D(128, 3, strides=2, padding="same")(x)',
+            'layers.SpectralNormalization(layers.Conv2D(128, 3, 2, padding="same"))(x)',
+        ),
+    ),
+    "label smoothing": (
+        "cgan_fashion",
+        (
+            'return [images, labels], np.ones((n_samples, 1), "float32")',
+            'return [images, labels], np.full((n_samples, 1), 0.9, "float32")',
+        ),
+    ),
+    "another activation": (
+        "cgan_mnist",
+        ("        x = layers.LeakyReLU(0.2)(x)\n", '        x = layers.Activation("gelu")(x)\n'),
+    ),
+    "latents of another distribution": (
+        "gan_fashion",
+        (
+            'rng.standard_normal((n_samples, latent_dim), dtype="float32")',
+            'rng.uniform(-1, 1, (n_samples, latent_dim)).astype("float32")',
+        ),
+    ),
     "class-conditional batch normalisation": (
         "cgan_fashion",
         (
@@ -131,6 +167,17 @@ def test_a_generator_that_could_not_be_drawn_is_refused_at_once(edited, error_of
     error = error_of(module.main, *TINY, "--epochs", "1")
     assert error.startswith("edited.py: error: generate.py could not draw with this generator: ")
     assert words in error and not (tmp_path / "runs").exists()
+
+
+def test_the_average_moves_by_itself(edited):
+    """A script never asks for it: `generator.keras` has learned, as have the current weights."""
+    module = edited("gan_fashion")
+    train(module)
+    saved = keras.saving.load_model("runs/edited/generator.keras").get_weights()
+    keras.utils.set_random_seed(0)
+    module.define_discriminator()
+    initial = module.define_generator(6).get_weights()
+    assert all(np.abs(one - other).max() > 1e-5 for one, other in zip(initial, saved, strict=True))
 
 
 def test_a_copy_has_a_name_of_its_own(edited, tmp_path, monkeypatch, capsys, error_of):
