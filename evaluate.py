@@ -68,11 +68,7 @@ def define_parser():
         metavar="SOURCE",
         help="source of the real images (default: those used in training)",
     )
-    parser.add_argument(
-        "--cas",
-        action="store_true",
-        help="also the classification accuracy score, which takes minutes",
-    )
+    parser.add_switch("--cas", "also the classification accuracy score, which takes minutes")
     parser.add_path("--json", "FILE.json", "also write all figures to this file")
     parser.add_path("--out", "FILE.png", "the picture (default: a file in generated/)")
     return parser

@@ -157,28 +157,20 @@ def test_a_run_comes_before_what_is_trained_already(here, trained, monkeypatch, 
     monkeypatch.setattr(finding, "FOLDERS", (Path("own"), Path("runs")))
     assert finding.find("cgan") == Path("runs/cgan_fashion/generator.keras")
     assert capsys.readouterr().err == "Using the trained generator cgan_fashion.\n"
-    for name, time in (("first", 2000), ("second", 3000), ("third", 1000)):
+    shutil.copytree(trained / "runs/cgan_mnist", here / "own/cgan_mnist")
+    assert finding.find("cgan") == Path("own/cgan_mnist/generator.keras")
+    # A script comes before a folder, even where the folder is the first in the alphabet.
+    times = {"first": 2000, "second": 3000, "third": 1000, "cgan_a": 1}
+    for name, time in times.items():
         shutil.copytree(trained / "runs/cgan_fashion", here / "own" / name)
         os.utime(here / "own" / name / "generator.keras", (time, time))
     for name in ("cgan", "cgan_fashion", "second", "own/second", "own/second/generator.keras"):
         assert finding.find(name) == Path("own/second/generator.keras")
-    assert finding.find("third") == Path("own/third/generator.keras")
+    for name in ("third", "cgan_a"):
+        assert finding.find(name) == Path(f"own/{name}/generator.keras")
     assert capsys.readouterr().err == ""
     assert finding.find("gan") == Path("runs/gan_fashion/generator.keras")
-    # A script comes before a folder, even where the folder is the first in the alphabet.
-    shutil.copytree(trained / "runs/cgan_fashion", here / "own/cgan_a")
-    os.utime(here / "own/cgan_a/generator.keras", (1, 1))
-    assert finding.find("cgan") == Path("own/second/generator.keras")
-    assert finding.find("cgan_a") == Path("own/cgan_a/generator.keras")
-
-
-def test_the_part_of_a_name_means_ones_own_run_first(here, trained, monkeypatch, capsys):
-    """And from any folder, the path of a trained generator is one."""
-    monkeypatch.setattr(finding, "FOLDERS", (Path("own"), Path("runs")))
-    shutil.copytree(trained / "runs/cgan_mnist", here / "own/cgan_mnist")
-    assert finding.find("cgan") == Path("own/cgan_mnist/generator.keras")
-    assert capsys.readouterr().err == ""
-    assert finding.find("cgan_fashion") == Path("runs/cgan_fashion/generator.keras")
+    # And from any folder, the path of a trained generator is one.
     assert finding.find("trained/gan_fashion") == PROJECT / "trained/gan_fashion/generator.keras"
 
 

@@ -293,10 +293,10 @@ def _inputs(config):
         for layer in config["config"]["layers"]
         if layer["class_name"] == "InputLayer"
     }
-    if "latent" not in inputs or len(inputs) > 2:
-        raise ValueError(
-            f"its inputs are {', '.join(inputs) or 'none'}, but must be latent and perhaps a label"
-        )
+    if "latent" not in inputs:
+        raise ValueError(f"its inputs are {', '.join(inputs) or 'none'}, and none is named latent")
+    if len(inputs) > 2:
+        raise ValueError(f"its inputs are {', '.join(inputs)}, more than latent and a label")
     for name, (shape, _) in inputs.items():
         if not all(isinstance(side, int) and side > 0 for side in shape):
             raise ValueError(f"its input {name} has no fixed shape: {shape}")

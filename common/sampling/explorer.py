@@ -243,7 +243,5 @@ def set_without_callbacks(slider, value):
 
 def unused_path(name, suffix):
     """A path in generated/ that does not exist yet, with the first free number."""
-    for number in itertools.count(1):
-        path = default_path(f"{name}_{number}{suffix}")
-        if not path.exists():
-            return path
+    paths = (default_path(f"{name}_{number}{suffix}") for number in itertools.count(1))
+    return next(path for path in paths if not path.exists())
