@@ -10,9 +10,20 @@ Importing this package sets environment variables that TensorFlow and Keras read
 they are imported. So a script imports from `common` before it imports keras.
 """
 
+import importlib.util
 import os
+import platform
 import sys
 import warnings
+
+for package in ("keras", "tensorflow", "numpy", "matplotlib"):
+    if not importlib.util.find_spec(package):
+        print(
+            f"{package} is not installed for {sys.executable}, Python {platform.python_version()}: "
+            "pip install -r requirements.txt, with Python 3.11 to 3.13",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
 
 if "tensorflow" in sys.modules or "keras" in sys.modules:
     warnings.warn(

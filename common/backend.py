@@ -7,7 +7,10 @@ the import fails, the messages are shown.
 
 import contextlib
 import os
+import sys
 import tempfile
+import traceback
+from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -21,13 +24,24 @@ def _without_messages():
         os.dup2(messages.fileno(), 2)
         try:
             yield
-        except Exception:
+        except Exception as problem:
+            os.dup2(stderr, 2)
+            _check_settings(problem)
             messages.seek(0)
             os.write(stderr, messages.read())
             raise
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
+
+
+def _check_settings(problem):
+    """Name the file, if it is Keras's reading of keras.json that has failed."""
+    failed = Path(traceback.extract_tb(problem.__traceback__)[-1].filename)
+    if failed.parts[-3:] == ("src", "backend", "config.py"):
+        file = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "keras.json"
+        print(f"{file}: {problem}; correct the file, or delete it", file=sys.stderr)
+        raise SystemExit(2)
 
 
 try:
