@@ -107,7 +107,7 @@ def mix(first, second, shares, seed=0):
     return picture(trained.draw(latent.repeat(len(shares), axis=0), mixtures))
 
 
-mix("Sneaker", "Ankle boot", np.linspace(0, 1, 10))"""
+mix("sneaker", "ankle boot", np.linspace(0, 1, 10))"""
 
 SLIDERS = """\
 try:
@@ -118,7 +118,7 @@ else:
     names = list(trained.class_names)
 
     @interact(first=names, second=names[::-1], share=(0, 1, 0.05), seed=(0, 100))
-    def show_mixture(first="Sneaker", second="Ankle boot", share=0.5, seed=0):
+    def show_mixture(first="sneaker", second="ankle boot", share=0.5, seed=0):
         return mix(first, second, [share], seed)"""
 
 
@@ -143,7 +143,7 @@ def cells(code):
     yield "markdown", "\n\n".join([f"# {title}", *prose])
     yield (
         "markdown",
-        "Run all cells: clothes appear within three minutes, also without a GPU. In Colab, first "
+        "Run all cells: clothes appear within a few minutes, also without a GPU. In Colab, first "
         "edit the next cell. `docs/notebook.py` made this notebook from `cgan_fashion.py`.",
     )
     yield "code", COLAB
@@ -154,7 +154,7 @@ def cells(code):
     yield "code", f'__file__ = "{SCRIPT.name}"'
     yield (
         "markdown",
-        "Three minutes on two CPU cores: five epochs on the 10,000 images that come with the code. "
+        "About three minutes on two CPU cores that do nothing else: five epochs on the 10,000 images that come with the code. "
         "After each epoch the samples are shown. If the run is there already, this cell resumes "
         "it, so that running all cells again, or after a lost session, loses nothing. For better "
         "images, leave out `--data sample` (then all 60,000 images are downloaded) and set "
