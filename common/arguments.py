@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from common import UserError
+from common.notebooks import CellStopped, in_notebook
 
 
 class ArgumentParser(argparse.ArgumentParser):
@@ -25,6 +26,12 @@ class ArgumentParser(argparse.ArgumentParser):
             with contextlib.suppress(AttributeError, ValueError):
                 stream.reconfigure(errors="backslashreplace")
         return super().parse_args(args, namespace)
+
+    def exit(self, status=0, message=None):
+        """End the program, with a message on stderr; in a notebook, only the cell."""
+        if status and in_notebook():
+            raise CellStopped(message.strip())
+        super().exit(status, message)
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {' '.join(str(message).split())}\n")

@@ -26,6 +26,7 @@ from common.arguments import error_text
 from common.backend import keras, tensorflow
 from common.files import check_parents, sample_path, write_text
 from common.models import saved_models
+from common.notebooks import show
 from common.training.progress import warn
 
 import numpy as np
@@ -179,9 +180,13 @@ def save_models(folder, models, about):
 
 
 def save_samples(folder, epoch, images, titles):
-    """Write the sample picture of an epoch: images in [0, 1], a title for each column, or ten."""
+    """Write the sample picture of an epoch: images in [0, 1], a title for each column, or ten.
+
+    In a notebook it is shown below the cell, too.
+    """
     with by_product():
         plotting.save_grid(images, sample_path(folder, epoch), len(titles) or 10, titles)
+    show(sample_path(folder, epoch))
 
 
 def save_figures(folder, history, quality):

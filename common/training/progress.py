@@ -7,6 +7,7 @@ import sys
 import time
 
 from common.backend import keras
+from common.notebooks import CellStopped, in_notebook
 
 
 @dataclasses.dataclass
@@ -111,9 +112,9 @@ def _with_plural(number, thing):
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def is_terminal():
-    """Whether standard output is a terminal."""
-    return bool(sys.stdout) and sys.stdout.isatty()
+def can_redraw():
+    """Whether standard output is a terminal or a notebook, where a line can be redrawn."""
+    return in_notebook() or (bool(sys.stdout) and sys.stdout.isatty())
 
 
 def say(text):
@@ -134,9 +135,17 @@ def warn(text):
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
+def end(status, message):
+    """End the program with a line on stderr; in a notebook, only the cell."""
+    if in_notebook():
+        raise CellStopped(message)
+    warn(message)
+    raise SystemExit(status)
+
+
 def progress_bar(progress, epochs, count, shown=True):
-    """A function that shows a finished step and means, in a terminal, which can redraw a line."""
-    if not shown or not is_terminal():
+    """A function that shows a finished step and means, where a line can be redrawn."""
+    if not shown or not can_redraw():
         return lambda step, means: None
     left = f", {progress.time_left(epochs)} left" if progress.epochs else ""
     say(f"Epoch {progress.epochs + 1}/{epochs}{left}")

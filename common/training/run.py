@@ -32,7 +32,7 @@ from common.models.steps import quicken
 from common.training import checkpoints, checks, folder, hardware, page, resuming
 from common.training.checks import Diverged, same_random_numbers
 from common.training.devices import Devices
-from common.training.progress import Progress, Stopwatch, is_terminal, progress_bar, say, warn
+from common.training.progress import Progress, Stopwatch, can_redraw, end, progress_bar, say, warn
 from common.training.quality import Quality
 
 import numpy as np
@@ -220,7 +220,7 @@ class Run:
             yield epoch
             if progress.epochs < epoch:
                 raise RuntimeError("an epoch ended without run.save_epoch()")
-            if not is_terminal():
+            if not can_redraw():
                 self._say(progress.summary(epochs))
             if self._devices.any(bool(self._stopped_by)) and progress.epochs < epochs:
                 raise KeyboardInterrupt
@@ -317,8 +317,7 @@ class Run:
             self._exit(128 + (self._stopped_by or signal.SIGINT), f"stopped {hint}")
 
     def _exit(self, status, message):
-        warn(f"{self._parser.prog}: {message}")
-        raise SystemExit(status)
+        end(status, f"{self._parser.prog}: {message}")
 
     def _say(self, *lines):
         if self._devices.is_first:
