@@ -4,7 +4,7 @@ There are five subpackages, from top to bottom: `training` (a training run and i
 `sampling` (pictures from saved generators), `judges` (networks that score pictures), `models`
 (helpers for Keras models) and `data` (the images to learn from). Each imports only from those below
 it. The modules beside them serve all five: command lines in `arguments`, the import of Keras in
-`backend`, `files`, and `plotting`.
+`backend`, `files`, `notebooks`, and `plotting`.
 
 Importing this package sets environment variables that TensorFlow and Keras read only once, when
 they are imported. So a script imports from `common` before it imports keras.

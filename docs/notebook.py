@@ -154,11 +154,12 @@ def cells(code):
     yield "code", f'__file__ = "{SCRIPT.name}"'
     yield (
         "markdown",
-        "About three minutes on two CPU cores that do nothing else: five epochs on the 10,000 images that come with the code. "
-        "After each epoch the samples are shown. If the run is there already, this cell resumes "
-        "it, so that running all cells again, or after a lost session, loses nothing. For better "
-        "images, leave out `--data sample` (then all 60,000 images are downloaded) and set "
-        "`EPOCHS` to 40 or more; such a run needs a `RUN_FOLDER` of its own.",
+        "About three minutes on two CPU cores that do nothing else: five epochs on the 10,000 "
+        "images that come with the code. After each epoch the samples are shown. If the run is "
+        "there already, this cell resumes it, so running all cells again loses nothing, also "
+        "after a lost session. For better images, leave out `--data sample` (then all 60,000 "
+        "images are downloaded) and set `EPOCHS` to 40 or more; such a run needs a `RUN_FOLDER` "
+        "of its own.",
     )
     yield "code", TRAIN
     yield "markdown", "## Drawing\n\nAsk for a class. Each image has a latent of its own."
