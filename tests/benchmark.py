@@ -4,6 +4,7 @@
     python tests/benchmark.py cgan_fashion         # or some of them
     python tests/benchmark.py --devices            # two processes beside one, on Linux
     python tests/benchmark.py --quick              # fewer steps: 3 minutes
+    python tests/benchmark.py --gpu-check          # instead: a check of the GPU, minutes
 
 Each recipe runs in a process of its own and takes turns with the others, A B C A B C; medians are
 compared, so that what a noisy machine does to one of them it does to the others, too.
@@ -38,6 +39,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from common.arguments import ArgumentParser
+
+import gpu_check
 
 WARM_UP = 2
 # Steps of a turn.
@@ -179,6 +182,11 @@ def main(argv=None):
         help="instead: one process on one core beside two with a core each that train together",
     )
     parser.add_argument(
+        "--gpu-check",
+        action="store_true",
+        help="instead: whether the scripts train and repeat on this GPU, and how fast",
+    )
+    parser.add_argument(
         "--document-onednn",
         choices=("default", "on", "off"),
         default="default",
@@ -189,6 +197,9 @@ def main(argv=None):
     for script in arguments.scripts:
         if script not in SCRIPTS:
             parser.error(f"unknown script {script!r}: known are {', '.join(SCRIPTS)}")
+    if arguments.gpu_check:
+        gpu_check.check(arguments.scripts or list(SCRIPTS)[:5])
+        return
     name, by_default = processor()
     onednn = by_default if arguments.document_onednn == "default" else arguments.document_onednn
     onednn = onednn in (True, "on")

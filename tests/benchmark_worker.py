@@ -8,7 +8,6 @@ import importlib
 import json
 import math
 import os
-import resource
 import sys
 import time
 from pathlib import Path
@@ -87,8 +86,8 @@ def gigaflop(graph):
     return total / 1e9
 
 
-def count_operations(clock):
-    """Count them in the first step; returns a list that will have the GFLOP of each call."""
+def count_operations(counting):
+    """Count them until the ExitStack is closed; returns a list, later of the GFLOP of each call."""
     counts = []
 
     def counted(call, name):
@@ -103,7 +102,7 @@ def count_operations(clock):
     for kind in ("train", "predict"):
         call, name = getattr(keras.Model, f"{kind}_on_batch"), f"{kind}_step"
         patch = mock.patch.object(keras.Model, f"{kind}_on_batch", counted(call, name))
-        clock.counting.enter_context(patch)
+        counting.enter_context(patch)
     return counts
 
 
@@ -164,7 +163,7 @@ def define_models(script, module, size):
 
 def train_ours(script, module, dataset, size, clock):
     """A script's own `train`; in several processes if there is a TF_CONFIG. Returns its GFLOP."""
-    counts = [] if os.environ.get("TF_CONFIG") else count_operations(clock)
+    counts = [] if os.environ.get("TF_CONFIG") else count_operations(clock.counting)
     devices, n_batch = Devices(), size.batch_size
     devices.enter()
     models, averaged = define_models(script, module, size)
@@ -198,9 +197,9 @@ def train_document(script, module, dataset, size, clock):
         step()
 
 
-def matmul_rate(side=2048, seconds=1.5):
+def matmul_rate(side=2048, seconds=1.5, dtype="float32"):
     """GFLOP/s of the multiplication of square matrices: the best, since others only disturb it."""
-    factor = tf.random.normal((side, side))
+    factor = tf.cast(tf.random.stateless_normal((side, side), (0, 0)), dtype)
     multiply = tf.function(lambda: tf.reduce_sum(factor @ factor))
     multiply()
     fastest, ending = float("inf"), time.perf_counter() + seconds
@@ -209,6 +208,16 @@ def matmul_rate(side=2048, seconds=1.5):
         float(multiply())
         fastest = min(fastest, time.perf_counter() - started)
     return 2 * side**3 / fastest / 1e9
+
+
+def peak_mb():
+    """The most memory that this process has had, in MB; NaN on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main(script, recipe, quick=""):
@@ -226,9 +235,7 @@ def main(script, recipe, quick=""):
     gigaflop = train(script, module, load(script, size), size, clock)
     facts = {"batch_size": size.batch_size, "setting": size.text, "gigaflop": gigaflop}
     facts["seen"] = size.seen[recipe == "document"]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak *= 1 if sys.platform == "darwin" else 1024
-    print(json.dumps(facts | {"peak_mb": peak / 1e6}))
+    print(json.dumps(facts | {"peak_mb": peak_mb()}))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tomllib
 
+import benchmark
+import gpu_check
 import pytest
 from conftest import PROJECT, TINY
 
@@ -74,3 +76,17 @@ def test_a_training_without_what_only_unix_has(run_script, tmp_path):
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     assert (tmp_path / "runs/cgan_fashion/losses.csv").read_text().count("\n") == 3
     assert list(tmp_path.glob("generated/*.png"))
+
+
+@pytest.mark.slow
+def test_the_gpu_check_runs_through(monkeypatch, capsys):
+    monkeypatch.setattr(gpu_check, "MODES", ([], ["--gpus", "all"], ["--no-such-option"]))
+    benchmark.main(["--gpu-check", "cgan_mnist"])
+    *_, device, head, plain, gpus, failed, end = capsys.readouterr().out.splitlines()
+    assert head == gpu_check.HEAD and end == "```" and "TensorFlow 2." in device
+    name, mode, repeats, *numbers = plain.split()
+    assert (name, mode, repeats) == ("cgan_mnist", "float32", "yes")
+    assert len(numbers) == 4 and all(float(number) > 0 for number in numbers)
+    assert "FAILS: status 2, " in failed
+    if device.startswith("no GPU: "):
+        assert gpus.endswith("not tried: no GPU")
