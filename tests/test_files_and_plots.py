@@ -41,6 +41,21 @@ def test_a_file_is_on_disk_before_it_takes_its_place(tmp_path, monkeypatch):
     assert events == ["flushed", "renamed", "flushed"]  # the file; then the folder
 
 
+def test_a_file_that_another_program_holds_is_tried_again(tmp_path, monkeypatch):
+    """Excel on losses.csv, or a virus scanner, on Windows."""
+    original, calls = os.replace, []
+
+    def replace(*paths):
+        calls.append(paths)
+        if len(calls) < 3:
+            raise PermissionError(13, "Permission denied", str(paths[0]))
+        original(*paths)
+
+    monkeypatch.setattr(os, "replace", replace)
+    write_text(tmp_path / "losses.csv", "epoch")
+    assert (tmp_path / "losses.csv").read_text() == "epoch" and len(calls) == 3
+
+
 def test_check_writable(tmp_path):
     check_writable(tmp_path / "a.PNG", (".png",))
     check_writable(tmp_path / "new/folder/a.png", (".png",))  # it is made when that is written
