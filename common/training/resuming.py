@@ -104,8 +104,8 @@ def restore(run_folder, models, script, arguments, data, devices):
     def check(state):
         folder.check_origin(state, script)
         found = state["run"]
-        for name in expected.keys() & found.keys():
-            if found[name] != expected[name]:
+        for name in expected:  # a version of the script may have other options
+            if name in found and found[name] != expected[name]:
                 raise UserError(
                     f"is of another run: its {name.replace('_', '-')} is {found[name]}, "
                     f"but {expected[name]} in {run_folder / 'run.json'}"
