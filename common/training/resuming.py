@@ -142,7 +142,7 @@ def keep_learning_rates(models, rates, began):
     lines = []
     for name, rate in rates.items():
         optimizer = checkpoints.optimizer_of(models[name])
-        before = began.get(name, float(optimizer.learning_rate))
+        before = float(began.get(name, optimizer.learning_rate.numpy()))
         if not math.isclose(before, rate, rel_tol=1e-6):
             optimizer.learning_rate = rate
             lines.append(f"The learning rate of `{name}` is now {rate:g}; it was {before:g}.")
