@@ -45,13 +45,12 @@ class Quality:
         self._dataset, self._about, self._seed = dataset, about, arguments.seed
         self._takes_label_maps = hasattr(dataset, "label_maps")
         self.every, self._measure = arguments.evaluate_every, None
-        self._judge = None
         if self.every != 0:
-            # Labels without names may be taken for those of clothes or digits, so it has to be
-            # tried.
-            with same_random_numbers():
-                self._judge = networks.load_judge(dataset)
-            has_judge = self._judge is not None
+            has_judge = networks.judge_path(dataset) is not None
+            if has_judge and dataset.source not in ("full", "sample", "drawn"):
+                # Numbers as labels may be taken for those of clothes or digits: it has to be tried.
+                with same_random_numbers():
+                    has_judge = networks.load_judge(dataset) is not None
             if self.every and not has_judge:
                 raise UserError(
                     f"--evaluate-every {self.every}: no judge for images such as those from "
@@ -77,7 +76,7 @@ class Quality:
     def _of_classes(self, _size):
         """A function that computes the Fréchet distance and, if labels exist, the accuracy."""
         dataset = self._dataset
-        judge = self._judge
+        judge = networks.load_judge(dataset)
         chosen = np.random.default_rng(self._seed).permutation(len(dataset.images))[:N_REAL]
         reference = scores.Reference(judge, dataset.images[chosen], dataset.class_names)
 
@@ -94,7 +93,7 @@ class Quality:
 
     def _of_label_maps(self, size):
         """A function that computes pixel accuracy and mean IoU of a sample of each label map."""
-        judge = self._judge
+        judge = networks.load_judge(self._dataset)
         validation = facades.split(self._dataset, self._seed)[1]
         _photos, label_maps = facades.centre_crops(facades.fit(validation, size), size)
 
