@@ -69,7 +69,7 @@ def test_the_readme_has_one_command_to_run_and_one_to_test():
 
 
 def test_what_the_documents_point_to_is_there():
-    for path in [*PROJECT.glob("*.md"), *PROJECT.glob("*/*.md")]:
+    for path in [page for depth in ("*", "*/*", "*/*/*") for page in PROJECT.glob(f"{depth}.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path}: {target}"
 
