@@ -33,6 +33,7 @@ NOT_RUN = {
     "mkdir units": "copies figures from a package of the system",
     "python -m pytest": "is what runs",
     "python -m common.data facades": "draws 320 facades; see tests/test_facades.py",
+    "python docs/course/plane.py": "trains for half a minute; see tests/test_plane.py",
     "python docs/notebook.py": "writes the notebook; see tests/test_notebook.py",
     "python tests/benchmark.py": "takes minutes; tests/test_benchmark.py runs it with little to do",
     "python gaugan_facades.py --gpus": "needs two GPUs; see tests/test_devices.py",
