@@ -40,8 +40,8 @@ def read(path, parts):
     Returns the images, the labels (None without any) and the names of the classes (() without any)
     as they are in the files; None if it is another file, or a folder without arrays of images.
 
-    Raises ValueError if there are no images of the parts, or if files are damaged, hold Python
-    objects, or are larger than the free memory.
+    Raises ValueError if there are no images of the parts, or if files are damaged or hold Python
+    objects.
     """
     if path.suffix.lower() == ".csv" and path.is_file():
         return *_read_csv(path), ()
@@ -132,15 +132,15 @@ def _from_file(path):
 
 
 def _read_npy(file):
-    is_old = np.lib.format.read_magic(file) == (1, 0)
-    header = np.lib.format.read_array_header_1_0 if is_old else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = header(file)
-    if dtype.hasobject:  # in a pickle, which can run any code
+    try:
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as problem:
+        if "allow_pickle" not in str(problem):
+            raise
         raise ValueError(
             "it holds Python objects, which are not read: save numbers, or texts as "
             "np.array(texts, str)"
-        )
-    return _values(file, shape, dtype, "F" if is_fortran else "C")
+        ) from None
 
 
 def _read_idx(file):
@@ -150,18 +150,10 @@ def _read_idx(file):
     if start[:3] != bytes((0, 0, 8)) or start[3:] not in (b"\1", b"\3", b"\4"):
         raise ValueError("it is not an IDX file of bytes in 1, 3 or 4 dimensions")
     shape = np.frombuffer(file.read(4 * start[3]), ">u4").tolist()
-    return _values(file, tuple(shape), np.dtype("uint8"))
-
-
-def _values(file, shape, dtype, order="C"):
-    """Read the values of an array after its header, which may promise anything."""
-    size, free = math.prod(shape) * dtype.itemsize, memory.available()
-    if not 0 <= size <= free:
-        raise ValueError(f"it claims to be {shape}, more than the free {free} bytes")
-    content = file.read(size)
-    if len(content) < size or file.read(1):
+    content = file.read(math.prod(shape) + 1)
+    if len(content) != math.prod(shape):
         raise ValueError(f"it does not hold the {shape} values that its header promises")
-    return np.ndarray(shape, dtype, content, order=order)
+    return np.frombuffer(content, "uint8").reshape(shape)
 
 
 def _texts(names):
