@@ -199,7 +199,7 @@ class Generator:
 
     @functools.cached_property
     def _mixer(self):
-        """What draws mixtures of classes: a model, and a function from latents and shares to inputs.
+        """A model that draws mixtures of classes, and a function from latents and shares to inputs.
 
         No integer between 2 and 6 stands for a mixture of these two classes. But the embedding of a
         label is a vector, and vectors can be mixed. So the model takes embedded labels: the sum of
