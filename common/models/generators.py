@@ -21,17 +21,16 @@ class Generator:
     Attributes:
         path: the `.keras` file; None for a model in training.
         name: the name of the script that trained it, or, if that is unknown, of the model.
-        label_kind: the input besides the latent: None, "integer" (n, 1), "one-hot" (n, classes), or
-            "label map", one-hot (n, H, W, classes).
+        latent_shape: the shape of one latent, such as (100,).
+        label_kind: the other input: None, "integer" (n, 1), "one-hot" (n, classes), or "label map",
+            one-hot (n, H, W, classes).
         label_shape: the shape of that input for one image, or ().
-        class_names: a tuple, empty if there are no classes to choose from; numbers if the file
-            holds no names.
-        stored_names: the names of the classes of its training images that the file holds, or ().
-        colours: a tuple of (red, green, blue), 0 to 255, for the classes of label maps, or ().
+        class_names: a tuple, () without classes to choose from; numbers if the file has no names.
+        stored_names: the names of the classes of its training images that the file has, or ().
+        colours: of the classes of label maps, a tuple of (red, green, blue), 0 to 255, or ().
         numbered_from: the number of the first class in the label maps that it was trained on, 0 or
             1, or None if they were read by colours.
         pixel_range: the smallest and the largest value of a pixel that the model outputs.
-        latent_shape: the shape of one latent, such as (100,).
         model: the `keras.Model`, loaded when it is first used.
 
     Raises UserError if the file is not a generator; sometimes only when the model is loaded.
@@ -71,13 +70,10 @@ class Generator:
             n_classes = self.label_shape[-1] if self.label_shape else 0
             if self.label_kind == "integer":
                 n_classes = len(self.stored_names) or _number_of_classes(config)
-            self.class_names = tuple(map(str, range(n_classes)))
-            if self.label_kind and self.stored_names:
-                self.class_names = self.stored_names
+            names = self.stored_names if self.label_kind else ()
+            self.class_names = names or tuple(map(str, range(n_classes)))
             if len(self.class_names) != n_classes:
-                raise ValueError(
-                    f"it takes {n_classes} classes, but its class names are {self.class_names}"
-                )
+                raise ValueError(f"it takes {n_classes} classes, but its class names are {names}")
             self.colours = tuple(map(tuple, about.get("colours") or ()))
             self.numbered_from = about.get("numbered_from")
             ends_in_sigmoid = "sigmoid" in json.dumps(config["config"]["layers"][-1])
@@ -90,17 +86,16 @@ class Generator:
 
     def _check_images(self, model):
         shapes = [tuple(output.shape) for output in model.outputs]
-        shape = shapes[0][1:]
-        if len(shapes) > 1 or len(shape) != 3 or None in shape or shape[-1] not in (1, 3):
+        _, *size, channels = shapes[0]
+        if len(shapes) > 1 or len(size) != 2 or None in size or channels not in (1, 3):
             raise UserError(
                 f"{self} is not a generator: its outputs are {listed(shapes)}, but must be "
                 "grey or colour images of a fixed size, (n, H, W, 1) or (n, H, W, 3)"
             )
-        if self.label_kind == "label map" and self.label_shape[:2] != shape[:2]:
-            raise UserError(
-                f"{self} outputs images of {shape[0]} x {shape[1]} from label maps of "
-                f"{self.label_shape[0]} x {self.label_shape[1]}: the sizes must be equal"
-            )
+        if self.label_kind == "label map" and [*self.label_shape[:2]] != size:
+            sizes = "images of {} x {} from label maps of {} x {}"
+            sizes = sizes.format(*size, *self.label_shape)
+            raise UserError(f"{self} outputs {sizes}: the sizes must be equal")
 
     @functools.cached_property
     def model(self):
@@ -126,21 +121,20 @@ class Generator:
         `text` is a name, a number, or a part of a name that occurs in no other name.
         Raises UserError if it fits no class, or several.
         """
-        wanted, names = _folded(text), [_folded(name) for name in self.class_names]
-        for fits in (
-            lambda number: self.class_names[number] == text,
-            lambda number: names[number] == wanted,
-            lambda number: str(number) == wanted,
-            lambda number: wanted and wanted in names[number],
-        ):
-            found = list(filter(fits, range(len(names))))
-            if len(found) == 1:
-                return found[0]
-            if found:
-                several = " or ".join(self.class_names[number] for number in found)
-                raise UserError(f"class {text!r} may be {several}: give the whole name")
-        known = ", ".join(f"{number} ({name})" for number, name in enumerate(self.class_names))
-        raise UserError(f"unknown class {text!r}; known are {known}")
+        wanted, found = _folded(text), {}
+        for number, name in enumerate(self.class_names):
+            folded = _folded(name)
+            fits = name == text, folded == wanted, str(number) == wanted, wanted in folded
+            if wanted and any(fits):
+                found.setdefault(fits.index(True), []).append(number)
+        best = found[min(found)] if found else []
+        if len(best) > 1:
+            several = " or ".join(self.class_names[number] for number in best)
+            raise UserError(f"class {text!r} may be {several}: give the whole name")
+        if not best:
+            known = ", ".join(f"{number} ({name})" for number, name in enumerate(self.class_names))
+            raise UserError(f"unknown class {text!r}; known are {known}")
+        return best[0]
 
     def random_latents(self, count, rng):
         """Draw latents from N(0, 1) with a numpy Generator: float32 (count, *latent_shape)."""
@@ -173,11 +167,12 @@ class Generator:
                 model, to_inputs = self._mixer
 
         low, high = self.pixel_range
+        arrays, done = [latents] if labels is None else [latents, labels], 0
         images = np.empty((len(latents), *self.image_shape), "float32")
-        arrays = [latents] if labels is None else [latents, labels]
         try:
-            for part, pixels in in_batches(model, arrays, self.image_shape, to_inputs):
-                images[part] = (pixels - low) / (high - low)
+            for pixels in in_batches(model, arrays, self.image_shape, to_inputs):
+                images[done : done + len(pixels)] = (pixels - low) / (high - low)
+                done += len(pixels)
         except tf.errors.InvalidArgumentError as problem:
             raise UserError(
                 f"{self} cannot draw, though it seems to have {n_classes} classes: "
@@ -234,16 +229,10 @@ class Generator:
 
 
 def in_batches(model, arrays, image_shape, to_inputs):
-    """Call a model on arrays of equal length, batch by batch.
+    """Call a model on a list of arrays of equal length, in batches that fit into memory.
 
-    Args:
-        model: a Keras model. It is faster after a call of `steps.quicken`.
-        arrays: a list of arrays (n, …).
-        image_shape: the shape (H, W, C) of the images that the model takes or makes. The size of a
-            batch depends on it, so that the batch fits into memory.
-        to_inputs: a function that converts a batch of the arrays to inputs of the model.
-
-    Yields a slice of the arrays, and the model's outputs for it.
+    `image_shape` is the shape (H, W, C) of the images that the model takes or makes; `to_inputs`
+    converts a batch of the arrays to inputs of the model. Yields the outputs for each batch.
     """
     from common.backend import keras
 
@@ -254,10 +243,7 @@ def in_batches(model, arrays, image_shape, to_inputs):
         # Fill up the last batch: for another size the model would be traced again, which is slow.
         batch = [np.resize(array, (size, *array.shape[1:])) for array in batch]
         outputs = model.predict_on_batch(to_inputs(*batch))
-        yield (
-            slice(start, start + count),
-            keras.tree.map_structure(lambda output, count=count: output[:count], outputs),
-        )
+        yield keras.tree.map_structure(lambda output, count=count: output[:count], outputs)
 
 
 def _input_shapes(config):

@@ -22,14 +22,10 @@ REFUSED_LAYERS = {
 
 
 def save(model, path, about):
-    """Save a model and, in the same file, what its inputs and outputs mean.
+    """Save a model, in float32, and in the same file what its inputs and outputs mean.
 
-    Args:
-        model: a `keras.Model`. If it computes in 16 bits, a float32 copy is saved.
-        path: the `.keras` file, replaced in one step.
-        about: a dict that JSON can hold, such as `class_names` and `pixel_range`.
-
-    Raises OSError if the file cannot be written.
+    `about` is a dict that JSON can hold, with `class_names`, `pixel_range` etc. Raises OSError if
+    the file cannot be written.
     """
     with replacing(path) as temporary:
         in_float32(model).save(temporary)
@@ -38,10 +34,10 @@ def save(model, path, about):
 
 
 def read(path):
-    """Read the description of the model in a `.keras` file, without importing TensorFlow.
+    """Read Keras's config of the model in a `.keras` file, and `about`, without TensorFlow.
 
-    Returns two dicts: Keras's config of the model, and the `about` that `save` has stored, empty if
-    another program has saved the file. Raises UserError if the file is not a Keras model.
+    `about` is what `save` has stored, {} if another program has saved the file. Raises UserError if
+    the file is not a Keras model.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -47,12 +47,8 @@ class Explorer:
 
     The shares of the classes sum up to 1. When one is changed, all others are scaled to fit.
 
-    Attributes:
-        figure: the matplotlib figure.
-        latent: float32 (1, *latent_shape), at the present position of the sliders.
-        shares: the share of each class, float64 (classes,).
-        label: the second input of `Generator.draw`, for one image, or None.
-        image: float32 (H, W, C) in [0, 1], drawn from these.
+    `image` is float32 (H, W, C), drawn from `latent` (1, *latent_shape) and `label`, the second
+    input of `Generator.draw` for one image, or None.
     """
 
     hint = "Drag a slider."
@@ -130,7 +126,9 @@ class Explorer:
 
     def save(self, _event=None):
         """Save the image and its inputs, and print the command that draws it again."""
-        path = unused_path(f"{self.generator.name}_explored", ".png")
+        name = f"{self.generator.name}_explored"
+        paths = (default_path(f"{name}_{number}.png") for number in itertools.count(1))
+        path = next(path for path in paths if not path.exists())
         try:
             self._write(path)
         except OSError as problem:
@@ -185,15 +183,12 @@ class Explorer:
 
 
 def with_share(shares, number, share):
-    """Change one of the shares, and scale all others so that the sum is 1 again.
-
-    If all others are 0, they get equal shares.
-    """
+    """Change one share, and scale all others, or equal ones if all are 0, so that the sum is 1."""
     others = np.delete(shares, number)
     if not len(others):
         return np.ones(1)
-    others = others / others.sum() if others.sum() > 1e-9 else np.full(len(others), 1 / len(others))
-    return np.insert(others * (1 - share), number, share)
+    others = others if others.sum() > 1e-9 else np.ones(len(others))
+    return np.insert(others / others.sum() * (1 - share), number, share)
 
 
 def update_image(shown, pixels):
@@ -213,9 +208,3 @@ def set_without_callbacks(sliders, values):
         slider.eventson = slider.drawon = False
         slider.set_val(value)
         slider.eventson = slider.drawon = True
-
-
-def unused_path(name, suffix):
-    """A path in generated/ that does not exist yet, with the first free number."""
-    paths = (default_path(f"{name}_{number}{suffix}") for number in itertools.count(1))
-    return next(path for path in paths if not path.exists())

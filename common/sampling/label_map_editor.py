@@ -15,19 +15,14 @@ BRUSHES = {"Fine": 0.0, "Medium": 0.03, "Broad": 0.08}
 
 
 class LabelMapEditor(Explorer):
-    """A window with a label map to paint on, and the image that the generator draws from it.
-
-    Attributes:
-        layout: the label map, uint8 (H, W), of class numbers.
-        palette, brushes: widgets, in which the class and the brush to paint with are selected.
-    """
+    """A window with `layout`, a label map (H, W) to paint on, and the image drawn from it."""
 
     hint = "Choose a class, and paint on the label map with the mouse."
     size = 12, 6.4
     image_place, buttons_place = (0.57, 0.23, 0.41, 0.73), (0.59, 0.07, 0.39, 0.055)
 
     def __init__(self, generator, seed=0, layout=None, layout_from=None):
-        """`layout` is the first label map, uint8 (H, W); None for that of a drawn facade.
+        """Begin with `layout`, or with that of a drawn facade.
 
         `layout_from` is the number of the first class in label maps that are loaded, or None.
         """
@@ -125,14 +120,10 @@ class LabelMapEditor(Explorer):
 
 
 def paint_line(layout, start, end, radius, number):
-    """Paint a line on a label map, with round ends.
+    """Paint a line with round ends on a label map, (H, W), in place, with the number of a class.
 
-    Args:
-        layout: (H, W), changed in place.
-        start, end: (x, y) in pixels; (0, 0) is the centre of the top left pixel.
-        radius: all pixels up to this distance from the line are painted, in pixels. Those that the
-            line crosses are painted in any case.
-        number: the number of the class to paint.
+    `start` and `end` are (x, y) in pixels, from the centre of the top left one. All pixels up to
+    `radius` from the line are painted, and those that it crosses in any case.
     """
     (x, y), (to_x, to_y) = start, end
     rows, columns = np.ogrid[: layout.shape[0], : layout.shape[1]]

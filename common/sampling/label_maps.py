@@ -10,7 +10,7 @@ from common.arguments import add_label_map_option
 from common.data import facades
 from common.models import saved_models
 from common.sampling import real_images
-from common.sampling.inputs import Inputs
+from common.sampling.inputs import MAX_IMAGES, Inputs
 
 import numpy as np
 from PIL import Image
@@ -18,7 +18,6 @@ from PIL import Image
 # By default, 6 label maps of the validation set with 4 images each, or 8 images of one --layout.
 N_MAPS, IMAGES_PER_MAP = 6, 4
 IMAGES_OF_OWN_MAP = 8
-MAX_IMAGES = 1000
 
 
 def add_options(parser):
@@ -44,20 +43,19 @@ def choose(generator, arguments):
         raise UserError(f"--count {count} is more than {MAX_IMAGES}, the most for label maps")
     if arguments.style:
         style = middle_square(facades.read_photo(arguments.style), size, facades.SMOOTH)
-        if not encoder_path(generator).is_file():
-            raise UserError(
-                f"--style needs the encoder of the run, and there is no {encoder_path(generator)}"
-            )
+        encoder = encoder_path(generator)
+        if not encoder.is_file():
+            raise UserError(f"--style needs the encoder of the run, and there is no {encoder}")
     if arguments.layout:
         label_maps = read(generator, arguments.layout, arguments.layout_from)[np.newaxis]
         count = each = count or (1 if arguments.style else IMAGES_OF_OWN_MAP)
-        photos = {}
     else:
         each = 1 if arguments.style else IMAGES_PER_MAP  # --style is a single latent
         photos, label_maps, count = _of_validation(generator, each, count)
-        photos = {"photo": photos}
 
-    pictures = {"label map": facades.colours(label_maps, class_colours(generator)), **photos}
+    pictures = {"label map": facades.colours(label_maps, class_colours(generator))}
+    if not arguments.layout:
+        pictures["photo"] = photos
     if style is not None:
         pictures["style"] = np.repeat(style[np.newaxis], len(label_maps), axis=0)
     titles = (*pictures, *["generated"] * each)
@@ -74,16 +72,13 @@ def _of_validation(generator, each, count):
     try:
         validation = real_images.load_validation_facades(generator)
     except UserError as problem:
-        raise UserError(
-            f"the run's facades cannot be read again: {problem}; "
-            "draw a label map of your own with --layout FILE.png"
-        ) from None
+        hint = "draw a label map of your own with --layout FILE.png"
+        raise UserError(f"the run's facades cannot be read again: {problem}; {hint}") from None
     n_maps, size = len(validation.label_maps), generator.label_shape[0]
     count = count or each * min(N_MAPS, n_maps)
     if count > each * n_maps:
-        raise UserError(
-            f"--count {count} is more than {each} for each of the {n_maps} validation facades"
-        )
+        most = f"{each} for each of the {n_maps} validation facades"
+        raise UserError(f"--count {count} is more than {most}")
     # As in training: a square shows the piece of a facade that 256 pixels of the original show.
     some = facades.fit(validation.first(math.ceil(count / each)), size)
     return *facades.centre_crops(some, size), count

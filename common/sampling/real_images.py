@@ -22,18 +22,14 @@ class Real(NamedTuple):
 
 
 def load(generator, source=None, least=MIN_IMAGES):
-    """Load the training images of a generator, and others of the same data set.
+    """Load the `Real` images of a generator: those that it was trained on, and others.
 
     The others are the validation part of facades, or the test part of the data set. If it has none,
-    a fifth of the training images is held out in its place.
+    a fifth of the training images is held out in its place. `source` is one of the loader; None for
+    that in the run.json beside the generator. `least` images are needed, or half as many facades.
 
-    Args:
-        generator: a `Generator`.
-        source: a source of its loader; None for the one in the run.json beside the generator.
-        least: how many images there must be; half as many facades.
-
-    Returns a `Real`. Raises UserError if the images cannot be loaded, if they have changed since
-    the run, or if they have another shape or other classes than those of the generator.
+    Raises UserError if the images cannot be loaded, if they have changed since the run, or if they
+    have another shape or other classes than those of the generator.
     """
     record, names = _read_record(generator), generator.stored_names
     known = (datasets.CLOTHES, datasets.DIGITS, facades.CLASS_NAMES)
@@ -81,15 +77,12 @@ def _load(load, record, source, options):
     try:
         everything = load(record["source"], **options)
     except UserError as problem:
-        raise UserError(
-            f"{problem}; the run.json of the generator names it, and --data may name another place"
-        ) from None
+        hint = "the run.json of the generator names it, and --data may name another place"
+        raise UserError(f"{problem}; {hint}") from None
     dataset = everything.limited(record["limit"], record["seed"])
     if record["sha256"] != dataset.sha256():
-        raise UserError(
-            f"the images from {dataset.source} are not those of the run any more: give them with "
-            "--data"
-        )
+        problem = f"the images from {dataset.source} are not those of the run any more"
+        raise UserError(f"{problem}: give them with --data")
     return everything, dataset
 
 
@@ -129,10 +122,8 @@ def _check_fits(generator, dataset, least):
     shapes = generator.image_shape, dataset.images[0].shape
     if kind != "label map" and shapes[0] != shapes[1]:
         made, here = (" x ".join(map(str, shape)) for shape in shapes)
-        raise UserError(
-            f"{generator.path} makes images of {made}, and those from {dataset.source} are {here}: "
-            f"{hint}"
-        )
+        problem = f"makes images of {made}, and those from {dataset.source} are {here}"
+        raise UserError(f"{generator.path} {problem}: {hint}")
     comparable = tuple if kind == "label map" else sorted  # a number is a class in a label map
     fits = comparable(names) == comparable(found)
     if kind and not (fits if names else len(generator.class_names) == len(found)):
@@ -141,7 +132,5 @@ def _check_fits(generator, dataset, least):
             f"from {dataset.source} have {listed(found)}: {hint}"
         )
     if len(dataset.images) < least:
-        raise UserError(
-            f"{len(dataset.images)} images from {dataset.source} are too few to compare with: "
-            f"at least {least} are needed"
-        )
+        problem = f"{len(dataset.images)} images from {dataset.source} are too few to compare with"
+        raise UserError(f"{problem}: at least {least} are needed")
