@@ -150,13 +150,9 @@ def add_pairs_option(parser):
 
 def add_generator_options(parser):
     """Add --model and --seed, for a script that samples a trained generator."""
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="NAME|PATH",
-        help="a script's name or the part of it before an underscore, such as cgan, for the newest "
-        "run in runs/ or else the generator in trained/; or a run folder or .keras file",
-    )
+    help = "a script's name or the part of it before an underscore, such as cgan, for the newest "
+    help += "run in runs/ or else the generator in trained/; or a run folder or .keras file"
+    parser.add_argument("--model", required=True, metavar="NAME|PATH", help=help)
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "of the random latents")
 
 
@@ -165,13 +161,9 @@ def training_parser(
 ):
     """A parser with the options that all training scripts share, and the defaults of one script.
 
-    Args:
-        script: `__file__` of the script. A run is named after it, so a copy of a script has a name
-            and a run folder of its own.
-        description: the docstring of the script, for --help.
-        epochs, batch_size, latent_dim: the defaults of these options.
-        own_images: whether to add --image-size and --channels, which `Run.load` gives to a loader.
-        sources: the help text of --data.
+    `script` is its `__file__`: a run is named after it, so a copy of a script has a name and a run
+    folder of its own. `description` is its docstring, and `sources` the help text of --data. With
+    `own_images` there are --image-size and --channels, which `Run.load` gives to a loader.
     """
     parser = ArgumentParser(prog=_as_typed(script), description=description)
     parser.name, parser.own_images = Path(script).stem, own_images
@@ -186,12 +178,8 @@ def training_parser(
     parser.add_switch("--mixed-precision", "compute in 16 bits where that is safe")
     parser.add_switch("--jit", "compile the training steps with XLA: mostly faster on a GPU")
     parser.add_switch("--plain", "leave models and optimizers as Keras makes them: slower")
-    parser.add_argument(
-        "--gpus",
-        type=number_of_gpus,
-        metavar="N|all",
-        help="share out each batch among so many GPUs of this machine (default: one device)",
-    )
+    help = "share out each batch among so many GPUs of this machine (default: one device)"
+    parser.add_argument("--gpus", type=number_of_gpus, metavar="N|all", help=help)
     help = "of the moving average of the generator's weights, which is sampled and saved; 0: none"
     parser.add_number("--average-decay", 0, 0.999999, 0.999, help)
     help = "epochs from one measurement of quality to the next; 0: never (default: now and then)"
@@ -221,13 +209,10 @@ def check_training(arguments):
         raise UserError("with XLA nothing is deterministic: leave out --jit or --deterministic")
     if arguments.plain and (arguments.gpus or arguments.jit):
         raise UserError("--plain trains on one device, as Keras has it: leave out --gpus and --jit")
-    if arguments.batch_size % 2:
-        raise UserError(
-            f"--batch-size {arguments.batch_size} is odd: give an even number, since half of a "
-            "batch is real and half is generated"
-        )
-    if arguments.limit is not None and arguments.limit < arguments.batch_size:
-        raise UserError(
-            f"--limit {arguments.limit} is less than one batch of {arguments.batch_size}: "
-            "give a smaller --batch-size as well"
-        )
+    n_batch, limit = arguments.batch_size, arguments.limit
+    if n_batch % 2:
+        half = "half of a batch is real and half is generated"
+        raise UserError(f"--batch-size {n_batch} is odd: give an even number, since {half}")
+    if limit is not None and limit < n_batch:
+        hint = "give a smaller --batch-size as well"
+        raise UserError(f"--limit {limit} is less than one batch of {n_batch}: {hint}")

@@ -53,12 +53,10 @@ def _rename(temporary, path):
 
 def _flush_folder(folder):
     """Flush a folder to disk, so that a file stays renamed after a power cut (not on Windows)."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
         descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        stack.callback(os.close, descriptor)
+        os.fsync(descriptor)
 
 
 def _os_error_behind(problem, temporary):

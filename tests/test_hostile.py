@@ -1,5 +1,6 @@
 """Files that nobody vouches for: a clean error or a correct result, quickly, in little memory.
 
+Only a `.keras` file may ask for more memory than there is: Keras itself looks for most of that.
 The fuzz tests change good files at random, from a seed. What once got through has a test of its
 own: `python -m pytest tests/test_hostile.py -k "not fuzz"`.
 """

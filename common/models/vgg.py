@@ -14,13 +14,9 @@ WEIGHTS = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # what Keras down
 
 def add_option(parser):
     """Add --vgg, the `source` of `load`."""
-    parser.add_argument(
-        "--vgg",
-        default="auto",
-        metavar="WEIGHTS",
-        help="VGG19 for the perceptual loss: imagenet, from Keras's cache or a download; none; "
-        "the path of a weights file; auto: imagenet if possible, else none (default: auto)",
-    )
+    help = "VGG19 for the perceptual loss: imagenet (from Keras's cache or a download), none, auto "
+    help += "(imagenet if possible, else none), or the path of a weights file (default: auto)"
+    parser.add_argument("--vgg", default="auto", metavar="WEIGHTS", help=help)
 
 
 def load(source, image_size):

@@ -47,13 +47,11 @@ def _of_classes(generator, real, arguments):
 
     training, held_out, seed = real.training, real.held_out, arguments.seed
     count, n_real = arguments.count or 10_000, len(training.images)
-    needed = MIN_PER_CLASS * len(training.class_names)
-    if arguments.cas and min(count, n_real) < needed:
-        raise UserError(
-            f"--cas needs at least {needed:,} samples and as many real images for "
-            f"{len(training.class_names)} classes, but there are {count:,} samples and {n_real:,} "
-            "real images"
-        )
+    n_classes = len(training.class_names)
+    if arguments.cas and min(count, n_real) < MIN_PER_CLASS * n_classes:
+        needed = f"{MIN_PER_CLASS * n_classes:,} samples and as many real images"
+        there = f"there are {count:,} samples and {n_real:,} real images"
+        raise UserError(f"--cas needs at least {needed} for {n_classes} classes, but {there}")
     judge, seen_by_judge = find_judge(real)
     accuracy = networks.accuracy(judge, held_out.images, held_out.labels)
     part = "a fifth of the training images" if real.seen_by_generator else "the test part"
@@ -111,10 +109,9 @@ def find_judge(real):
         learnt_from = saved_models.read(networks.judge_path(training))[1].get("split_sha256")
         return judge, learnt_from is None or learnt_from != real.split_sha256
     if len(np.unique(getattr(training, "labels", (0, 1)))) < 2:
-        raise UserError(
-            f"the images from {training.source} have no labels or are all of one class, but "
-            "training a judge takes several classes: give labelled images with --data"
-        )
+        problem = f"the images from {training.source} have no labels or are all of one class"
+        hint = "training a judge takes several classes: give labelled images with --data"
+        raise UserError(f"{problem}, but {hint}")
     count = f"{len(training.images):,}"
     print(f"There is no judge for these images: training one on {count} of them", file=sys.stderr)
     return networks.train(training, report=reading.now_and_then()), None

@@ -94,7 +94,6 @@ def load(path, generator):
     counts = [*map(len, arrays)]
     if max(counts) > MAX_IMAGES or min(counts) < max(counts):
         found = " and ".join(map("{} {}s".format, counts, wanted))
-        raise UserError(
-            f"{path} holds {found}: at most {MAX_IMAGES} are drawn, each from a label of its own"
-        )
+        most = f"at most {MAX_IMAGES} are drawn, each from a label of its own"
+        raise UserError(f"{path} holds {found}: {most}")
     return Inputs(*[*arrays, None][:2], columns=min(counts[0], 10))
