@@ -140,12 +140,8 @@ def add_label_map_option(parser):
 
 def add_pairs_option(parser):
     """Add --pairs, for pictures that hold a photo and its label map side by side."""
-    parser.add_argument(
-        "--pairs",
-        choices=("left", "right"),
-        help="each picture is a photo beside its label map, which is this half of it (default: "
-        "pictures twice as wide as high are, and the half with few colours is the map)",
-    )
+    help = "each picture is a photo beside its label map, which is this half of it (default: found)"
+    parser.add_argument("--pairs", choices=("left", "right"), help=help)
 
 
 def add_generator_options(parser):
@@ -175,7 +171,9 @@ def training_parser(
     parser.add_integer("--limit", 2, 10**9, None, "use N of the images, chosen by the seed")
     parser.add_integer("--seed", 0, largest_seed, 0, "same seed, same machine, same pictures")
     parser.add_switch("--deterministic", "the same pictures on a GPU as well, at the cost of speed")
-    parser.add_switch("--mixed-precision", "compute in 16 bits where that is safe")
+    parser.add_switch(
+        "--mixed-precision", "compute in 16 bits where that is safe: faster on new GPUs"
+    )
     parser.add_switch("--jit", "compile the training steps with XLA: mostly faster on a GPU")
     parser.add_switch("--plain", "leave models and optimizers as Keras makes them: slower")
     help = "share out each batch among so many GPUs of this machine (default: one device)"

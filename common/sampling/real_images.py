@@ -38,7 +38,9 @@ def load(generator, source=None, least=MIN_IMAGES):
             f"nothing says what images {generator.path} was trained on: give them with --data"
         )
     if generator.label_kind == "label map":
-        options = {"first": record.get("layout-from")}
+        options = {"first": record.get("layout-from"), "pairs": record.get("pairs")}
+        if source is None:  # the numbers of the classes may depend on which label maps are read
+            options |= {"limit": record.get("limit"), "seed": record.get("seed", 0)}
         dataset = _load(facades.load_facades, record, source, options)[1]
         _check_fits(generator, dataset, least // 2)
         seed = record.get("seed", 0)
@@ -96,7 +98,8 @@ def _read_record(generator):
         if not all(isinstance(number, int | None) for number in numbers.values()):
             raise ValueError(f"its arguments are {arguments}")
         texts = {name: str(record["data"][name]) for name in ("source", "sha256")}
-        return numbers | texts | {"loader": record["data"].get("loader")}
+        texts |= {"loader": record["data"].get("loader"), "pairs": arguments.get("pairs")}
+        return numbers | texts
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
