@@ -2,10 +2,10 @@
 
 import json
 import math
-import shlex
 from pathlib import Path
 
 from common import UserError
+from common.arguments import command_line
 from common.training import checkpoints, folder
 from common.training.progress import Progress
 
@@ -59,10 +59,8 @@ def on_all_machines(arguments):
 
 def command(prog, run_folder, *options):
     """The command line that resumes the run of a script in its folder."""
-    words = ["python", prog, "--resume", *options]
-    if run_folder != Path("runs", Path(prog).stem):
-        words += ["--out", str(run_folder)]
-    return shlex.join(words)
+    usual = run_folder == Path("runs", Path(prog).stem)
+    return command_line(prog, "--resume", *options, *([] if usual else ["--out", str(run_folder)]))
 
 
 def hint(prog, arguments, saved, devices):
@@ -95,41 +93,34 @@ def identity(arguments, data):
 def restore(run_folder, models, script, arguments, data, devices):
     """Restore all variables of the models, which the first machine reads for all of them.
 
-    Returns the `Progress`, the state of the random numbers, and the learning rates that the script
-    gave its optimizers; None if the run was stopped before its first checkpoint. Raises UserError
-    if the checkpoint is damaged, or is not one of this run.
+    Returns the state that was saved with them, or None if the run was stopped before its first
+    checkpoint. Raises UserError if the checkpoint is damaged, or is not one of this run.
     """
     path, expected = run_folder / "checkpoint.npz", identity(arguments, data)
 
     def check(state):
         folder.check_origin(state, script)
-        found = state["run"]
-        for name in expected:  # a version of the script may have other options
-            if name in found and found[name] != expected[name]:
+        for name, value in expected.items():
+            found = state["run"].get(name, value)  # a version of the script may have other options
+            if found != value:
                 raise UserError(
-                    f"is of another run: its {name.replace('_', '-')} is {found[name]}, "
-                    f"but {expected[name]} in {run_folder / 'run.json'}"
+                    f"is of another run: its {name.replace('_', '-')} is {found}, "
+                    f"but {value} in {run_folder / 'run.json'}"
                 )
+        Progress.from_json(state["progress"])
+        np.random.default_rng().bit_generator.state = state["rng"]  # raises what is wrong with it
 
     def read():
-        if not path.exists():
-            return None
         try:
-            return checkpoints.read(path, models, check)
+            return checkpoints.read(path, models, check) if path.exists() else None
         except UserError as problem:
             raise UserError(f"{problem}; {folder.START_ANEW}") from None
 
     state = devices.from_first(read)
-    if state is None:
-        return None
-    try:
-        progress, began = Progress.from_json(state["progress"]), state.get("learning_rates", {})
-        np.random.default_rng().bit_generator.state = state["rng"]  # raises what is wrong with it
-    except (LookupError, TypeError, ValueError, AttributeError) as problem:
-        raise UserError(f"{path} is damaged: {problem}; {folder.START_ANEW}") from None
-    if devices.addresses:
-        checkpoints.copy_from_first(models, devices)
-    return progress, state["rng"], began
+    if state and devices.addresses:
+        for variable in checkpoints.variables_of(models).values():
+            variable.assign(devices.array_from_first(variable.numpy()))
+    return state
 
 
 def keep_learning_rates(models, rates, began):

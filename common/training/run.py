@@ -24,7 +24,7 @@ import sys
 import time
 
 from common import UserError, plotting
-from common.arguments import check_training, error_text
+from common.arguments import check_training, command_line, error_text
 from common.backend import keras, mixed_precision, tensorflow
 from common.models.averaging import MovingAverage
 from common.models.sizes import count_halvings
@@ -224,10 +224,8 @@ class Run:
                 self._say(progress.summary(epochs))
             if self._devices.any(bool(self._stopped_by)) and progress.epochs < epochs:
                 raise KeyboardInterrupt
-        self._say(
-            f"Finished: {progress}. Generate images with: "
-            f"python generate.py --model {self.folder / 'generator.keras'}"
-        )
+        draw = command_line("generate.py", "--model", str(self.folder / "generator.keras"))
+        self._say(f"Finished: {progress}. Generate images with: {draw}")
 
     def steps(self, count):
         """Yield the number, from 1 to `count`, of each training step that is left in the epoch.
@@ -364,14 +362,15 @@ class Run:
     def _restore(self):
         """Restore the state of the checkpoint, if there is one; return lines about changes."""
         variables = self._models | {"average": self.average}
-        restored = resuming.restore(
+        state = resuming.restore(
             self.folder, variables, self._parser.name, self.arguments, self._data, self._devices
         )
-        if restored is None:
+        if state is None:
             return []
-        self._progress, self.rng.bit_generator.state, began = restored
-        self._saved = str(self._progress)
+        self._progress = Progress.from_json(state["progress"])
+        self.rng.bit_generator.state, self._saved = state["rng"], str(self._progress)
         self.arguments.epochs = max(self.arguments.epochs, self._progress.epochs)
+        began = state.get("learning_rates", {})
         return resuming.keep_learning_rates(self._models, self._rates, began)
 
     def _record(self):
