@@ -99,19 +99,16 @@ def test_before_the_first_epoch(browser, open_page, tmp_path):
     assert texts(browser, "#samples p") == [words] and not texts(browser, ".plot")
 
 
-@pytest.mark.parametrize(
-    ("state", "words", "command"),
-    [
+def test_a_page_of_a_run_that_has_ended(browser, open_page, tmp_path):
+    for state, words, command in (
         ("finished", "finished", "--resume --epochs 6"),
         ("stopped", "stopped", "--resume"),
         ("failed", "ended by an error", "--resume"),
-    ],
-)
-def test_a_page_of_a_run_that_has_ended(browser, open_page, tmp_path, state, words, command):
-    open_page(write(tmp_path, state=state, message="so it is"))
-    assert texts(browser, ".state, #message") == [words, "so it is"]
-    assert texts(browser, "#summary") == ["3 of 8 epochs, 30 s spent."]
-    assert f"cgan_fashion.py {command} --out" in texts(browser, "#commands pre")[0]
+    ):
+        open_page(write(tmp_path, state=state, message="so it is"))
+        assert texts(browser, ".state, #message") == [words, "so it is"]
+        assert texts(browser, "#summary") == ["3 of 8 epochs, 30 s spent."]
+        assert f"cgan_fashion.py {command} --out" in texts(browser, "#commands pre")[0]
 
 
 def test_commands_on_windows(tmp_path, monkeypatch):

@@ -195,17 +195,16 @@ def read_tf_config(text):
         config, jobs = json.loads(text.strip() or "{}"), ("chief", "worker")
         cluster = config.get("cluster", {})
         tasks = {(job, n): a for job in jobs for n, a in enumerate(cluster.get(job, []))}
-        other = cluster.keys() - jobs
-        if len(tasks) <= 1 and not other:
+        problems = [f"there is a job {job!r}" for job in cluster if job not in jobs]
+        if len(tasks) <= 1 and not problems:
             return {}, None
+        wrong = [a for a in tasks.values() if not re.fullmatch(r"\S+:\d{1,5}", str(a))]
+        problems += [f"{address!r} is not of the form HOST:PORT" for address in wrong]
         this_task = (config["task"]["type"], int(config["task"]["index"]))
-        if other:
-            raise ValueError(f"there is a job {min(other)!r}")
-        for address in tasks.values():
-            if not re.fullmatch(r"\S+:\d{1,5}", str(address)):
-                raise ValueError(f"{address!r} is not of the form HOST:PORT")
         if this_task not in tasks:
-            raise ValueError(f"the task, {this_task}, is not in the cluster")
+            problems.append(f"the task, {this_task}, is not in the cluster")
+        if problems:
+            raise ValueError(problems[0])
         return tasks, this_task
     except (ValueError, TypeError, LookupError, AttributeError) as problem:
         raise UserError(
@@ -226,8 +225,8 @@ def _multi_worker_strategy(n_machines):
     Python's own handler of Ctrl-C would run only when TensorFlow has connected all processes. And
     from then on TensorFlow would ignore SIGTERM, which is what `kill` sends.
     """
-    waiting = f"Waiting for the processes on all {n_machines} machines"
-    print(f"{waiting}: start the same command on each", file=sys.stderr)
+    waiting = f"Waiting for the processes on all {n_machines} machines: "
+    print(waiting + "start the same command on each", file=sys.stderr)
     internals.set_patience(SILENCE)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if handlers[signal.SIGINT] is signal.default_int_handler:  # else Ctrl-C has another meaning

@@ -1,6 +1,7 @@
 """What a run trains on, in words, and a warning where a GPU is there that is not used."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -39,12 +40,12 @@ def _memory(name):
     TensorFlow tells the names of GPUs, and not their memory.
     """
     try:
-        done = subprocess.run(MEMORY, capture_output=True, text=True, timeout=10, check=True)
-        rows = [line.rsplit(",", 1) for line in done.stdout.splitlines()]
-        sizes = [size for found, size in rows if found == name or len(rows) == 1]
-        return f" ({int(sizes[0].split()[0]) / 1024:.0f} GB)"  # such as " 16384 MiB"
-    except (OSError, subprocess.SubprocessError, ValueError, LookupError):
+        done = subprocess.run(MEMORY, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
         return ""
+    rows = re.findall(r"^(.*), *(\d+) MiB", done.stdout, re.MULTILINE)
+    sizes = [int(size) for found, size in rows if found == name or len(rows) == 1]
+    return f" ({sizes[0] / 1024:.0f} GB)" if sizes else ""
 
 
 def warn_of_unused_gpu():

@@ -49,12 +49,15 @@ def arguments_of(record, parser, argv):
 
 
 def on_all_machines(arguments):
-    """The arguments that must be the same on all machines that train together, as strings."""
-    return {
-        f"--{name.replace('_', '-')}": str(value)
-        for name, value in vars(arguments).items()
-        if name not in ("out", "data")
-    }
+    """The options that must be the same on all machines that train together, as strings."""
+    options = _options(arguments, "out", "data").items()
+    return {f"--{name}": str(value) for name, value in options}
+
+
+def _options(arguments, *left_out):
+    """The arguments by the names of their options, but for those that are left out."""
+    kept = {key: value for key, value in vars(arguments).items() if key not in left_out}
+    return {key.replace("_", "-"): value for key, value in kept.items()}
 
 
 def command(prog, run_folder, *options):
@@ -73,21 +76,21 @@ def hint(prog, arguments, saved, devices):
     return f"with {saved} saved in {arguments.out}; {line}{everywhere}"
 
 
-def record(script, arguments, data, progress):
+def record(script, arguments, data, progress, device):
     """The content of run.json: what a run has begun with, and how far it is."""
-    kept = {key: value for key, value in vars(arguments).items() if key not in NOT_RECORDED}
     return folder.origin(script) | {
-        "arguments": {name.replace("_", "-"): value for name, value in kept.items()},
+        "arguments": _options(arguments, *NOT_RECORDED),
         "data": data,
         "epochs_finished": progress.epochs,
         "seconds": round(progress.seconds, 1),
+        "device": device,
     }
 
 
 def identity(arguments, data):
     """The settings that a run and its checkpoint must have in common: a dict, as JSON has it."""
-    kept = {key: value for key, value in vars(arguments).items() if key not in MAY_CHANGE}
-    return json.loads(json.dumps(kept | {"data": data["sha256"]}, default=str))
+    options = _options(arguments, *MAY_CHANGE) | {"data": data["sha256"]}
+    return json.loads(json.dumps(options, default=str))
 
 
 def restore(run_folder, models, script, arguments, data, devices):
@@ -104,7 +107,7 @@ def restore(run_folder, models, script, arguments, data, devices):
             found = state["run"].get(name, value)  # a version of the script may have other options
             if found != value:
                 raise UserError(
-                    f"is of another run: its {name.replace('_', '-')} is {found}, "
+                    f"is of another run: its {name} is {found}, "
                     f"but {value} in {run_folder / 'run.json'}"
                 )
         Progress.from_json(state["progress"])

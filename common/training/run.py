@@ -37,7 +37,8 @@ from common.training.quality import Quality
 
 import numpy as np
 
-STOPPING = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+# Ctrl-C, and what batch systems, closed connections, and Ctrl-Break on Windows send.
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGBREAK")
 
 
 class Run:
@@ -45,8 +46,8 @@ class Run:
 
     After an error in the `with` block, SystemExit is raised. Its status is 2 for a `UserError`; 1
     if the training has diverged, if there was not enough memory, or if a file could not be written;
-    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. At the first of these signals the current
-    training step is finished and saved.
+    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. At the first of these signals, and others
+    that would end the process, the current training step is finished and saved.
 
     Attributes:
         arguments: the arguments on the command line; with --resume, those that the run began with,
@@ -201,7 +202,7 @@ class Run:
         self._write_page()
         self._has_page = True
         self._say(f"To watch the training, open {self.folder / 'index.html'}")
-        for number in filter(None, STOPPING):
+        for number in [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]:
             usual = signal.getsignal(number)
             if number == signal.SIGINT or usual != signal.SIG_IGN:  # nohup ignores SIGHUP
                 signal.signal(number, self._on_signal)
@@ -374,8 +375,8 @@ class Run:
         return resuming.keep_learning_rates(self._models, self._rates, began)
 
     def _record(self):
-        record = resuming.record(self._parser.name, self.arguments, self._data, self._progress)
-        return record | {"device": self._device}
+        known = self._data, self._progress, self._device
+        return resuming.record(self._parser.name, self.arguments, *known)
 
     def _write_record(self):
         if self._devices.is_first:
