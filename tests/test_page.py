@@ -45,8 +45,9 @@ def browser():
     if PROGRAM is None:
         pytest.skip("there is no chromium (apt install chromium)")
     with Chromium() as one:
-        # What a page means to do in a second it does in a twentieth.
-        hurry = "{const wait = setTimeout; setTimeout = (task, ms) => wait(task, ms / 20)}"
+        # What a page means to do in a second it does in a twentieth, or at "#still" not at all.
+        hurry = "location.hash === '#still' || wait(task, ms / 20)"
+        hurry = f"{{const wait = setTimeout; setTimeout = (task, ms) => {hurry}}}"
         one.call("Page.addScriptToEvaluateOnNewDocument", source=hurry)
         yield one
 
@@ -68,7 +69,7 @@ def texts(browser, selector):
 
 def test_what_the_page_says(browser, open_page, tmp_path):
     run = write(tmp_path / "run")
-    open_page(run)
+    open_page(run, "#still")
     assert browser.run("document.title") == "3/8 cgan_fashion"
     assert texts(browser, "h1, .state") == ["cgan_fashion", "running"]
     assert texts(browser, "#summary") == ["3 of 8 epochs, 30 s spent, about 50 s left."]
@@ -92,7 +93,7 @@ def test_what_the_page_says(browser, open_page, tmp_path):
 
 
 def test_before_the_first_epoch(browser, open_page, tmp_path):
-    open_page(write(tmp_path, epochs=0, history={}, seconds=0.0))
+    open_page(write(tmp_path, epochs=0, history={}, seconds=0.0), "#still")
     assert texts(browser, "#summary") == ["0 of 8 epochs."]
     assert texts(browser, "#commands h2") == ["Resume it, should it stop"]
     words = "There is no picture yet: the first comes at the end of an epoch."
@@ -153,7 +154,7 @@ def test_losses_and_accuracies_are_apart_and_so_is_each_figure_of_quality(
     names = ("loss", "kl", "val_kl", "accuracy_real", "other")
     history = {name: [1.0, 2.0] for name in names}
     quality = {name: [None, 0.7] for name in ("label_accuracy", "frechet_distance")}
-    open_page(write(tmp_path, epochs=2, history=history, quality=quality))
+    open_page(write(tmp_path, epochs=2, history=history, quality=quality), "#still")
     legends = "[...document.querySelectorAll('.legend')].map(all => [...all.children].map("
     assert browser.run(f"{legends}one => one.firstChild.nextSibling.data))") == [
         *(["kl", "val_kl"], ["loss", "other"], ["accuracy_real"]),

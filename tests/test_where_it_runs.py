@@ -56,8 +56,8 @@ def test_settings_that_keras_refuses_are_one_line(settings, run_script, tmp_path
     assert done.stderr.endswith("; correct the file, or delete it\n")
 
 
-AREAS = "datasets environment facades files_and_plots generate hardware label_maps own_images page"
-AREAS += " resume survival training where_it_runs"
+AREAS = "datasets environment facades files_and_plots generate hardware page resume survival"
+AREAS += " training where_it_runs"
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_the_quick_tests_pass_without_what_only_unix_has():
         [sys.executable, "-m", "pytest", "-q", "-rs", *files], timeout=1200, **options
     )
     assert done.returncode == 0, done.stdout[-5000:]
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 400, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 250, done.stdout
 
 
 @pytest.mark.slow

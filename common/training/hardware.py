@@ -40,7 +40,9 @@ def _memory(name):
     TensorFlow tells the names of GPUs, and not their memory.
     """
     try:
-        done = subprocess.run(MEMORY, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            MEMORY, capture_output=True, encoding="utf-8", errors="replace", timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     rows = re.findall(r"^(.*), *(\d+) MiB", done.stdout, re.MULTILINE)
