@@ -2,6 +2,9 @@
 
 import argparse
 import contextlib
+import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -197,6 +200,12 @@ def _as_typed(script):
     with contextlib.suppress(OSError, ValueError):
         return str(Path(script).resolve().relative_to(Path.cwd()))
     return f"{Path(script).stem}.py"
+
+
+def command_line(*words):
+    """The command that runs a script, to copy into a terminal: quoted as this system needs it."""
+    words = ["python", *words]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def check_training(arguments):

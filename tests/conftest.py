@@ -17,6 +17,8 @@ import pytest
 os.environ["MPLBACKEND"] = "Agg"  # no windows
 
 PROJECT = Path(__file__).parent.parent
+# Where processes find what they import; see without_unix/sitecustomize.py, which may be there.
+PYTHONPATH = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 WITH_DISCRIMINATOR = ("cgan_fashion", "cgan_mnist", "gan_fashion")
 SCRIPTS = (*WITH_DISCRIMINATOR, "wgan_gp_fashion")
 ALL_SCRIPTS = (*SCRIPTS, "gaugan_facades")  # that one takes other data, and has tests of its own
@@ -124,7 +126,7 @@ def run_script(tmp_path):
             "KERAS_HOME": str(tmp_path / "keras-home"),
             "http_proxy": "http://127.0.0.1:9",
             "https_proxy": "http://127.0.0.1:9",
-            "PYTHONPATH": str(PROJECT),
+            "PYTHONPATH": PYTHONPATH,
         }
         options = {"cwd": tmp_path, "text": True, "env": environment} | options
         if arguments[0].endswith(".py"):

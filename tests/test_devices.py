@@ -44,20 +44,26 @@ def start(commands, n_cpus=1, killed_at_step=0, tf_config=None):
     )
 
 
-def start_two(commands, killed=None):
-    """Start two processes that train together; the one with number `killed` dies at step 6."""
+def free_addresses():
     with socket.socket() as one, socket.socket() as other:
         for free in (one, other):
             free.bind(("127.0.0.1", 0))
-        addresses = [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other)]
+        return [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other)]
+
+
+def config(*addresses, job="worker", index=0, **others):
+    """What TF_CONFIG says."""
+    return {"cluster": {job: addresses} | others, "task": {"type": job, "index": index}}
+
+
+def start_two(commands, killed=None):
+    """Start two processes that train together; the one with number `killed` dies at step 6."""
+    addresses = free_addresses()
     return [
         start(
             commands,
             killed_at_step=6 if number == killed else 0,
-            tf_config={
-                "cluster": {"worker": addresses},
-                "task": {"type": "worker", "index": number},
-            },
+            tf_config=config(*addresses, index=number),
         )
         for number in (0, 1)
     ]
@@ -186,10 +192,6 @@ def test_a_process_of_several_can_be_terminated(tmp_path):
     assert status == 130 and f"saved in {tmp_path / 'run'}; go on with: " in error
 
 
-def config(*addresses, job="worker", index=0, **others):
-    return {"cluster": {job: addresses} | others, "task": {"type": job, "index": index}}
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -273,11 +275,7 @@ def test_what_is_refused_on_several_devices(monkeypatch):
 
 @pytest.mark.slow
 def test_ctrl_c_while_waiting_for_another_machine(run_script, monkeypatch):
-    with socket.socket() as one, socket.socket() as other:
-        for free in (one, other):
-            free.bind(("127.0.0.1", 0))
-        addresses = [f"127.0.0.1:{free.getsockname()[1]}" for free in (one, other)]
-    monkeypatch.setenv("TF_CONFIG", json.dumps(config(*addresses)))
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config(*free_addresses())))
     # A process that was started in the background ignores Ctrl-C, and so do those that it starts.
     press = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     process = run_script("-c", f"{press}; import gan_fashion; gan_fashion.main([])", wait=False)

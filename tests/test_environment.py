@@ -11,7 +11,7 @@ import generate
 import numpy as np
 import pytest
 import tensorflow
-from conftest import PROJECT, TINY, exit_status
+from conftest import PROJECT, PYTHONPATH, TINY, exit_status
 from runs import replace_training
 
 CODE = """
@@ -31,7 +31,7 @@ def test_settings_for_other_programs_do_no_harm(run_script, tmp_path):
         '{"floatx": "float16", "backend": "jax", "image_data_format": "channels_first"}'
     )
     environment = {
-        **{"KERAS_HOME": str(tmp_path / "keras-home"), "PYTHONPATH": str(PROJECT)},
+        **{"KERAS_HOME": str(tmp_path / "keras-home"), "PYTHONPATH": PYTHONPATH},
         **{"MPLBACKEND": "module://not_installed.backend_inline", "KERAS_FLOATX": "float64"},
         **{"KERAS_BACKEND": "jax", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
     }

@@ -4,9 +4,12 @@ import json
 import os
 import re
 import time
+from pathlib import PureWindowsPath
+from types import SimpleNamespace
 
 import cgan_fashion
-from common.training import page
+from common import arguments
+from common.training import page, resuming
 from common.training.progress import Progress
 
 import pytest
@@ -19,6 +22,7 @@ EVIL = "</script><img src=http://127.0.0.1:9/x onerror=window.stolen=1>{{name}}&
 RECORD = {
     "script": "cgan_fashion",
     "versions": {"python": "3.11.7", "keras": "3.15.1"},
+    "device": "2 CPU cores",
     "arguments": {"epochs": 8, "limit": None, "jit": False, "checkpoint-minutes": 10, "seed": 1},
     "data": {"source": "sample", "images": 64, "sha256": "0123456789abcdef", "labels": ["a", "b"]},
 }
@@ -36,54 +40,87 @@ def write(folder, epochs=3, pictures=None, seconds=30.0, record=RECORD, **option
     return folder
 
 
-def test_what_the_page_says(tmp_path):
-    found = page_of(write(tmp_path / "run"))
-    assert found["summary"] == "3 of 8 epochs, 30 s spent, about 50 s left."
-    assert (found["name"], found["state"], found["finished"]) == ("cgan_fashion", "running", 3)
-    assert found["facts"] == {
-        "Arguments": {
-            "--out": f"{tmp_path}/run",
-            **{"--epochs": "8", "--jit": "no", "--checkpoint-minutes": "10", "--seed": "1"},
-        },
-        "Data": {"source": "sample", "images": "64", "sha256": "0123456789ab", "labels": "a, b"},
-        "Versions": {"python": "3.11.7", "keras": "3.15.1"},
+@pytest.fixture(scope="module")
+def browser():
+    if PROGRAM is None:
+        pytest.skip("there is no chromium (apt install chromium)")
+    with Chromium() as one:
+        # What a page means to do in a second it does in a twentieth, or at "#still" not at all.
+        hurry = "location.hash === '#still' || wait(task, ms / 20)"
+        hurry = f"{{const wait = setTimeout; setTimeout = (task, ms) => {hurry}}}"
+        one.call("Page.addScriptToEvaluateOnNewDocument", source=hurry)
+        yield one
+
+
+@pytest.fixture
+def open_page(browser):
+    """Open a page in a window of 1280 x 900. Nothing but files may be asked for by then."""
+    browser.resize(1280, 900)
+    browser.requests.clear()
+    yield lambda run, part="": browser.open((run / "index.html").absolute().as_uri() + part)
+    assert all(address.startswith(("file:", "data:", "about:")) for address in browser.requests)
+    assert browser.problems == []
+    browser.call("Page.navigate", url="about:blank")
+
+
+def texts(browser, selector):
+    return browser.run(f"[...document.querySelectorAll('{selector}')].map(e => e.textContent)")
+
+
+def test_what_the_page_says(browser, open_page, tmp_path):
+    run = write(tmp_path / "run")
+    open_page(run, "#still")
+    assert browser.run("document.title") == "3/8 cgan_fashion"
+    assert texts(browser, "h1, .state") == ["cgan_fashion", "running"]
+    assert texts(browser, "#summary") == ["3 of 8 epochs, 30 s spent, about 50 s left."]
+    assert texts(browser, "#facts h2") == ["Arguments", "Data", "Versions"]
+    names, values = texts(browser, "dt"), texts(browser, "dd")
+    assert dict(zip(names, values, strict=True)) == {
+        **{"--out": str(run), "--epochs": "8", "--jit": "no"},
+        **{"--checkpoint-minutes": "10", "--seed": "1", "source": "sample", "images": "64"},
+        **{"sha256": "0123456789ab", "labels": "a, b", "python": "3.11.7", "keras": "3.15.1"},
+        "device": "2 CPU cores",
     }
-    commands = [command for _aim, command in found["commands"]]
-    assert commands[0] == f"python cgan_fashion.py --resume --out {tmp_path}/run"
-    assert commands[1] == f"python generate.py --model {tmp_path}/run/generator.keras"
-    assert found["panels"] == [{"d_loss": [1.0, 0.5, 0.33333], "g_loss": [2.0, 2.0, 2.0]}]
-    assert found["pictures"] == [1, 2, 3]
-    assert found["reload_after"] == 2.5 and found["silent_after"] == 150
-    assert abs(found["written"] - time.time()) < 60
+    assert texts(browser, "#commands pre") == [
+        f"python cgan_fashion.py --resume --out {run}",
+        f"python generate.py --model {run}/generator.keras",
+        f"python generate.py --model {run}/generator.keras --learning",
+        f"python explore.py --model {run}/generator.keras",
+    ]
+    # It loads itself anew four times in an epoch, and waits for news for three and two minutes.
+    assert browser.run("[reloadAfter, silentAfter]") == [2.5, 150]
+    assert abs(page_of(run)["written"] - time.time()) < 60
 
 
-def test_nothing_comes_from_elsewhere(tmp_path):
-    text = (write(tmp_path, pictures=[2]) / "index.html").read_text()
-    assert re.findall(r'(?:src|href)="([^"]*)"', text) == ["data:,", "losses.png"]
-    assert set(re.findall(r"[a-z]+://[^\"' ]*", text)) == {"http://www.w3.org/2000/svg"}
-    assert "url(" not in text and "@import" not in text
+def test_before_the_first_epoch(browser, open_page, tmp_path):
+    open_page(write(tmp_path, epochs=0, history={}, seconds=0.0), "#still")
+    assert texts(browser, "#summary") == ["0 of 8 epochs."]
+    assert texts(browser, "#commands h2") == ["Resume it, should it stop"]
+    words = "There is no picture yet: the first comes at the end of an epoch."
+    assert texts(browser, "#samples p") == [words] and not texts(browser, ".plot")
 
 
-def test_before_the_first_epoch(tmp_path):
-    found = page_of(write(tmp_path, epochs=0, history={}, seconds=0.0))
-    assert found["summary"] == "0 of 8 epochs."
-    assert [aim for aim, _command in found["commands"]] == ["Resume it, should it stop"]
-    assert found["panels"] == found["pictures"] == []
-
-
-@pytest.mark.parametrize(
-    ("state", "words", "command"),
-    [
+def test_a_page_of_a_run_that_has_ended(browser, open_page, tmp_path):
+    for state, words, command in (
         ("finished", "finished", "--resume --epochs 6"),
         ("stopped", "stopped", "--resume"),
         ("failed", "ended by an error", "--resume"),
-    ],
-)
-def test_a_page_of_a_run_that_has_ended(tmp_path, state, words, command):
-    found = page_of(write(tmp_path, state=state, message="so it is"))
-    assert (found["state_in_words"], found["message"]) == (words, "so it is")
-    assert command in found["commands"][0][1] and " left." not in found["summary"]
-    assert not found["running"]
+    ):
+        open_page(write(tmp_path, state=state, message="so it is"))
+        assert texts(browser, ".state, #message") == [words, "so it is"]
+        assert texts(browser, "#summary") == ["3 of 8 epochs, 30 s spent."]
+        assert f"cgan_fashion.py {command} --out" in texts(browser, "#commands pre")[0]
+
+
+def test_commands_on_windows(tmp_path, monkeypatch):
+    """Its shells know no single quotes, and a backslash is no reason for any."""
+    folder = PureWindowsPath(r"C:\my runs\größe")
+    monkeypatch.setattr(arguments, "os", SimpleNamespace(name="nt"))
+    said = resuming.command("cgan_fashion.py", folder)
+    assert said == r'python cgan_fashion.py --resume --out "C:\my runs\größe"'
+    assert resuming.command(r"my\a.py", PureWindowsPath(r"D:\x")).endswith(
+        r" my\a.py --resume --out D:\x"
+    )
 
 
 def evil(folder):
@@ -96,16 +133,13 @@ def evil(folder):
     return write(folder / EVIL.replace("/", "\\"), **options)
 
 
-def test_everything_from_outside_is_data(tmp_path):
-    """It stands in the JSON alone, which has no "<" that could end its element."""
-    found = page_of(evil(tmp_path))
-    assert found["message"] == EVIL and found["facts"]["Versions"] == {EVIL: EVIL}
-    assert found["facts"]["Data"]["class_names"] == f"{EVIL}, {EVIL}"
-    assert list(found["panels"][0]) == [EVIL]
-    texts = [
-        (run / "index.html").read_text() for run in (evil(tmp_path), write(tmp_path / "plain"))
-    ]
-    assert texts[0].count("<") == texts[1].count("<")
+def test_nothing_comes_from_elsewhere(tmp_path):
+    """What comes from outside stands in the JSON alone, which has no "<" to end its element."""
+    plain, bad = ((run / "index.html").read_text() for run in (write(tmp_path), evil(tmp_path)))
+    assert re.findall(r'(?:src|href)="([^"]*)"', plain) == ["data:,", "losses.png"]
+    assert set(re.findall(r"[a-z]+://[^\"' ]*", plain)) == {"http://www.w3.org/2000/svg"}
+    assert "url(" not in plain and "@import" not in plain
+    assert bad.count("<") == plain.count("<") and page_of(evil(tmp_path))["message"] == EVIL
 
 
 def test_names_that_are_no_text(tmp_path):
@@ -114,15 +148,17 @@ def test_names_that_are_no_text(tmp_path):
     assert "caf\\udce9" in (write(folder) / "index.html").read_text(encoding="utf-8")
 
 
-def test_losses_and_accuracies_are_apart_and_so_is_each_figure_of_quality(tmp_path):
-    history = {"loss": [1.0, 2.0], "accuracy_real": [0.5, 0.6], "other": [0.0, 1.0]}
-    quality = {"label_accuracy": [None, 0.7], "frechet_distance": [None, 50.0]}
-    numbers = page_of(write(tmp_path, epochs=2, history=history, quality=quality))
-    assert numbers["panels"] == [
-        {"loss": [1.0, 2.0], "other": [0.0, 1.0]},
-        {"accuracy_real": [0.5, 0.6]},
-        {"label_accuracy": [None, 0.7]},
-        {"frechet_distance": [None, 50.0]},
+def test_losses_and_accuracies_are_apart_and_so_is_each_figure_of_quality(
+    browser, open_page, tmp_path
+):
+    names = ("loss", "kl", "val_kl", "accuracy_real", "other")
+    history = {name: [1.0, 2.0] for name in names}
+    quality = {name: [None, 0.7] for name in ("label_accuracy", "frechet_distance")}
+    open_page(write(tmp_path, epochs=2, history=history, quality=quality), "#still")
+    legends = "[...document.querySelectorAll('.legend')].map(all => [...all.children].map("
+    assert browser.run(f"{legends}one => one.firstChild.nextSibling.data))") == [
+        *(["kl", "val_kl"], ["loss", "other"], ["accuracy_real"]),
+        *(["label_accuracy"], ["frechet_distance"]),
     ]
 
 
@@ -153,28 +189,6 @@ def test_a_file_that_a_training_can_do_without(tmp_path, monkeypatch, capsys, na
     assert f"{name}: No space left on device; the training goes on without this file" in warnings
     assert json.loads((tmp_path / "run.json").read_text())["epochs_finished"] == 1
     assert (tmp_path / "checkpoint.npz").exists() and not list(tmp_path.rglob(name))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if PROGRAM is None:
-        pytest.skip("there is no chromium (apt install chromium)")
-    with Chromium() as one:
-        # What a page means to do in a second it does in a twentieth.
-        hurry = "{const wait = setTimeout; setTimeout = (task, ms) => wait(task, ms / 20)}"
-        one.call("Page.addScriptToEvaluateOnNewDocument", source=hurry)
-        yield one
-
-
-@pytest.fixture
-def open_page(browser):
-    """Open a page in a window of 1280 x 900. Nothing but files may be asked for by then."""
-    browser.resize(1280, 900)
-    browser.requests.clear()
-    yield lambda run, part="": browser.open((run / "index.html").absolute().as_uri() + part)
-    assert all(address.startswith(("file:", "data:", "about:")) for address in browser.requests)
-    assert browser.problems == []
-    browser.call("Page.navigate", url="about:blank")
 
 
 # The width tells which picture it is; the slider and the words have to say the same.

@@ -1,5 +1,6 @@
 """Where the scripts run: versions of Python, settings that Keras refuses, Windows, a GPU."""
 
+import os
 import re
 import subprocess
 import sys
@@ -55,27 +56,24 @@ def test_settings_that_keras_refuses_are_one_line(settings, run_script, tmp_path
     assert done.stderr.endswith("; correct the file, or delete it\n")
 
 
-WINDOWS = """
-import os, signal, sys
-for name in ("fcntl", "grp", "pwd", "resource", "termios"):
-    sys.modules[name] = None
-for module, names in ((signal, ("SIGHUP", "SIGKILL")), (os, ("fork", "sched_getaffinity"))):
-    for name in names:
-        delattr(module, name)
-import cgan_fashion, generate
-sys.argv = ["cgan_fashion.py"]
-cgan_fashion.main([*sys.argv_of_the_test, "--epochs", "1"])
-cgan_fashion.main(["--resume", "--epochs", "2"])
-generate.main(["--model", "cgan", "--count", "4"])
-"""
+AREAS = "datasets environment facades files_and_plots generate hardware page resume survival"
+AREAS += " training where_it_runs"
 
 
-def test_a_training_without_what_only_unix_has(run_script, tmp_path):
-    """As on Windows: modules, signals and functions that are not there."""
-    done = run_script("-c", WINDOWS.replace("sys.argv_of_the_test", repr(TINY)))
-    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    assert (tmp_path / "runs/cgan_fashion/losses.csv").read_text().count("\n") == 3
-    assert list(tmp_path.glob("generated/*.png"))
+@pytest.mark.slow
+def test_the_quick_tests_pass_without_what_only_unix_has():
+    """As on Windows. All quick tests: PYTHONPATH=tests/without_unix python -m pytest"""
+    environment = os.environ | {"PYTHONPATH": str(PROJECT / "tests/without_unix")}
+    options = {"cwd": PROJECT, "env": environment, "capture_output": True, "text": True}
+    taken = "import os, signal; print(hasattr(os, 'fork'), hasattr(signal, 'SIGHUP')); import fcntl"
+    done = subprocess.run([sys.executable, "-c", taken], **options)
+    assert done.stdout == "False False\n" and "ModuleNotFoundError" in done.stderr
+    files = [f"tests/test_{area}.py" for area in AREAS.split()]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rs", *files], timeout=1200, **options
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 250, done.stdout
 
 
 @pytest.mark.slow

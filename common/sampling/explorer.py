@@ -6,9 +6,9 @@ the figure.
 """
 
 import itertools
-import shlex
 
 from common import MATPLOTLIB_BACKEND, UserError, plotting
+from common.arguments import command_line
 from common.data.reading import one_line
 from common.files import default_path
 from common.sampling import inputs
@@ -133,8 +133,8 @@ class Explorer:
             self._write(path)
         except OSError as problem:
             return self.say(f"cannot write {problem.filename}: {problem.strerror}")
-        command = ["python", "generate.py", "--model", str(self.generator.path)]
-        print(shlex.join([*command, "--latent", str(path.with_suffix(".npz"))]), flush=True)
+        options = ["--model", str(self.generator.path), "--latent", str(path.with_suffix(".npz"))]
+        print(command_line("generate.py", *options), flush=True)
         self.say(f"Saved {path}; the command in the terminal draws it again.")
 
     def _write(self, path):

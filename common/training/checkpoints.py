@@ -19,7 +19,7 @@ def save(path, models, state):
 
     Raises OSError if the file cannot be written. An older file at `path` is kept then.
     """
-    arrays = {key: variable.numpy() for key, variable in _variables(models).items()}
+    arrays = {key: variable.numpy() for key, variable in variables_of(models).items()}
     text = json.dumps({"format": FORMAT} | state, default=str)
     with replacing(path) as temporary:
         np.savez(temporary, state=np.frombuffer(text.encode(), np.uint8), **arrays)
@@ -28,28 +28,27 @@ def save(path, models, state):
 def read(path, models, check_state):
     """Give models that were defined in the same way the variables that `save` has written.
 
-    `check_state` is called with the state before anything else is read, and may raise UserError.
+    `check_state` is called with the state before anything else is read, and may raise any error.
     Returns the state. Raises UserError if the file is damaged or was saved for other models; the
     models have not changed then.
     """
-    expected = _variables(models)
+    expected = variables_of(models)
     try:
         with open(path, "rb") as file, np.load(file) as archive:
             state = json.loads(archive["state"].tobytes())
-            if not isinstance(state, dict) or state.get("format") != FORMAT:
-                found = state.get("format") if isinstance(state, dict) else None
-                raise UserError(f"is a checkpoint of format {found}, not of {FORMAT}")
+            if state.get("format") != FORMAT:
+                raise UserError(f"is a checkpoint of format {state.get('format')}, not of {FORMAT}")
             check_state(state)
             if differing := sorted(expected.keys() ^ (set(archive.files) - {"state"})):
                 how = "missing" if differing[0] in expected else "not a variable of these models"
                 raise UserError(f"is of other models: {differing[0]} is {how}")
             arrays = {key: archive[key] for key in expected}
             for key, variable in expected.items():
-                wanted, found = (variable.dtype, tuple(variable.shape)), arrays[key]
-                if wanted != (str(found.dtype), found.shape):
+                found = arrays[key]
+                if variable.dtype != str(found.dtype) or variable.shape != found.shape:
                     raise UserError(
                         f"is of other models: {key} is {found.dtype} {found.shape} where "
-                        f"{wanted[0]} {wanted[1]} is expected"
+                        f"{variable.dtype} {tuple(variable.shape)} is expected"
                     )
     except UserError as problem:
         raise UserError(f"{path} {problem}") from None
@@ -60,29 +59,14 @@ def read(path, models, check_state):
     return state
 
 
-def copy_from_first(models, devices):
-    """Give all variables of the models the values that they have on the first machine."""
-    for variable in _variables(models).values():
-        variable.assign(devices.array_from_first(variable.numpy()))
-
-
-def is_finite(models):
-    """Whether no variable of the models is NaN or infinite."""
-    return all(np.isfinite(variable.numpy()).all() for variable in _variables(models).values())
-
-
 def learning_rates(models):
     """The learning rates that the script gives its optimizers, by model.
 
     An optimizer with a schedule is left out: its rate follows from the number of the step.
     """
-    found = {}
-    for name, model in models.items():
-        if model.compiled:
-            rate = optimizer_of(model).get_config()["learning_rate"]
-            if not isinstance(rate, dict):
-                found[name] = float(rate)
-    return found
+    compiled = {name: optimizer_of(model) for name, model in models.items() if model.compiled}
+    rates = {name: optimizer.get_config()["learning_rate"] for name, optimizer in compiled.items()}
+    return {name: float(rate) for name, rate in rates.items() if not isinstance(rate, dict)}
 
 
 def optimizer_of(model):
@@ -90,7 +74,7 @@ def optimizer_of(model):
     return getattr(model.optimizer, "inner_optimizer", model.optimizer)
 
 
-def _variables(models):
+def variables_of(models):
     """All variables by name, each once: the composite model and the generator share weights."""
     found, seen = {}, set()
     for name, model in models.items():

@@ -17,7 +17,17 @@ import numpy as np
 
 
 class Diverged(Exception):
-    """Losses or weights have become NaN or infinite. Training cannot recover from that."""
+    """Losses or weights have become NaN or infinite. Training cannot recover from that.
+
+    `where` is a part of the message; `epochs` are finished, and saved in `folder`.
+    """
+
+    def __init__(self, where, epochs, folder):
+        kept = f"the generator of epoch {epochs} stays in" if epochs else "nothing was saved in"
+        super().__init__(
+            f"the training has diverged {where}; {kept} {folder}; "
+            "try another --seed or a larger --batch-size"
+        )
 
 
 def check_dataset(dataset, arguments, before):
@@ -47,13 +57,10 @@ def check_dataset(dataset, arguments, before):
 
 
 def check_values(values, where, epochs, folder):
-    """Raise Diverged if one of the values of a run, a dict, is NaN or infinite.
-
-    `where` is a part of the message; `epochs` are finished, and saved in `folder`.
-    """
+    """Raise Diverged if one of the values of a run, a dict, is NaN or infinite."""
     if not all(map(math.isfinite, values.values())):
         found = ", ".join(f"{name} {value:g}" for name, value in values.items())
-        raise _diverged(f"at {where}epoch {epochs + 1}: {found}", epochs, folder)
+        raise Diverged(f"at {where}epoch {epochs + 1}: {found}", epochs, folder)
 
 
 def check_weights(models, epochs, folder):
@@ -62,16 +69,10 @@ def check_weights(models, epochs, folder):
     The losses of a step are computed before the step updates the weights, so the weights can be NaN
     while the losses are still finite.
     """
-    if not checkpoints.is_finite(models):
-        raise _diverged(f"in epoch {epochs + 1}: some weights are NaN or infinite", epochs, folder)
-
-
-def _diverged(where, epochs, folder):
-    kept = f"the generator of epoch {epochs} stays in" if epochs else "nothing was saved in"
-    return Diverged(
-        f"the training has diverged {where}; {kept} {folder}; "
-        "try another --seed or a larger --batch-size"
-    )
+    variables = checkpoints.variables_of(models).values()
+    if not all(np.isfinite(variable.numpy()).all() for variable in variables):
+        where = f"in epoch {epochs + 1}: some weights are NaN or infinite"
+        raise Diverged(where, epochs, folder)
 
 
 def check_generator(model, about, compare=True):
@@ -88,8 +89,7 @@ def check_generator(model, about, compare=True):
             saved_models.save(model, path, about)
             loaded = Generator(path)
             loaded.load()
-            latents = live.random_latents(1, np.random.default_rng(0))
-            label = None
+            latents, label = live.random_latents(1, np.random.default_rng(0)), None
             if live.label_kind:
                 shape = live.label_shape[:2] if live.label_kind == "label map" else ()
                 label = np.zeros((1, *shape), "int32")
@@ -118,16 +118,14 @@ def warn_of_pixel_range(model, pixel_range):
     for operation in reversed(model.operations):
         activation = getattr(operation, "activation", None)
         name = getattr(activation, "__name__", type(operation).__name__).lower()
-        if name in ranges:
-            low, high = ranges[name]
-            if tuple(pixel_range) != (low, high):
-                warn(
-                    f"Warning: the generator ends in {name}, from {low} to {high}, and run.begin "
-                    f"is told pixel_range={tuple(pixel_range)}: its pictures will look wrong"
-                )
-            return
-        if activation or getattr(operation, "weights", ()):
-            return
+        if name in ranges or activation or getattr(operation, "weights", ()):
+            break
+    low, high = ranges.get(name, pixel_range)
+    if tuple(pixel_range) != (low, high):
+        warn(
+            f"Warning: the generator ends in {name}, from {low} to {high}, and run.begin "
+            f"is told pixel_range={tuple(pixel_range)}: its pictures will look wrong"
+        )
 
 
 @contextlib.contextmanager

@@ -41,13 +41,12 @@ class Devices:
     """
 
     def __init__(self, gpus=None):
-        tasks, self._this_task = read_tf_config(os.environ.get("TF_CONFIG", ""))
-        self._tasks, self.addresses = tasks, list(tasks.values())
-        self.is_first = not tasks or self._this_task == next(iter(tasks))
-        names = _use_gpus(gpus)
-        self._strategy = None
-        if tasks:
-            self._strategy = _multi_worker_strategy(len(tasks))
+        self._tasks, self._this_task = read_tf_config(os.environ.get("TF_CONFIG", ""))
+        self.addresses = list(self._tasks.values())
+        self.is_first = self._this_task == next(iter(self._tasks), None)
+        names, self._strategy = _use_gpus(gpus), None
+        if self._tasks:
+            self._strategy = _multi_worker_strategy(len(self._tasks))
         elif len(names) > 1:
             self._strategy = _mirrored_strategy(tuple(names))
         self.count = self._strategy.num_replicas_in_sync if self._strategy else 1
@@ -57,10 +56,10 @@ class Devices:
         """Raise UserError if half a batch cannot be divided among the devices, or for --jit."""
         n_batch, unit = arguments.batch_size, 2 * self.count
         if rest := n_batch % unit:
-            nearest = [n for n in (n_batch - rest, n_batch - rest + unit) if n]
+            nearest = " and ".join(str(n) for n in (n_batch - rest, n_batch - rest + unit) if n)
             raise UserError(
                 f"--batch-size {n_batch}: half a batch cannot be shared out evenly among "
-                f"{self.count} devices; {' and '.join(map(str, nearest))} can"
+                f"{self.count} devices; {nearest} can"
             )
         if arguments.jit and self.count > 1:
             raise UserError(f"--jit is for one device, and here are {self.count}: leave it out")
@@ -109,12 +108,10 @@ class Devices:
         """
         if not self.addresses:
             return function()
-        answer = {}
-        if self.is_first:
-            try:
-                answer = {"result": function()}
-            except (UserError, OSError) as problem:
-                answer = {"problem": str(problem)}
+        try:
+            answer = {"result": function() if self.is_first else None}
+        except (UserError, OSError) as problem:
+            answer = {"problem": str(problem)}
         text = np.frombuffer(json.dumps(answer).encode(), np.uint8)
         length = int(self.array_from_first(np.array(len(text))))
         text = self.array_from_first(np.resize(text, length).astype("int64"))
@@ -149,19 +146,17 @@ class Devices:
         """What has been lost, in words, if an exception is due to that; otherwise None."""
         if not self.addresses or not isinstance(problem, LOST):
             return None
-        named = re.findall(r"/job:(\w+)(?:/replica:0)?/task:(\d+)", str(problem))
-        for task in [(job, int(number)) for job, number in named]:
-            if task in self._tasks and task != self._this_task:
-                return f"lost contact with the process on {self._tasks[task]}"
+        for job, number in re.findall(r"/job:(\w+)(?:/replica:0)?/task:(\d+)", str(problem)):
+            address = self._tasks.get((job, int(number)))
+            if address and (job, int(number)) != self._this_task:
+                return f"lost contact with the process on {address}"
         return "lost contact with the processes on other machines"
 
 
 def _is_one_number(loss, output):
     batch = tf.zeros((2, *output.shape[1:]), output.dtype)
-    try:
+    with contextlib.suppress(Exception):  # the target has another shape than the output
         return keras.ops.ndim(loss(batch, batch)) == 0
-    except Exception:  # the target has another shape than the output
-        return False
 
 
 def _use_gpus(gpus):
@@ -176,11 +171,10 @@ def _use_gpus(gpus):
             f"--gpus {gpus}: TensorFlow finds {count} GPUs on this machine; leave the option out "
             "to train on one device"
         )
-    physical = tf.config.list_physical_devices("GPU")
+    used = tf.config.list_physical_devices("GPU")[:number]
     with contextlib.suppress(RuntimeError):  # TensorFlow has begun, in a notebook for example
-        tf.config.set_visible_devices(physical[:number], "GPU")
-        for gpu in physical[:number]:
-            # Take memory as it is needed, rather than nearly all of it at the start.
+        tf.config.set_visible_devices(used, "GPU")
+        for gpu in used:  # take memory as it is needed, rather than nearly all of it at the start
             tf.config.experimental.set_memory_growth(gpu, True)
     return found[:number]
 
@@ -201,17 +195,16 @@ def read_tf_config(text):
         config, jobs = json.loads(text.strip() or "{}"), ("chief", "worker")
         cluster = config.get("cluster", {})
         tasks = {(job, n): a for job in jobs for n, a in enumerate(cluster.get(job, []))}
-        other = cluster.keys() - jobs
-        if len(tasks) <= 1 and not other:
+        problems = [f"there is a job {job!r}" for job in cluster if job not in jobs]
+        if len(tasks) <= 1 and not problems:
             return {}, None
+        wrong = [a for a in tasks.values() if not re.fullmatch(r"\S+:\d{1,5}", str(a))]
+        problems += [f"{address!r} is not of the form HOST:PORT" for address in wrong]
         this_task = (config["task"]["type"], int(config["task"]["index"]))
-        if other:
-            raise ValueError(f"there is a job {min(other)!r}")
-        for address in tasks.values():
-            if not re.fullmatch(r"\S+:\d{1,5}", str(address)):
-                raise ValueError(f"{address!r} is not of the form HOST:PORT")
         if this_task not in tasks:
-            raise ValueError(f"the task, {this_task}, is not in the cluster")
+            problems.append(f"the task, {this_task}, is not in the cluster")
+        if problems:
+            raise ValueError(problems[0])
         return tasks, this_task
     except (ValueError, TypeError, LookupError, AttributeError) as problem:
         raise UserError(
@@ -232,8 +225,8 @@ def _multi_worker_strategy(n_machines):
     Python's own handler of Ctrl-C would run only when TensorFlow has connected all processes. And
     from then on TensorFlow would ignore SIGTERM, which is what `kill` sends.
     """
-    waiting = f"Waiting for the processes on all {n_machines} machines"
-    print(f"{waiting}: start the same command on each", file=sys.stderr)
+    waiting = f"Waiting for the processes on all {n_machines} machines: "
+    print(waiting + "start the same command on each", file=sys.stderr)
     internals.set_patience(SILENCE)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if handlers[signal.SIGINT] is signal.default_int_handler:  # else Ctrl-C has another meaning

@@ -1,6 +1,8 @@
 """How far a training run is, and how that is shown in the terminal."""
 
+import contextlib
 import dataclasses
+import math
 import os
 import shutil
 import sys
@@ -28,25 +30,11 @@ class Progress:
     @classmethod
     def from_json(cls, stored):
         """The reverse of `vars(progress)`. Raises an exception if `stored` is not like that."""
-        steps = int(stored["steps"])
-
-        def pair(value):  # checkpoints of earlier versions hold totals only
-            total, count = value if isinstance(value, list) else (value, steps)
-            return [float(total), int(count)]
-
-        def rows(table):
-            return {
-                str(name): [None if value is None else float(value) for value in row]
-                for name, row in table.items()
-            }
-
-        sums = {str(name): pair(value) for name, value in stored["sums"].items()}
-        history, quality = rows(stored["history"]), rows(stored.get("quality", {}))
-        progress = cls(
-            int(stored["epochs"]), steps, sums, history, quality, float(stored["seconds"])
-        )
-        complete = all(len(row) == progress.epochs for row in (history | quality).values())
-        if not complete or min(progress.epochs, steps) < 0:
+        progress = cls(**stored)
+        rows = [*progress.history.values(), *progress.quality.values()]
+        if {len(row) for row in rows} - {progress.epochs} or min(
+            progress.epochs, progress.steps
+        ) < 0:
             raise ValueError("its progress: the numbers do not fit together")
         return progress
 
@@ -64,8 +52,9 @@ class Progress:
         """Record the values and the quality of an epoch; `quality` is {} if not measured."""
         for table, new in ((self.history, values), (self.quality, quality)):
             for name in table | new:
+                value = float(new.get(name, math.nan))
                 row = table.setdefault(name, [None] * self.epochs)
-                row.append(float(new[name]) if name in new else None)
+                row.append(value if math.isfinite(value) else None)
         self.epochs, self.steps, self.sums = self.epochs + 1, 0, {}
 
     def summary(self, epochs):
@@ -117,14 +106,21 @@ def can_redraw():
     return in_notebook() or (bool(sys.stdout) and sys.stdout.isatty())
 
 
-def say(text):
-    """Print a line. Training goes on where standard output is gone, as after `| head`."""
+@contextlib.contextmanager
+def _if_there():
+    """A `with` block that prints. A training goes on without standard output, as after `| head`."""
     try:
-        print(text, flush=True)
+        yield
     except OSError as problem:
         reason = problem.strerror or problem
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
         warn(f"Standard output cannot be written ({reason}): the training goes on without it.")
+
+
+def say(text):
+    """Print a line, if that is possible."""
+    with _if_there():
+        print(text, flush=True)
 
 
 def warn(text):
@@ -150,15 +146,13 @@ def progress_bar(progress, epochs, count, shown=True):
     left = f", {progress.time_left(epochs)} left" if progress.epochs else ""
     say(f"Epoch {progress.epochs + 1}/{epochs}{left}")
     bar = keras.utils.Progbar(count, width=5)
+    # A line that is longer than the terminal is wide cannot be redrawn: the first means alone.
+    room = shutil.get_terminal_size().columns - len("468/468 ━━━━━ 1:00:00 999ms/step")
+    most = max(0, room // len(" - d_loss_real: 0.1234"))
 
     def show(step, means):
         bar.stateful_metrics = means  # these are means already: show them as they are
-        bar.update(step, means.items() if step == count else _as_many_as_fit(means))
+        with _if_there():
+            bar.update(step, [*means.items()][: None if step == count else most])
 
     return show
-
-
-def _as_many_as_fit(means):
-    """The first means that fit into a line of the terminal: a longer line cannot be redrawn."""
-    room = shutil.get_terminal_size().columns - len("468/468 ━━━━━ 1:00:00 999ms/step")
-    return [*means.items()][: max(0, room // len(" - d_loss_real: 0.1234"))]

@@ -2,10 +2,10 @@
 
 import json
 import math
-import shlex
 from pathlib import Path
 
 from common import UserError
+from common.arguments import command_line
 from common.training import checkpoints, folder
 from common.training.progress import Progress
 
@@ -49,20 +49,21 @@ def arguments_of(record, parser, argv):
 
 
 def on_all_machines(arguments):
-    """The arguments that must be the same on all machines that train together, as strings."""
-    return {
-        f"--{name.replace('_', '-')}": str(value)
-        for name, value in vars(arguments).items()
-        if name not in ("out", "data")
-    }
+    """The options that must be the same on all machines that train together, as strings."""
+    options = _options(arguments, "out", "data").items()
+    return {f"--{name}": str(value) for name, value in options}
+
+
+def _options(arguments, *left_out):
+    """The arguments by the names of their options, but for those that are left out."""
+    kept = {key: value for key, value in vars(arguments).items() if key not in left_out}
+    return {key.replace("_", "-"): value for key, value in kept.items()}
 
 
 def command(prog, run_folder, *options):
     """The command line that resumes the run of a script in its folder."""
-    words = ["python", prog, "--resume", *options]
-    if run_folder != Path("runs", Path(prog).stem):
-        words += ["--out", str(run_folder)]
-    return shlex.join(words)
+    usual = run_folder == Path("runs", Path(prog).stem)
+    return command_line(prog, "--resume", *options, *([] if usual else ["--out", str(run_folder)]))
 
 
 def hint(prog, arguments, saved, devices):
@@ -75,61 +76,54 @@ def hint(prog, arguments, saved, devices):
     return f"with {saved} saved in {arguments.out}; {line}{everywhere}"
 
 
-def record(script, arguments, data, progress):
+def record(script, arguments, data, progress, device):
     """The content of run.json: what a run has begun with, and how far it is."""
-    kept = {key: value for key, value in vars(arguments).items() if key not in NOT_RECORDED}
     return folder.origin(script) | {
-        "arguments": {name.replace("_", "-"): value for name, value in kept.items()},
+        "arguments": _options(arguments, *NOT_RECORDED),
         "data": data,
         "epochs_finished": progress.epochs,
         "seconds": round(progress.seconds, 1),
+        "device": device,
     }
 
 
 def identity(arguments, data):
     """The settings that a run and its checkpoint must have in common: a dict, as JSON has it."""
-    kept = {key: value for key, value in vars(arguments).items() if key not in MAY_CHANGE}
-    return json.loads(json.dumps(kept | {"data": data["sha256"]}, default=str))
+    options = _options(arguments, *MAY_CHANGE) | {"data": data["sha256"]}
+    return json.loads(json.dumps(options, default=str))
 
 
 def restore(run_folder, models, script, arguments, data, devices):
     """Restore all variables of the models, which the first machine reads for all of them.
 
-    Returns the `Progress`, the state of the random numbers, and the learning rates that the script
-    gave its optimizers; None if the run was stopped before its first checkpoint. Raises UserError
-    if the checkpoint is damaged, or is not one of this run.
+    Returns the state that was saved with them, or None if the run was stopped before its first
+    checkpoint. Raises UserError if the checkpoint is damaged, or is not one of this run.
     """
     path, expected = run_folder / "checkpoint.npz", identity(arguments, data)
 
     def check(state):
         folder.check_origin(state, script)
-        found = state["run"]
-        for name in expected:  # a version of the script may have other options
-            if name in found and found[name] != expected[name]:
+        for name, value in expected.items():
+            found = state["run"].get(name, value)  # a version of the script may have other options
+            if found != value:
                 raise UserError(
-                    f"is of another run: its {name.replace('_', '-')} is {found[name]}, "
-                    f"but {expected[name]} in {run_folder / 'run.json'}"
+                    f"is of another run: its {name} is {found}, "
+                    f"but {value} in {run_folder / 'run.json'}"
                 )
+        Progress.from_json(state["progress"])
+        np.random.default_rng().bit_generator.state = state["rng"]  # raises what is wrong with it
 
     def read():
-        if not path.exists():
-            return None
         try:
-            return checkpoints.read(path, models, check)
+            return checkpoints.read(path, models, check) if path.exists() else None
         except UserError as problem:
             raise UserError(f"{problem}; {folder.START_ANEW}") from None
 
     state = devices.from_first(read)
-    if state is None:
-        return None
-    try:
-        progress, began = Progress.from_json(state["progress"]), state.get("learning_rates", {})
-        np.random.default_rng().bit_generator.state = state["rng"]  # raises what is wrong with it
-    except (LookupError, TypeError, ValueError, AttributeError) as problem:
-        raise UserError(f"{path} is damaged: {problem}; {folder.START_ANEW}") from None
-    if devices.addresses:
-        checkpoints.copy_from_first(models, devices)
-    return progress, state["rng"], began
+    if state and devices.addresses:
+        for variable in checkpoints.variables_of(models).values():
+            variable.assign(devices.array_from_first(variable.numpy()))
+    return state
 
 
 def keep_learning_rates(models, rates, began):

@@ -24,7 +24,7 @@ import sys
 import time
 
 from common import UserError, plotting
-from common.arguments import check_training, error_text
+from common.arguments import check_training, command_line, error_text
 from common.backend import keras, mixed_precision, tensorflow
 from common.models.averaging import MovingAverage
 from common.models.sizes import count_halvings
@@ -37,7 +37,8 @@ from common.training.quality import Quality
 
 import numpy as np
 
-STOPPING = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
+# Ctrl-C, and what batch systems, closed connections, and Ctrl-Break on Windows send.
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGBREAK")
 
 
 class Run:
@@ -45,8 +46,8 @@ class Run:
 
     After an error in the `with` block, SystemExit is raised. Its status is 2 for a `UserError`; 1
     if the training has diverged, if there was not enough memory, or if a file could not be written;
-    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. At the first of these signals the current
-    training step is finished and saved.
+    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. At the first of these signals, and others
+    that would end the process, the current training step is finished and saved.
 
     Attributes:
         arguments: the arguments on the command line; with --resume, those that the run began with,
@@ -201,7 +202,7 @@ class Run:
         self._write_page()
         self._has_page = True
         self._say(f"To watch the training, open {self.folder / 'index.html'}")
-        for number in filter(None, STOPPING):
+        for number in [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]:
             usual = signal.getsignal(number)
             if number == signal.SIGINT or usual != signal.SIG_IGN:  # nohup ignores SIGHUP
                 signal.signal(number, self._on_signal)
@@ -224,10 +225,8 @@ class Run:
                 self._say(progress.summary(epochs))
             if self._devices.any(bool(self._stopped_by)) and progress.epochs < epochs:
                 raise KeyboardInterrupt
-        self._say(
-            f"Finished: {progress}. Generate images with: "
-            f"python generate.py --model {self.folder / 'generator.keras'}"
-        )
+        draw = command_line("generate.py", "--model", str(self.folder / "generator.keras"))
+        self._say(f"Finished: {progress}. Generate images with: {draw}")
 
     def steps(self, count):
         """Yield the number, from 1 to `count`, of each training step that is left in the epoch.
@@ -364,19 +363,20 @@ class Run:
     def _restore(self):
         """Restore the state of the checkpoint, if there is one; return lines about changes."""
         variables = self._models | {"average": self.average}
-        restored = resuming.restore(
+        state = resuming.restore(
             self.folder, variables, self._parser.name, self.arguments, self._data, self._devices
         )
-        if restored is None:
+        if state is None:
             return []
-        self._progress, self.rng.bit_generator.state, began = restored
-        self._saved = str(self._progress)
+        self._progress = Progress.from_json(state["progress"])
+        self.rng.bit_generator.state, self._saved = state["rng"], str(self._progress)
         self.arguments.epochs = max(self.arguments.epochs, self._progress.epochs)
+        began = state.get("learning_rates", {})
         return resuming.keep_learning_rates(self._models, self._rates, began)
 
     def _record(self):
-        record = resuming.record(self._parser.name, self.arguments, self._data, self._progress)
-        return record | {"device": self._device}
+        known = self._data, self._progress, self._device
+        return resuming.record(self._parser.name, self.arguments, *known)
 
     def _write_record(self):
         if self._devices.is_first:
