@@ -176,6 +176,7 @@ def add_generator_options(parser):
         help="a script's name or the part of it before an underscore, such as cgan, for the newest "
         "run in runs/ or else the generator in trained/; or a run folder or .keras file",
     )
+    parser.add_switch("--best", "the best generator of that run, where its quality was measured")
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "of the random latents")
 
 
@@ -242,6 +243,13 @@ def training_parser(
         "epochs from one evaluation of generated images to the next; 0 for none (default: as often "
         "as takes less than 3 %% of the training time; none if common/judges has no network "
         "for such images)",
+    )
+    parser.add_integer(
+        "--keep-every",
+        1,
+        1_000_000,
+        None,
+        "keep the generator of every Nth epoch in the folder kept",
     )
     parser.add_number(
         "--checkpoint-minutes", 0, 1e6, 10, "minutes between saves in an epoch; 0: after every step"

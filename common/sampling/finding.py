@@ -3,16 +3,18 @@
 import contextlib
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 from common import UserError
-from common.data.reading import expand
+from common.data.reading import expand, one_line
+from common.files import run_folder
 
 PROJECT = Path(__file__).parents[2]
 FOLDERS = (Path("runs"), PROJECT / "trained")
 
 
-def find(name):
+def find(name, best=False):
     """Find a generator by its path or by a name, without importing TensorFlow.
 
     Args:
@@ -21,16 +23,17 @@ def find(name):
             the newest such run, or else for the generator in `trained/`. Or the part of such a name
             before an underscore. If that fits several names in `runs/`, or else in `trained/`,
             scripts come before folders, and then the first in the alphabet is used.
+        best: whether to take the best.keras of the run that this generator is of.
 
     Returns the path of the `.keras` file. Raises UserError if there is no such generator.
     """
     path = expand(name)
     if not path.exists() and (PROJECT / path).exists():
         path = PROJECT / path
-    if path.suffix == ".keras":
-        return path
     if (path / "generator.keras").is_file():
-        return path / "generator.keras"
+        path = path / "generator.keras"
+    if path.suffix == ".keras":
+        return _best_of(path) if best else path
     if path.is_dir():
         raise UserError(f"there is no generator.keras in the folder {path}")
 
@@ -46,6 +49,8 @@ def find(name):
                 (path for path in runs if meant in runs[path]),
                 key=lambda path: path.stat().st_mtime,
             )
+            if best:
+                path = _best_of(path)
             if runs is trained:
                 print(f"Using the trained generator {path.parent.name}.", file=sys.stderr)
             return path
@@ -54,6 +59,26 @@ def find(name):
     raise UserError(
         f"there is no model {name!r}: give the path of a .keras file or run folder, or {known}"
     )
+
+
+def _best_of(path):
+    """The best.keras of the run of a generator. Raises UserError if there is none that is whole."""
+    best = run_folder(path) / "best.keras"
+    if not best.exists():
+        raise UserError(
+            f"there is no {best}: either no quality was measured in that run, as --evaluate-every "
+            "has it, or it is of an earlier version; leave out --best"
+        )
+    try:
+        with zipfile.ZipFile(best) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} in it has changed")
+    except Exception as problem:  # zipfile and zlib raise many types of it
+        raise UserError(
+            f"{best} is damaged: {one_line(problem)}; leave out --best for the generator of the "
+            "newest epoch"
+        ) from None
+    return best
 
 
 def _runs(folder):
@@ -73,6 +98,11 @@ def _runs(folder):
 
 def name_for_files(generator):
     """A name for what is drawn with a generator: that of its script and, if different, its run."""
-    path = generator.path
-    place = path.parent.name if path.name == "generator.keras" else path.stem
-    return generator.name if place in ("", generator.name) else f"{generator.name}_{place}"
+    path, places = generator.path, []
+    if path.stem in ("generator", "best") or path.parent.name == "kept":
+        places.append(run_folder(path).name)
+    if path.stem != "generator":
+        places.append(path.stem)
+    return "_".join(
+        [generator.name, *(name for name in places if name not in ("", generator.name))]
+    )

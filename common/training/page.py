@@ -16,6 +16,7 @@ from common import plotting
 from common.files import find_samples, sample_path, write_text
 from common.training import resuming
 from common.training.progress import in_words
+from common.training.quality import remarks
 
 from PIL import Image
 
@@ -61,6 +62,7 @@ def write(folder, prog, record, progress, state="running", message=""):
             for title, group in facts.items()
         },
     }
+    content["remarks"] = remarks(progress.quality) if record.get("best") else []
     content |= _samples(folder, progress) | _times(record, progress, state)
     content["panels"] = _panels(progress)
     text = json.dumps(content, separators=(",", ":"))

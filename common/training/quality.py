@@ -22,6 +22,39 @@ COST_PER_SAMPLE = 0.6
 MAX_COST = 0.03  # share of the training time, without --evaluate-every
 
 
+# The scores by which one generator is better than another, and their names in words. Only of label
+# maps there is a mean IoU, which is to be large; a distance is to be small.
+SCORES = {"mean_iou": "mean IoU", "frechet_distance": "Fréchet distance"}
+
+
+def best(figures):
+    """Epoch, name and value of the best score in a `Progress.quality`; None before the first."""
+    for name in SCORES:
+        row = enumerate(figures.get(name, ()), start=1)
+        found = {epoch: score for epoch, score in row if score is not None}
+        if found:
+            epoch = (max if name == "mean_iou" else min)(found, key=found.get)
+            return epoch, name, found[epoch]
+    return None
+
+
+def remarks(figures):
+    """Sentences on the best score: none, or one, or two if the newest score is twice as bad."""
+    if not (found := best(figures)):
+        return []
+    epoch, name, score = found
+    newest = [value for value in figures[name] if value is not None][-1]
+    lines = [f"Best {SCORES[name]}: {score:.3f}, after epoch {epoch}; --best takes that generator."]
+    worse = (score >= 2 * newest) if name == "mean_iou" else (newest >= 2 * score)
+    if worse and score > 0:
+        how = "halved" if name == "mean_iou" else "doubled"
+        lines.append(
+            f"The {SCORES[name]} has {how} since, to {newest:.3f}: the generator seems to have "
+            f"collapsed, and --best goes back to that of epoch {epoch}."
+        )
+    return lines
+
+
 class Quality:
     """Measures figures of generated images after an epoch.
 
