@@ -14,8 +14,9 @@ arXiv 1704.00028, proposition 1).
 Networks and settings are those of the keras.io example "WGAN-GP overriding Model.train_step". What
 differs from it: a step takes half a batch of real and half a batch of generated images, each critic
 step draws new real images, the generator in a critic's step does not learn, and the moving averages
-of batch normalisation do not lag (`batch_normalisation`). What differs from the paper, in the example as well: 3 critic steps for 5, and Adam with a learning rate of 2e-4 and
-β₁ 0.5 for 1e-4 and 0.
+of batch normalisation do not lag (`batch_normalisation`). What differs from the paper, in the
+example as well: 3 critic steps for 5, and Adam with a learning rate of 2e-4 and β₁ 0.5 for 1e-4 and
+0.
 """
 
 import sys
