@@ -120,11 +120,6 @@ def beside(generator, name):
     return generator if name == "generator" else generator.with_name(f"{prefix}{name}.keras")
 
 
-def kept_path(folder, epoch):
-    """The path of an epoch's generator in a run folder, if --keep-every keeps it."""
-    return folder / "kept" / f"epoch_{epoch:04d}.keras"
-
-
 def default_path(name):
     """A path in `generated/`, for when the user has not given one."""
     return Path("generated", re.sub(r"[^\w.+-]+", "-", name))

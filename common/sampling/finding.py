@@ -64,20 +64,16 @@ def find(name, best=False):
 def _best_of(path):
     """The best.keras of the run of a generator. Raises UserError if there is none that is whole."""
     best = run_folder(path) / "best.keras"
-    if not best.exists():
-        raise UserError(
-            f"there is no {best}: either no quality was measured in that run, as --evaluate-every "
-            "has it, or it is of an earlier version; leave out --best"
-        )
     try:
         with zipfile.ZipFile(best) as archive:
-            if damaged := archive.testzip():
-                raise ValueError(f"{damaged} in it has changed")
-    except Exception as problem:  # zipfile and zlib raise many types of it
-        raise UserError(
-            f"{best} is damaged: {one_line(problem)}; leave out --best for the generator of the "
-            "newest epoch"
-        ) from None
+            changed = archive.testzip()
+        problem = f"is damaged: {changed} in it has changed" if changed else ""
+    except FileNotFoundError:
+        problem = "is not there: no quality was measured in that run (--evaluate-every)"
+    except Exception as error:  # zipfile and zlib raise many types of it
+        problem = f"is damaged: {one_line(error)}"
+    if problem:
+        raise UserError(f"{best} {problem}; leave out --best for the newest generator")
     return best
 
 
@@ -103,6 +99,4 @@ def name_for_files(generator):
         places.append(run_folder(path).name)
     if path.stem != "generator":
         places.append(path.stem)
-    return "_".join(
-        [generator.name, *(name for name in places if name not in ("", generator.name))]
-    )
+    return "_".join(dict.fromkeys(name for name in (generator.name, *places) if name))

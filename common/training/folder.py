@@ -100,9 +100,8 @@ def clear(folder, overwrite):
 def locked(folder):
     """Lock an existing folder during a `with` block, so that no other process trains in it.
 
-    The lock is on the folder itself, and the operating system releases it when the process ends,
-    even by a crash; so no lock file can be left behind. On Windows, and on some network file
-    systems, there are no such locks: there the user must take care.
+    The operating system releases it when the process ends, even by a crash. On Windows, and on some
+    network file systems, there are no such locks: there the user must take care.
 
     Yields a function that raises OSError if the path now leads to another folder or to nothing.
     Raises UserError if another process has locked the folder.
@@ -181,10 +180,7 @@ def write_record(folder, record):
 
 
 def save_models(path, models, about):
-    """Write the averaged models, a dict by name, with what generate.py has to know of them.
-
-    `path` is that of the generator.
-    """
+    """Write averaged models by name, the generator to `path`, and what generate.py has to know."""
     for name, model in models.items():
         saved_models.save(model, beside(path, name), about)
 

@@ -26,7 +26,6 @@ import time
 from common import UserError, plotting
 from common.arguments import check_training, error_text
 from common.backend import keras, mixed_precision, tensorflow
-from common.files import kept_path
 from common.models.averaging import MovingAverage
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
@@ -367,7 +366,7 @@ class Run:
             if found and found[0] == progress.epochs:
                 self._save_models(self.folder / "best.keras")
             if every and progress.epochs % every == 0:
-                self._save_models(kept_path(self.folder, progress.epochs))
+                self._save_models(self.folder / f"kept/epoch_{progress.epochs:04d}.keras")
 
     def _save_checkpoint(self):
         self._check_still_there()
