@@ -58,8 +58,8 @@ class Quality:
     It uses its own random numbers, so the training is the same with and without it. The latents and
     labels are the same each time, so only the generator differs from one epoch to the next.
 
-    `dataset` is the training data, a `Dataset` or `Facades`, and `about` a dict of what is saved with
-    the generator. `every` is the number of epochs from one measurement to the next, 0 if nothing is
+    `dataset` is the training data, a `Dataset` or `Facades`, and `about` what is saved with the
+    generator. `every` is the number of epochs from one measurement to the next, 0 if nothing is
     measured. It is that of the command line. Without one, measuring takes about 3 % of the training
     time, and is left out if no judge for these images comes with this code.
 
