@@ -125,7 +125,7 @@ def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
-        generator = Generator(finding.find(arguments.model))
+        generator = Generator(finding.find(arguments.model, arguments.best))
         name = finding.name_for_files(generator)
         out = arguments.out or default_path(f"{name}_nearest_seed{arguments.seed}.png")
         check_writable(out, PICTURES)

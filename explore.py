@@ -49,7 +49,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     layout, layout_from = arguments.layout, arguments.layout_from
     with problems_in_one_line(parser):
-        generator = Generator(finding.find(arguments.model))
+        generator = Generator(finding.find(arguments.model, arguments.best))
         for name, value in (("--layout", layout), ("--layout-from", layout_from)):
             if value is not None and generator.label_kind != "label map":
                 raise UserError(f"{generator.name} takes no label maps: leave out {name}")

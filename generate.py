@@ -6,6 +6,7 @@
     python generate.py --model gan --interpolate-latent        # one piece turns into another
     python generate.py --model gaugan                          # facades from label maps
     python generate.py --model gaugan --layout labels.png --style photo.jpg
+    python generate.py --model cgan --best                     # of the epoch with the best score
     python generate.py --model cgan --learning                 # the pictures of its training
     python generate.py --model cgan --latent FILE.npz          # what explore.py has saved
     python generate.py --model some/generator.keras --count 1000 --save-arrays images.npz
@@ -20,7 +21,7 @@ import sys
 # that help and errors come at once.
 from common import UserError
 from common.arguments import ArgumentParser, add_generator_options, problems_in_one_line
-from common.files import PICTURES, check_writable, default_path, write_arrays
+from common.files import PICTURES, check_writable, default_path, run_folder, write_arrays
 from common.models.generators import Generator
 from common.sampling import finding, inputs, label_maps
 
@@ -30,8 +31,8 @@ MAX_DRAWN = 1000  # images in one picture; an arrays file takes any number
 MAX_DRAWN_BESIDE = 100  # the same beside label maps
 MAX_CLASSES = 20  # drawn without --class, spread over all
 
-# The options that each kind of picture takes, besides --model and --seed. A kind is chosen by the
-# option of its name; None is what is drawn without such an option.
+# The options that each kind of picture takes, besides --model, --best and --seed. A kind is chosen
+# by the option of its name; None is what is drawn without such an option.
 FILES = {"out", "save_arrays", "show"}
 WALK = {*FILES, "frames", "frame_size", "fps"}
 GOES_WITH = {
@@ -96,7 +97,7 @@ def check_options(arguments, generator):
     given = [
         name
         for name, value in vars(arguments).items()
-        if value is not None and value is not False and name not in ("model", "seed")
+        if value is not None and value is not False and name not in ("model", "best", "seed")
     ]
     flags = {name: f"--{name.removesuffix('_name').replace('_', '-')}" for name in vars(arguments)}
     kind = next((kind for kind in GOES_WITH if kind in given), None)
@@ -180,7 +181,7 @@ def draw_learning(generator, arguments):
 
     out = arguments.out or default_path(f"{finding.name_for_files(generator)}_learning.gif")
     check_writable(out, (".gif",))
-    learning.draw(generator.path.parent, out, arguments.fps or 6)
+    learning.draw(run_folder(generator.path), out, arguments.fps or 6)
     print(out)
 
 
@@ -208,7 +209,7 @@ def main(argv=None):
     parser = define_parser()
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
-        generator = Generator(finding.find(arguments.model))
+        generator = Generator(finding.find(arguments.model, arguments.best))
         kind = check_options(arguments, generator)
         if kind == "learning":
             return draw_learning(generator, arguments)

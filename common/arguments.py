@@ -152,6 +152,7 @@ def add_generator_options(parser):
     help = "a script's name or the part of it before an underscore, such as cgan, for the newest "
     help += "run in runs/ or else the generator in trained/; or a run folder or .keras file"
     parser.add_argument("--model", required=True, metavar="NAME|PATH", help=help)
+    parser.add_switch("--best", "the best generator of that run, where its quality was measured")
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "of the random latents")
 
 
@@ -185,6 +186,8 @@ def training_parser(
     parser.add_number("--average-decay", 0, 0.999999, 0.999, help)
     help = "epochs from one measurement of quality to the next; 0: never (default: now and then)"
     parser.add_integer("--evaluate-every", 0, million, None, help)
+    help = "keep the generator of every Nth epoch in the folder kept"
+    parser.add_integer("--keep-every", 1, million, None, help)
     help = "minutes between saves in an epoch; 0: after every step"
     parser.add_number("--checkpoint-minutes", 0, 1e6, 10, help)
     parser.add_path("--out", "DIR", "the run folder", default=Path("runs", parser.name))

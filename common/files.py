@@ -95,6 +95,21 @@ def find_samples(folder):
     return sorted(epoch for epoch in epochs if f"{epoch:04d}" in names)
 
 
+def run_folder(generator):
+    """The run folder of the generator in a file: it is there, or in the folder `kept` of it."""
+    folder = generator.absolute().parent
+    return folder.parent if folder.name == "kept" else generator.parent
+
+
+def beside(generator, name):
+    """The path of a model that is saved with a generator, such as its encoder.
+
+    It is encoder.keras beside generator.keras, best_encoder.keras beside best.keras, and so on.
+    """
+    prefix = "" if generator.stem == "generator" else f"{generator.stem}_"
+    return generator if name == "generator" else generator.with_name(f"{prefix}{name}.keras")
+
+
 def default_path(name):
     """A path in `generated/`, for when the user has not given one."""
     return Path("generated", re.sub(r"[^\w.+-]+", "-", name))

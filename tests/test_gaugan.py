@@ -8,6 +8,7 @@ import gaugan_facades as gaugan
 from common import UserError
 from common.data import facades
 from common.models import vgg
+from common.training.quality import Quality
 
 import keras
 import numpy as np
@@ -391,8 +392,10 @@ def test_a_training_run_of_each_data_source(
 
 def test_stopped_and_resumed_equals_uninterrupted(eagerly, monkeypatch, tmp_path):
     """Stopped by Ctrl-C in the first of two steps, and resumed from there."""
+    monkeypatch.setattr(Quality, "after", lambda *_: {"mean_iou": 0.5})
     source = write_facades(tmp_path / "base")
     arguments = [*TINY, "--data", str(source), "--limit", "5", "--batch-size", "2", "--epochs", "1"]
+    arguments += ["--keep-every", "1"]
     gaugan.main([*arguments, "--out", str(tmp_path / "whole")])
     original = gaugan.generate_real_samples
 
@@ -405,10 +408,10 @@ def test_stopped_and_resumed_equals_uninterrupted(eagerly, monkeypatch, tmp_path
         assert exit_status(gaugan.main, [*arguments, "--out", str(tmp_path / "parts")]) == 130
     gaugan.main(["--resume", "--out", str(tmp_path / "parts")])
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
-    one, other = (
-        keras.saving.load_model(tmp_path / run / "encoder.keras") for run in ("whole", "parts")
-    )
-    assert all(map(np.array_equal, one.get_weights(), other.get_weights()))
+    kept = "kept/epoch_0001.keras", "kept/epoch_0001_encoder.keras"
+    for name in ("encoder.keras", "best.keras", "best_encoder.keras", *kept):
+        one, other = (keras.saving.load_model(tmp_path / run / name) for run in ("whole", "parts"))
+        assert all(map(np.array_equal, one.get_weights(), other.get_weights()))
 
 
 def test_resume_keeps_to_the_vgg_that_auto_has_found(no_network, monkeypatch, tmp_path, capsys):

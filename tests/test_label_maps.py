@@ -249,6 +249,22 @@ def test_validation_facades_that_are_not_to_be_had(own_run, error_of, monkeypatc
     assert images("--layout", "labels.png", "--count", "1").shape == (1, SIZE, SIZE, 3)
 
 
+def test_the_best_and_the_kept_generators_have_encoders_of_their_own(own_run, error_of):
+    arguments = ["--layout", "labels.png", "--style", "photo.png"]
+    newest = images(*arguments)
+    (own_run / "kept").mkdir()
+    for place in ("best", "kept/epoch_0010"):
+        shutil.copy(own_run / "generator.keras", own_run / f"{place}.keras")
+        shutil.copy(own_run / "encoder.keras", own_run / f"{place}_encoder.keras")
+    (own_run / "encoder.keras").unlink()
+    for options in (["--best"], ["--model", str(own_run / "kept/epoch_0010.keras")]):
+        assert np.array_equal(images(*arguments, *options), newest)
+        assert images(*options, "--count", "1").shape == (1, SIZE, SIZE, 3)  # of the run's facades
+    (own_run / "best_encoder.keras").unlink()
+    error = error_of(generate.main, "--model", "gaugan", "--best", *arguments)
+    assert "there is no" in error and "best_encoder.keras" in error
+
+
 def test_the_encoder_has_to_be_the_generators(own_run, error_of):
     arguments = ["--model", "gaugan", "--layout", "labels.png", "--style", "photo.png"]
     shutil.copy(own_run / "generator.keras", own_run / "encoder.keras")

@@ -3,33 +3,36 @@
 import contextlib
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 from common import UserError
-from common.data.reading import expand
+from common.data.reading import expand, one_line
+from common.files import run_folder
 
 PROJECT = Path(__file__).parents[2]
 FOLDERS = (Path("runs"), PROJECT / "trained")
 
 
-def find(name):
+def find(name, best=False):
     """Find a generator by its path or by a name, without importing TensorFlow.
 
     `name` is the path of a `.keras` file or of a run folder, from the current folder or else from
     that of the scripts. Or it is the name of a script or of a folder in `runs/`, which stands for
     the newest such run, or else for the generator in `trained/`. Or the part of such a name before
     an underscore. If that fits several names in `runs/`, or else in `trained/`, scripts come before
-    folders, and then the first in the alphabet is used.
+    folders, and then the first in the alphabet is used. With `best` it is the best.keras of the run
+    of that generator.
 
     Returns the path of the `.keras` file. Raises UserError if there is no such generator.
     """
     path = expand(name)
     if not path.exists() and (PROJECT / path).exists():
         path = PROJECT / path
-    if path.suffix == ".keras":
-        return path
     if (path / "generator.keras").is_file():
-        return path / "generator.keras"
+        path = path / "generator.keras"
+    if path.suffix == ".keras":
+        return _best_of(path) if best else path
     if path.is_dir():
         raise UserError(f"there is no generator.keras in the folder {path}")
 
@@ -42,6 +45,8 @@ def find(name):
             if names:
                 meant = [path for path in runs if names[0] in runs[path]]
                 path = max(meant, key=lambda path: path.stat().st_mtime)
+                if best:
+                    path = _best_of(path)
                 if runs is trained:
                     print(f"Using the trained generator {path.parent.name}.", file=sys.stderr)
                 return path
@@ -50,6 +55,22 @@ def find(name):
     raise UserError(
         f"there is no model {name!r}: give the path of a .keras file or run folder, or {known}"
     )
+
+
+def _best_of(path):
+    """The best.keras of the run of a generator. Raises UserError if there is none that is whole."""
+    best = run_folder(path) / "best.keras"
+    try:
+        with zipfile.ZipFile(best) as archive:
+            changed = archive.testzip()
+        problem = f"is damaged: {changed} in it has changed" if changed else ""
+    except FileNotFoundError:
+        problem = "is not there: no quality was measured in that run (--evaluate-every)"
+    except Exception as error:  # zipfile and zlib raise many types of it
+        problem = f"is damaged: {one_line(error)}"
+    if problem:
+        raise UserError(f"{best} {problem}; leave out --best for the newest generator")
+    return best
 
 
 def _runs(folder):
@@ -66,6 +87,9 @@ def _runs(folder):
 
 def name_for_files(generator):
     """A name for what is drawn with a generator: that of its script and, if different, its run."""
-    path = generator.path
-    place = path.parent.name if path.name == "generator.keras" else path.stem
-    return generator.name if place in ("", generator.name) else f"{generator.name}_{place}"
+    path, places = generator.path, []
+    if path.stem in ("generator", "best") or path.parent.name == "kept":
+        places.append(run_folder(path).name)
+    if path.stem != "generator":
+        places.append(path.stem)
+    return "_".join(dict.fromkeys(name for name in (generator.name, *places) if name))

@@ -8,6 +8,7 @@ import math
 from common import UserError
 from common.arguments import add_label_map_option
 from common.data import facades
+from common.files import beside
 from common.models import saved_models
 from common.sampling import real_images
 from common.sampling.inputs import MAX_IMAGES, Inputs
@@ -97,7 +98,7 @@ def read(generator, path, first=None):
 
 def encoder_path(generator):
     """The path of the encoder that was trained together with a generator."""
-    return generator.path.with_name("encoder.keras")
+    return beside(generator.path, "encoder")
 
 
 def load_encoder(generator):

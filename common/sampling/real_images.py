@@ -6,6 +6,7 @@ from typing import NamedTuple
 from common import UserError
 from common.data import datasets, facades
 from common.data.reading import listed
+from common.files import run_folder
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def _load(load, record, source, options):
 
 def _read_record(generator):
     """What run.json says of the training images: a dict, empty if there is no such file."""
-    path = generator.path.with_name("run.json")
+    path = run_folder(generator.path) / "run.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         arguments = {"layout-from": None} | record["arguments"]

@@ -3,9 +3,11 @@
     run.json                        `write_record`, when a run begins and after each epoch
     samples/epoch_0001.png          `save_samples`, after an epoch
     generator.keras, encoder.keras  `save_models`, after an epoch
+    best.keras, best_encoder.keras  `save_models`, after an epoch of the best score so far
+    kept/epoch_0010.keras           `save_models`, after an epoch that --keep-every keeps
     losses.csv, losses.png          `save_figures`, after an epoch
     quality.png                     `save_figures`, once the quality has been measured
-    checkpoint.npz                  `checkpoints.save`, after all these, and within an epoch
+    checkpoint.npz                  `checkpoints.save`, after an epoch and within it
     index.html                      `page.write`, last of all
 
 Every file is complete at every instant (`common.files.replacing`). A picture, a table or a page
@@ -24,7 +26,7 @@ import platform
 from common import UserError, plotting
 from common.arguments import error_text
 from common.backend import keras, tensorflow
-from common.files import check_parents, sample_path, write_text
+from common.files import beside, check_parents, sample_path, write_text
 from common.models import saved_models
 from common.notebooks import show
 from common.training.progress import warn
@@ -39,8 +41,10 @@ except ImportError:  # Windows
 SAVED_MODELS = ("generator", "encoder")  # saved in files of their own, for generate.py
 FILES = (
     *("run.json", "checkpoint.npz", "generator.keras", "encoder.keras"),
+    *("best.keras", "best_encoder.keras"),
     *("losses.csv", "losses.png", "quality.png", "index.html"),
 )
+KEPT = "kept/epoch_*.keras"
 # What to do where a run cannot be resumed: the end of an error message.
 START_ANEW = (
     "for a new run, replace --resume with --overwrite, which deletes this run, "
@@ -67,7 +71,7 @@ def check(folder, may_hold_a_run):
 
 def _holds_a_run(folder):
     """Whether a run would be lost. A run that has not trained anything yet does not count."""
-    files = {name for name in FILES if (folder / name).exists()}
+    files = {name for name in FILES if (folder / name).exists()} | {*folder.glob(KEPT)}
     if files <= {"run.json", "index.html"}:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
             record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -80,12 +84,15 @@ def clear(folder, overwrite):
 
     Nothing else that may be in the folder is deleted.
     """
-    left = [*folder.glob(".*.writing.*"), *folder.glob("samples/.*.writing.png")]
+    left = [*folder.glob(".*.writing.*"), *folder.glob("samples/.*.writing.*")]
+    left += folder.glob("kept/.*.writing.*")
     if overwrite:
         left += [folder / name for name in FILES]
-        left += folder.glob("samples/epoch_*.png")
+        left += [*folder.glob("samples/epoch_*.png"), *folder.glob(KEPT)]
     for path in left:
         path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there is none, or something else is in it
+        (folder / "kept").rmdir()
     (folder / "samples").mkdir(exist_ok=True)
 
 
@@ -93,9 +100,8 @@ def clear(folder, overwrite):
 def locked(folder):
     """Lock an existing folder during a `with` block, so that no other process trains in it.
 
-    The lock is on the folder itself, and the operating system releases it when the process ends,
-    even by a crash; so no lock file can be left behind. On Windows, and on some network file
-    systems, there are no such locks: there the user must take care.
+    The operating system releases it when the process ends, even by a crash. On Windows, and on some
+    network file systems, there are no such locks: there the user must take care.
 
     Yields a function that raises OSError if the path now leads to another folder or to nothing.
     Raises UserError if another process has locked the folder.
@@ -173,10 +179,10 @@ def write_record(folder, record):
     write_text(folder / "run.json", json.dumps(record, indent=2, default=str) + "\n")
 
 
-def save_models(folder, models, about):
-    """Write the averaged models, a dict by name, with what generate.py has to know of them."""
+def save_models(path, models, about):
+    """Write averaged models by name, the generator to `path`, and what generate.py has to know."""
     for name, model in models.items():
-        saved_models.save(model, folder / f"{name}.keras", about)
+        saved_models.save(model, beside(path, name), about)
 
 
 def save_samples(folder, epoch, images, titles):

@@ -13,6 +13,7 @@ from pathlib import Path
 from common.arguments import command_line
 from common.files import find_samples, sample_path, write_text
 from common.training import resuming
+from common.training.quality import remarks
 
 from PIL import Image
 
@@ -52,6 +53,7 @@ def write(folder, prog, record, progress, state="running", message=""):
         "picture_size": size,
         "written": round(time.time(), 1),
     }
+    content["remarks"] = remarks(progress.quality) if record.get("best") else []
     text = json.dumps(content, separators=(",", ":"), default=str)
     # Inside HTML, a "<" might end the script element. If the name of a folder is not valid UTF-8,
     # Python represents it by surrogates, which `json` writes as escapes.

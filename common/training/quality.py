@@ -22,23 +22,48 @@ COST_PER_SAMPLE = 0.6
 MAX_COST = 0.03  # share of the training time, without --evaluate-every
 
 
+def best(figures):
+    """Epoch, name and value of the best score in a `Progress.quality`; None before the first.
+
+    It is the largest mean IoU, which only label maps have, or else the smallest Fréchet distance.
+    """
+    for name, choose in (("mean_iou", max), ("frechet_distance", min)):
+        row = enumerate(figures.get(name, ()), start=1)
+        if found := {epoch: score for epoch, score in row if score is not None}:
+            epoch = choose(found, key=found.get)
+            return epoch, name, found[epoch]
+    return None
+
+
+def remarks(figures):
+    """Sentences on the best score: none, or one, or two if the newest score is twice as bad."""
+    if not (found := best(figures)):
+        return []
+    epoch, name, score = found
+    newest = [value for value in figures[name] if value is not None][-1]
+    lines = [f"Best {name}: {score:.3f}, after epoch {epoch}; that generator is best.keras."]
+    smaller, larger = sorted((score, newest))
+    if larger >= 2 * smaller > 0:
+        what = "doubled" if newest > score else "fallen to half"
+        lines.append(
+            f"Since then it has {what}, {newest:.3f} now: the generator seems to have collapsed. "
+            f"generate.py --best draws with that of epoch {epoch}."
+        )
+    return lines
+
+
 class Quality:
     """Measures figures of generated images after an epoch.
 
     It uses its own random numbers, so the training is the same with and without it. The latents and
     labels are the same each time, so only the generator differs from one epoch to the next.
 
-    Args:
-        dataset: the training data, a `Dataset` or `Facades`.
-        about: what is saved with the generator: a dict of `pixel_range`, `class_names` and so on.
-        arguments: the command line. `evaluate_every` is the number of epochs from one measurement
-            to the next; 0 to measure nothing. With None, measuring takes about 3 % of the training
-            time; nothing is measured if no judge for these images comes with this code.
+    `dataset` is the training data, a `Dataset` or `Facades`, and `about` what is saved with the
+    generator. `every` is the number of epochs from one measurement to the next, 0 if nothing is
+    measured. It is that of the command line. Without one, measuring takes about 3 % of the training
+    time, and is left out if no judge for these images comes with this code.
 
-    Attributes:
-        every: the number of epochs from one measurement to the next; 0 if nothing is measured.
-
-    Raises UserError if `evaluate_every` is 1 or more, but there is no judge for these images.
+    Raises UserError if the command line asks for it, but there is no judge for these images.
     """
 
     def __init__(self, dataset, about, arguments):

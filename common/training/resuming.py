@@ -13,7 +13,7 @@ import numpy as np
 
 # These may differ from what the run began with.
 MAY_CHANGE = (
-    *("epochs", "data", "checkpoint_minutes", "evaluate_every", "gpus"),
+    *("epochs", "data", "checkpoint_minutes", "evaluate_every", "keep_every", "gpus"),
     *("out", "resume", "overwrite"),
 )
 NOT_RECORDED = ("out", "resume", "overwrite", "gpus")  # in run.json
@@ -43,7 +43,8 @@ def arguments_of(record, parser, argv):
     if differing:
         raise UserError(
             f"the run in {now.out} cannot go on with {', '.join(differing)}; --epochs, "
-            "--evaluate-every, --gpus, --checkpoint-minutes and the place of the --data may change"
+            "--evaluate-every, --keep-every, --gpus, --checkpoint-minutes and the place of the "
+            "--data may change"
         )
     return now
 

@@ -33,7 +33,7 @@ from common.training import checkpoints, checks, folder, hardware, page, resumin
 from common.training.checks import Diverged, same_random_numbers
 from common.training.devices import Devices
 from common.training.progress import Progress, Stopwatch, can_redraw, end, progress_bar, say, warn
-from common.training.quality import Quality
+from common.training.quality import Quality, best, remarks
 
 import numpy as np
 
@@ -191,6 +191,7 @@ class Run:
         devices.leave()  # no variable is created any more; averaged copies predict on one
         if devices.is_first:
             folder.clear(self.folder, arguments.overwrite)
+        self._save_again()
         self._write_record()
         self._say(
             f"{self._parser.name}: {self._data['images']:,} images ({self._data['source']}), "
@@ -225,6 +226,8 @@ class Run:
                 self._say(progress.summary(epochs))
             if self._devices.any(bool(self._stopped_by)) and progress.epochs < epochs:
                 raise KeyboardInterrupt
+        if self._record()["best"]:
+            self._say(*remarks(progress.quality))
         draw = command_line("generate.py", "--model", str(self.folder / "generator.keras"))
         self._say(f"Finished: {progress}. Generate images with: {draw}")
 
@@ -289,6 +292,7 @@ class Run:
         progress.end_epoch(progress.means() | values, quality)
         self._save_results()
         self._save_checkpoint()  # after all these, since --resume relies on it alone
+        self._save_again()
         self._write_record()
         self._write_page()
 
@@ -343,8 +347,25 @@ class Run:
 
     def _save_results(self):
         if self._devices.is_first:
-            folder.save_models(self.folder, self._averaged, self._about)
+            self._save_models(self.folder / "generator.keras")
             folder.save_figures(self.folder, self._progress.history, self._progress.quality)
+
+    def _save_models(self, path):
+        folder.save_models(path, self._averaged, self._about)
+
+    def _save_again(self):
+        """Save the models of the epoch in the checkpoint under other names, if it is one to keep.
+
+        That is also done when a run is resumed, since the process may have been killed in between.
+        So best.keras always is what the checkpoint says is the best.
+        """
+        progress, every = self._progress, self.arguments.keep_every
+        if self._devices.is_first and progress.epochs and not progress.steps:
+            found = best(progress.quality)
+            if found and found[0] == progress.epochs:
+                self._save_models(self.folder / "best.keras")
+            if every and progress.epochs % every == 0:
+                self._save_models(self.folder / f"kept/epoch_{progress.epochs:04d}.keras")
 
     def _save_checkpoint(self):
         self._check_still_there()
@@ -376,7 +397,12 @@ class Run:
 
     def _record(self):
         known = self._data, self._progress, self._device
-        return resuming.record(self._parser.name, self.arguments, *known)
+        record = resuming.record(self._parser.name, self.arguments, *known) | {"best": None}
+        found = best(self._progress.quality)
+        if found and (self.folder / "best.keras").exists():  # it may have been deleted
+            epoch, name, score = found
+            record["best"] = {"epoch": epoch, name: score}
+        return record
 
     def _write_record(self):
         if self._devices.is_first:

@@ -1,0 +1,60 @@
+"""The first sample picture: as good as the network that drew it."""
+
+import importlib
+
+from common.training.run import Run
+
+import keras
+import numpy as np
+import pytest
+from conftest import ALL_SCRIPTS
+
+# An epoch of the embedded images at the defaults, in smaller batches: as many steps, in less time.
+STEPS = {
+    "cgan_fashion": 10_000 // 128,
+    "cgan_mnist": 10_000 // 64,
+    "gan_fashion": 10_000 // 128,
+    "wgan_gp_fashion": 10_000 // 512,
+    "gaugan_facades": 256 // 4,
+}
+BATCH = {"wgan_gp_fashion": 32, "gaugan_facades": 4}
+SMALL_GAUGAN = ["--data", "drawn", "--image-size", "64", "--width", "0.1", "--latent-dim", "16"]
+SMALL_GAUGAN += ["--vgg", "none", "--sample-every", "1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALL_SCRIPTS)
+def test_after_one_epoch_the_saved_generator_draws_as_well_as_the_network(
+    name, tmp_path, monkeypatch
+):
+    """It has averages over the last steps, of weights and of statistics, and none may lag behind.
+
+    Compared are mean and standard deviation of its pixels with those of the network that is being
+    trained, in training mode, from the same latents.
+    """
+    inputs, images = [], []
+    predict, save_epoch = keras.Model.predict, Run.save_epoch
+
+    def note_inputs(model, x, **options):
+        inputs.append(x)
+        return predict(model, x, **options)
+
+    def note_images(run, *arguments, **values):
+        save_epoch(run, *arguments, **values)
+        images.append(np.array(run._models["generator"](inputs[-1], training=True)))
+
+    monkeypatch.setattr(keras.Model, "predict", note_inputs)
+    monkeypatch.setattr(Run, "save_epoch", note_images)
+    n_batch = BATCH.get(name, 16)
+    arguments = ["--epochs", "1", "--evaluate-every", "0", "--batch-size", str(n_batch)]
+    small = ["--data", "sample", "--limit", str(STEPS[name] * n_batch)]
+    arguments += SMALL_GAUGAN if name == "gaugan_facades" else small
+    importlib.import_module(name).main([*arguments, "--out", str(tmp_path)])
+    (expected,) = images
+    saved = keras.saving.load_model(tmp_path / "generator.keras").predict(inputs[0], verbose=0)
+    assert abs(saved.mean() - expected.mean()) < 0.1
+    assert 0.85 < saved.std() / expected.std() < 1.15
+    # How much a pixel differs from image to image: next to nothing in a picture of grey squares.
+    between = saved.std(axis=0).mean(), expected.std(axis=0).mean()
+    assert 0.8 < between[0] / between[1] < 1.25
+    print(name, saved.mean(), expected.mean(), saved.std(), expected.std(), between)
