@@ -249,12 +249,12 @@ def losses_of(name, quick, n=4, steps=3):
         d_model = script.define_discriminator(**size)
         photos, colours = rng.uniform(-1, 1, (2, n, 64, 64, 3)).astype("float32")
         maps = np.eye(12, dtype="float32")[rng.integers(0, 12, (n, 64, 64))]
-        fake = script.define_styled_generator(g_model, encoder, training=True)
+        fake = script.define_styled_generator(g_model, encoder)
         gan_model, points = script.define_gan(g_model, encoder, d_model), [photos, maps]
         points.append(script.generate_latent_points(6, n, rng))
         d_inputs = [colours, photos]
         d_target, gan_inputs = ones.reshape(n, 1, 1, 1), [photos, colours, *points[1:]]
-        gan_target = script.unused_targets(gan_model, n)
+        gan_target = dict.fromkeys(gan_model.output, np.zeros(n))
     else:
         g_model, points = script.define_generator(6), latent_points(script, 6, n, rng)
         gan_inputs, gan_target, d_target = points, ones, ones
