@@ -32,7 +32,7 @@ import math
 import sys
 
 # Import common before keras: it sets environment variables that TensorFlow reads once, on import.
-from common.arguments import add_label_map_option, training_parser
+from common.arguments import add_label_map_option, add_pairs_option, training_parser
 from common.data import facades
 from common.models import vgg
 from common.models.freezing import Frozen
@@ -352,13 +352,16 @@ def main(argv=None):
     parser.add_number("--width", 0.01, 4, 1.0, "multiplies the channels of all networks")
     parser.add_integer("--sample-every", 1, 1_000_000, 5, "epochs from one picture to the next")
     add_label_map_option(parser)
+    add_pairs_option(parser)
     vgg.add_option(parser)
     with Run(parser, argv) as run:
         arguments = run.arguments
         image_size, width, n_batch = arguments.image_size, arguments.width, arguments.batch_size
         if arguments.limit is not None:  # said before reading the facades, which takes seconds
             facades.check_count(arguments.limit, n_batch, f"--limit {arguments.limit} facades")
-        dataset = run.load(facades.load_facades, first=arguments.layout_from)
+        options = {"first": arguments.layout_from, "pairs": arguments.pairs}
+        options |= {"limit": arguments.limit, "seed": arguments.seed}
+        dataset = run.load(facades.load_facades, **options)
         parts = facades.split(dataset, arguments.seed, n_batch)
         parts = [facades.fit(part, image_size) for part in parts]
         # What "auto" has found goes into run.json, so that --resume does not look again.

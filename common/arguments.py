@@ -157,6 +157,16 @@ def add_label_map_option(parser):
     )
 
 
+def add_pairs_option(parser):
+    """Add --pairs, for pictures that hold a photo and its label map side by side."""
+    parser.add_argument(
+        "--pairs",
+        choices=("left", "right"),
+        help="each picture is a photo beside its label map, which is this half of it (default: "
+        "pictures twice as wide as high are, and the half with few colours is the map)",
+    )
+
+
 def add_generator_options(parser):
     """Add --model and --seed, for a script that samples a trained generator."""
     parser.add_argument(

@@ -1,5 +1,7 @@
 """Pictures: grids of images, loss curves, animations. Only `show` needs a display."""
 
+import contextlib
+import functools
 import math
 import sys
 import warnings
@@ -9,8 +11,10 @@ from common.files import replacing
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -63,7 +67,8 @@ def on_paper(pixels):
 def draw_header(width, titles=(), heading=""):
     """Draw a heading and a title for each column, black on white: uint8 (H, width, 3).
 
-    What is too long for its place ends in "…".
+    What is too long for its place ends in "…". What no font here can write is drawn as a number,
+    and a line on stderr says what it stands for.
     """
     height = (24 if titles else 0) + (30 if heading else 0)
     if not height:
@@ -75,16 +80,37 @@ def draw_header(width, titles=(), heading=""):
     lines = [((column + 0.5) * room, 8, 8, room, title) for column, title in enumerate(titles)]
     if heading:
         lines.append((0.5 * width, height - 20, 10, width, heading))
-    with warnings.catch_warnings(action="ignore"):  # the font may lack letters of a class name
-        for x, y, size, room, line in lines:
-            text = figure.text(
-                x / width, y / height, line, fontsize=size, ha="center", parse_math=False
-            )
+    without_font = {}
+    with warnings.catch_warnings(action="ignore"):  # of fonts that lack a letter
+        for number, (x, y, size, room, line) in enumerate(lines, start=1):
+            font = _font_with("".join(sorted({*line} - {*" \t\n"})))
+            if font is None:
+                without_font[number], line = line, str(number)
+            text = figure.text(x / width, y / height, line, ha="center", parse_math=False)
+            text.set_font_properties(font_manager.FontProperties(fname=font))
+            text.set_size(size)
             while line and text.get_window_extent().width > room - 4:
                 line = line[: int(len(line) * (room - 4) / text.get_window_extent().width) - 1]
                 text.set_text(f"{line}…")
         canvas.draw()
+    if without_font:
+        legend = ", ".join(f"{number} {line}" for number, line in without_font.items())
+        print(f"No font of this machine has all letters of: {legend}", file=sys.stderr)
     return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+@functools.cache
+def _font_with(letters):
+    """The path of a font with all of these letters: matplotlib's own, or else one of the system's.
+
+    None if there is no such font.
+    """
+    others = sorted(font_manager.findSystemFonts(), key=lambda path: "Regular" not in path)
+    for path in (font_manager.findfont("DejaVu Sans"), *others):
+        with contextlib.suppress(RuntimeError, OSError):  # a font that matplotlib cannot read
+            if set(map(ord, letters)) <= FT2Font(path).get_charmap().keys():
+                return path
+    return None
 
 
 def tile(images, columns, gap=2):

@@ -33,6 +33,7 @@ NOT_RUN = {
     "mkdir units": "copies figures from a package of the system",
     "python -m pytest": "is what runs",
     "python -m common.data facades": "draws 320 facades; see tests/test_facades.py",
+    "python docs/course/plane.py": "trains for half a minute; see tests/test_plane.py",
     "python docs/notebook.py": "writes the notebook; see tests/test_notebook.py",
     "python tests/benchmark.py": "takes minutes; tests/test_benchmark.py runs it with little to do",
     "python gaugan_facades.py --gpus": "needs two GPUs; see tests/test_devices.py",
@@ -150,10 +151,11 @@ def test_every_command_runs(clone, monkeypatch, capsys):
 
 @pytest.mark.parametrize("quote", documents.fenced(COURSE, "python"))
 def test_quotations_are_in_the_scripts(quote):
-    """A block of Python that imports nothing is quoted from a script."""
+    """A block of Python that imports nothing is quoted from a script, or from freezing.py."""
     if quote.startswith("import"):
         return
-    scripts = [documents.read(PROJECT / f"{name}.py") for name in ALL_SCRIPTS]
+    names = (*ALL_SCRIPTS, "common/models/freezing")
+    scripts = [documents.read(PROJECT / f"{name}.py") for name in names]
     forms = [textwrap.indent(quote, depth * "    ") for depth in range(4)]
     assert any(form in script for form in forms for script in scripts)
 

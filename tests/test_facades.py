@@ -4,14 +4,14 @@ import hashlib
 import io
 import json
 import os
-import stat
 import struct
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
 
 from common import UserError
-from common.data import facades, memory, reading
+from common.data import facades, memory
 from common.data.__main__ import main as show
 
 import keras
@@ -262,44 +262,14 @@ def test_a_pipe_is_not_read(tmp_path):
 # ---- hostile archives
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        ("../evil.png", {}, "is outside the folder"),
-        ("base/../../evil.png", {}, "is outside the folder"),
-        ("/evil.png", {}, "is outside the folder"),
-        ("C:\\evil.png", {}, "is outside the folder"),
-        ("a.png", {"external_attr": (stat.S_IFLNK | 0o777) << 16}, "a.png is a symbolic link"),
-        ("a.png", {"compress_type": zipfile.ZIP_BZIP2}, "a.png is neither stored nor deflated"),
-        ("a.png", {"compress_type": zipfile.ZIP_LZMA}, "a.png is neither stored nor deflated"),
-    ],
-)
-def test_members_that_are_refused(tmp_path, name, options, message):
-    source = write_zip(tmp_path / "set.zip", cmp_files())
-    member = zipfile.ZipInfo(name)
-    for attribute, value in options.items():
-        setattr(member, attribute, value)
-    with zipfile.ZipFile(source, "a") as archive:
-        archive.writestr(member, b"evil")
-    with pytest.raises(UserError, match=message):
-        facades.load_facades(source)
-
-
-def test_a_member_that_says_it_is_small(tmp_path):
-    """What comes out of the decompressor is bounded by what the list of members promises."""
-    files = cmp_files() | {"base/cmp_b0002.png": bytes(1 << 26)}
-    path = Path(write_zip(tmp_path / "set.zip", files))
-    content = path.read_bytes()
-    path.write_bytes(content.replace(struct.pack("<I", 1 << 26), struct.pack("<I", 5000)))
-    with pytest.raises(UserError, match=r"base/cmp_b0002\.png"):
-        facades.load_facades(path)
-
-
-def test_too_many_members(tmp_path, monkeypatch):
-    source = write_zip(tmp_path / "set.zip", cmp_files())
-    monkeypatch.setattr(reading, "MAX_MEMBERS", 5)
-    with pytest.raises(UserError, match="too many members"):
-        facades.load_facades(source)
+@pytest.mark.parametrize("name", ["../evil.png", "b/../../evil.png", "/evil.png", "C:\\evil.png"])
+def test_members_are_not_written_outside_the_folder(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    source = write_zip(tmp_path / "set.zip", cmp_files() | {name: b"evil"})
+    facades.load_facades(source)
+    assert {path.name for path in tmp_path.iterdir()} == {"set.zip", "temporary"}
+    assert not list((tmp_path / "temporary").iterdir()) and not Path("/evil.png").exists()
 
 
 def test_more_than_memory_holds_is_refused_after_the_first_photo(tmp_path, monkeypatch):

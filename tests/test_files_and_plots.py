@@ -7,6 +7,7 @@ from common.files import check_writable, replacing, write_text
 
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from matplotlib.image import imread
 
 
@@ -140,9 +141,30 @@ def test_large_images_are_not_enlarged_and_large_grids_stay_within_bounds(tmp_pa
     assert max(imread(tmp_path / "a.png").shape) <= 4000
 
 
-def test_names_that_look_like_mathematics_or_have_no_glyph(tmp_path):
+def test_names_that_look_like_mathematics_or_have_no_glyph(tmp_path, monkeypatch, capsys):
     """Class names are any text: matplotlib would parse dollars, and warn of missing letters."""
     images = np.zeros((2, 28, 28, 1), "float32")
-    for number, names in enumerate((("b", "$x_{$"), ("$x$", "猫"))):
-        plotting.save_grid(images, tmp_path / f"{number}.png", columns=2, titles=names)
-    assert (tmp_path / "0.png").read_bytes() != (tmp_path / "1.png").read_bytes()
+
+    def drawn(*names):
+        plotting.save_grid(images, tmp_path / "a.png", columns=2, titles=names)
+        return (tmp_path / "a.png").read_bytes()
+
+    assert len({drawn("b", "$x_{$"), drawn("$x$", "b"), drawn("b", "Äö")}) == 3
+    assert capsys.readouterr().err == ""
+    # Where no font has the letters, a number stands for the name, and a line says for which.
+    monkeypatch.setattr(plotting.font_manager, "findSystemFonts", list)
+    plotting._font_with.cache_clear()
+    assert drawn("b", "猫") == drawn("b", "2")
+    drawn("犬", "b")
+    assert capsys.readouterr().err.splitlines() == [
+        f"No font of this machine has all letters of: {name}" for name in ("2 猫", "1 犬")
+    ]
+    plotting._font_with.cache_clear()
+
+
+@pytest.mark.skipif(
+    not any("CJK" in path for path in font_manager.findSystemFonts()), reason="no such font is here"
+)
+def test_chinese_names_are_drawn_by_a_font_that_has_them(tmp_path, capsys):
+    one, other = (plotting.draw_header(100, (name,)) for name in "猫犬")
+    assert not np.array_equal(one, other) and capsys.readouterr().err == ""

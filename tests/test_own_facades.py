@@ -174,6 +174,38 @@ def test_names_that_do_not_agree(tmp_path, files, words):
         facades.load_facades(write(tmp_path / "set", contents))
 
 
+def test_the_half_that_is_the_map_can_be_given(tmp_path, monkeypatch, capsys):
+    """Where both halves have the colours of the classes; by the command line, and from run.json."""
+    maps = [facades.COLOURS[labels(12, seed)] for seed in range(6)]
+    files = {f"{i}.png": np.hstack([maps[i], maps[i - 1]]) for i in range(6)}
+    source = write(tmp_path / "set", files)
+    with pytest.raises(
+        UserError, match="0.png: either half may be the label map: --pairs left or right"
+    ):
+        facades.load_facades(source)
+    for side, shift in (("left", 0), ("right", -1)):
+        found = facades.load_facades(source, pairs=side)
+        for i, (image, label_map) in enumerate(zip(found.images, found.label_maps, strict=True)):
+            assert np.array_equal(label_map, labels(12, i + shift if i + shift >= 0 else 5))
+            assert np.array_equal(image, maps[i - 1 - shift])
+    monkeypatch.chdir(tmp_path)
+    assert not show(["facades", "--data", str(source), "--pairs", "right"])
+    assert capsys.readouterr().out.startswith("6 facades, 24 to 24 high and 36 to 36 wide")
+
+
+def test_a_limit_chooses_before_pictures_are_read(tmp_path):
+    source = write(tmp_path / "set", pairs(9))
+    every = facades.load_facades(source)
+    few = facades.load_facades(source, limit=4, seed=3)
+    assert few.sha256() == every.limited(4, seed=3).sha256()
+    left_out = set(range(9)) - {
+        i for i in range(9) for one in few.label_maps if np.array_equal(one, labels(seed=i))
+    }
+    for number in left_out:
+        (source / f"{number}.jpg").write_bytes(b"not read")
+    assert facades.load_facades(source, limit=4, seed=3).sha256() == few.sha256()
+
+
 @pytest.mark.parametrize("left", [True, False])
 @pytest.mark.parametrize("own", [True, False])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

@@ -472,9 +472,9 @@ def test_zip_files_that_are_not_unpacked(tmp_path):
         (tmp_path / "a.zip").write_bytes(content)
 
     for words, name, changes in (
-        ("its member a/1.png needs a password: unpack it", "a/1.png", {"flags": (8, b"\x01")}),
+        ("password required for extraction: unpack it", "a/1.png", {"flags": (8, b"\x01")}),
         ("its members would take 4.0 GB: unpack it", "a/1.png", {"size": (24, b"\xf0" * 4)}),
-        ("its member ../1.png is outside the folder", "../1.png", {}),
+        ("method is not supported: unpack it", "a/1.png", {"method": (10, b"\x63")}),
         ("train.zip is a zip file: unpack it", "train.zip", {}),
     ):
         write(name, **changes)
@@ -746,6 +746,14 @@ PIXELS = [f"pixel{number}" for number in range(784)]
             [",".join(["label", *map(str, range(784))])],
             [(y, *x) for x, y in zip(FLAT, LABELS, strict=True)],
         ),
+        (  # with the numbers of the rows, as pandas writes them
+            [",".join(["", "label", *PIXELS])],
+            [(i, y, *x) for i, (x, y) in enumerate(zip(FLAT, LABELS, strict=True))],
+        ),
+        (
+            [";".join([*PIXELS, "label"])],
+            [[";".join(map(str, (*x, y)))] for x, y in zip(FLAT, LABELS, strict=True)],
+        ),
         (
             ['"label",' + ",".join(PIXELS)],
             [(f'"{y}"', *x) for x, y in zip(FLAT, LABELS, strict=True)],
@@ -762,10 +770,11 @@ def test_tables(tmp_path, capsys, header, rows):
 
 def test_tables_of_other_kinds(tmp_path):
     path = tmp_path / "set.csv"
-    path.write_text(csv([",".join(PIXELS)], FLAT))
-    with pytest.raises(UserError, match="it holds images and no labels"):
-        load(path)
-    assert np.array_equal(load(path, labels_needed=False).images[..., 0], IMAGES)
+    for index in ((), ("Unnamed: 0",)):  # which is no label
+        path.write_text(csv([",".join([*index, *PIXELS])], [(*index, *x) for x in FLAT]))
+        with pytest.raises(UserError, match="it holds images and no labels"):
+            load(path)
+        assert np.array_equal(load(path, labels_needed=False).images[..., 0], IMAGES)
     colours = np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3))
     path.write_text(csv([], [("ab"[i % 2], *x) for i, x in enumerate(colours.reshape(4, -1))]))
     found = load(path)

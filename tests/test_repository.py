@@ -21,7 +21,14 @@ EXTRA_OPTIONS = {
     "cgan_fashion": {"--embedding-dim", *IMAGE_OPTIONS},
     "cgan_mnist": IMAGE_OPTIONS,
     "gan_fashion": IMAGE_OPTIONS,
-    "gaugan_facades": {"--image-size", "--layout-from", "--sample-every", "--vgg", "--width"},
+    "gaugan_facades": {
+        "--pairs",
+        "--image-size",
+        "--layout-from",
+        "--sample-every",
+        "--vgg",
+        "--width",
+    },
     "wgan_gp_fashion": {"--critic-steps", "--penalty-weight", *IMAGE_OPTIONS},
 }
 REFERENCE = (PROJECT / "docs/reference.md").read_text(encoding="utf-8")

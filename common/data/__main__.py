@@ -8,6 +8,7 @@ from common.arguments import (
     add_data_option,
     add_image_options,
     add_label_map_option,
+    add_pairs_option,
     problems_in_one_line,
 )
 from common.data import datasets, facades
@@ -37,6 +38,7 @@ def define_parser():
     add_data_option(command, facades.SOURCES)
     command.add_integer("--count", 1, 100, 6, "facades in the picture")
     add_label_map_option(command)
+    add_pairs_option(command)
     command.add_path("--out", "FILE.png", "the picture (default: generated/facades_first_6.png)")
     command.set_defaults(show=show_facades)
     return parser
@@ -60,7 +62,7 @@ def show_images(arguments):
 
 def show_facades(arguments):
     """Draw the first facades, print sizes and classes. Returns the path of the picture."""
-    dataset = facades.load_facades(arguments.data, arguments.layout_from)
+    dataset = facades.load_facades(arguments.data, arguments.layout_from, arguments.pairs)
     shown = dataset.first(arguments.count)
     out = arguments.out or default_path(f"facades_first_{len(shown.images)}.png")
     photos, label_maps = facades.centre_crops(facades.fit(shown, 256), 256)

@@ -40,8 +40,8 @@ def read(path, parts):
     Returns the images, the labels (None without any) and the names of the classes (() without any)
     as they are in the files; None if it is another file, or a folder without arrays of images.
 
-    Raises ValueError if there are no images of the parts, or if files are damaged, hold Python
-    objects, or are larger than the free memory.
+    Raises ValueError if there are no images of the parts, or if files are damaged or hold Python
+    objects.
     """
     if path.suffix.lower() == ".csv" and path.is_file():
         return *_read_csv(path), ()
@@ -132,15 +132,15 @@ def _from_file(path):
 
 
 def _read_npy(file):
-    is_old = np.lib.format.read_magic(file) == (1, 0)
-    header = np.lib.format.read_array_header_1_0 if is_old else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = header(file)
-    if dtype.hasobject:  # in a pickle, which can run any code
+    try:
+        return np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as problem:
+        if "allow_pickle" not in str(problem):
+            raise
         raise ValueError(
             "it holds Python objects, which are not read: save numbers, or texts as "
             "np.array(texts, str)"
-        )
-    return _values(file, shape, dtype, "F" if is_fortran else "C")
+        ) from None
 
 
 def _read_idx(file):
@@ -150,18 +150,10 @@ def _read_idx(file):
     if start[:3] != bytes((0, 0, 8)) or start[3:] not in (b"\1", b"\3", b"\4"):
         raise ValueError("it is not an IDX file of bytes in 1, 3 or 4 dimensions")
     shape = np.frombuffer(file.read(4 * start[3]), ">u4").tolist()
-    return _values(file, tuple(shape), np.dtype("uint8"))
-
-
-def _values(file, shape, dtype, order="C"):
-    """Read the values of an array after its header, which may promise anything."""
-    size, free = math.prod(shape) * dtype.itemsize, memory.available()
-    if not 0 <= size <= free:
-        raise ValueError(f"it claims to be {shape}, more than the free {free} bytes")
-    content = file.read(size)
-    if len(content) < size or file.read(1):
+    content = file.read(math.prod(shape) + 1)
+    if len(content) != math.prod(shape):
         raise ValueError(f"it does not hold the {shape} values that its header promises")
-    return np.ndarray(shape, dtype, content, order=order)
+    return np.frombuffer(content, "uint8").reshape(shape)
 
 
 def _texts(names):
@@ -175,32 +167,40 @@ def _read_csv(path):
 
     If the first line names the columns, the labels are in the column called `label` or the like;
     without such a column there are no labels. If the columns have no names, the labels are in the
-    first one. A label is a number or a name. The other columns are the pixels, row by row.
+    first one. A label is a number or a name. A first column without a name, or called `index`, as
+    pandas writes it, is left out. The other columns are the pixels, row by row.
     """
     memory.check(4 * path.stat().st_size, path.name)  # two numbers of four bytes for two characters
     with open(path, encoding="utf-8-sig", newline="") as file:
-        names = [name.strip().casefold() for name in next(csv.reader([file.readline()])) or [""]]
+        line = file.readline()
+        comma = ";" if ";" in line and "," not in line else ","  # as spreadsheets write it
+        row = next(csv.reader([line], delimiter=comma), []) or [""]
+        names = [name.strip().casefold() for name in row]
         label = next((i for i, name in enumerate(names) if name in _COLUMNS_OF_LABELS), None)
-        if label is None and all(map(is_number, names[1:])):  # the columns have no names
+        unused = [0] if re.fullmatch("|index|id|unnamed.*", names[0]) and names[1:] else []
+        if label is None and not unused and all(map(is_number, names[1:])):  # there are no names
             file.seek(0)
             label = 0
-        count = len(names) - (label is not None)
+        unused += [label] if label is not None else []
+        count = len(names) - len(unused)
         side = math.isqrt(count // 3)
         shape = (count,) if math.isqrt(count) ** 2 == count else (side, side, 3)
         if math.prod(shape) != count or count < 4:
             raise ValueError(
                 f"it has {len(names)} columns, where a label and the pixels of a square image are "
-                "expected, label,pixel0,pixel1,... with commas and no column of row numbers: "
+                "expected, label,pixel0,pixel1,...: "
                 "docs/own_images.md shows how to make an .npz of other tables"
             )
         labels = []
-        keep = {} if label is None else {label: lambda text: labels.append(text.strip()) or 0}
+        keep = dict.fromkeys(unused, lambda _text: 0)
+        if label is not None:
+            keep[label] = lambda text: labels.append(text.strip()) or 0
         with warnings.catch_warnings(action="ignore"):  # numpy warns if there are no rows
             pixels = np.loadtxt(
-                file, "float32", delimiter=",", quotechar='"', ndmin=2, converters=keep
+                file, "float32", delimiter=comma, quotechar='"', ndmin=2, converters=keep
             )
+    pixels = np.delete(pixels, unused, axis=1)
     if label is not None:
-        pixels = np.delete(pixels, label, axis=1)
         labels = np.array([*map(float, labels)] if all(map(is_number, labels)) else labels)
     with np.errstate(invalid="ignore"):
         whole = pixels.astype("uint8")

@@ -86,20 +86,26 @@ class Facades(NamedTuple):
         return digest.hexdigest()
 
 
-def load_facades(source="auto", first=None):
-    """Load all facades of a source. They keep their sizes, but large ones are scaled down.
+def load_facades(source="auto", first=None, pairs=None, limit=None, seed=0):
+    """Load the facades of a source. They keep their sizes, but large ones are scaled down.
 
-    `first` is 0 or 1, the number that stands for the first class in the user's own label maps, if
-    their pixels are class numbers. None to guess it from the numbers.
+    Args:
+        source: "auto", "full", "drawn", or a path.
+        first: 0 or 1, the number that stands for the first class in the user's own label maps, if
+            their pixels are class numbers. None to guess it from the numbers.
+        pairs: "left" or "right" if each picture is a photo with its label map in that half; None to
+            find out from names and colours.
+        limit, seed: as `Facades.limited` chooses them, but before pictures are read.
 
     Returns `Facades`. A line on stderr says what was assumed, and which pictures were passed over.
     Raises UserError, which names the file, if something is missing or damaged, or if a photo and
     its label map do not match.
     """
+    how = first, pairs, limit, seed
     if source in ("auto", "full"):
         try:
             return downloads.read_cached(
-                [_DOWNLOADS + _ARCHIVE], "datasets", lambda path: _read(path, "full", first)
+                [_DOWNLOADS + _ARCHIVE], "datasets", lambda path: _read(path, "full", *how)
             )
         except UserError as problem:
             if source == "full":
@@ -107,19 +113,20 @@ def load_facades(source="auto", first=None):
             print(f"Using drawn facades: {problem}", file=sys.stderr)
             source = "drawn"
     if source == "drawn":
-        return _read(DRAWN, source, None)
-    return _read(expand(source), str(source), first)
+        return _read(DRAWN, source, None, None, limit, seed)
+    return _read(expand(source), str(source), *how)
 
 
-def _read(path, source, first):
+def _read(path, source, first, side, limit, seed):
     with reporting(path):
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, drawn or a path")
         with reading.opened(path) as folder:
             files = reading.files_in(folder)[0]
             known = Classes(*pairs.read_classes(folder, files), first)
-            found, remarks = pairs.find_pairs(folder, files)
-            photos, contents = _read_pairs(folder, found, known.colours)
+            found, remarks = pairs.find_pairs(folder, files, side is not None)
+            chosen = [found[i] for i in datasets.choose(len(found), limit, seed)]
+            photos, contents = _read_pairs(folder, chosen, known.colours, side)
         label_maps, classes = label_map_files.to_classes(contents, known, remarks)
     if len({value for one in label_maps for value in (one.min(), one.max())}) == 1:
         remarks.append("warning: all pixels of its label maps have the same class")
@@ -134,14 +141,14 @@ def _print_remarks(path, remarks):
         print(f"{path}: {'; '.join(remarks)}", file=sys.stderr)
 
 
-def _read_pairs(folder, found, colours):
+def _read_pairs(folder, found, colours, side):
     """Returns photos, uint8 (H, W, 3), and a dict of `LabelMap`s by the names of their files."""
     photos, label_maps = [], {}
     for photo_file, map_file in reading.with_progress(found, "photos"):
         with reporting(photo_file):
             photo, size = pictures.read_photo(read_bytes(folder / photo_file))
             if map_file == photo_file:
-                photo, label_maps[map_file] = label_map_files.halves(photo, colours)
+                photo, label_maps[map_file] = label_map_files.halves(photo, colours, side)
         with reporting(map_file):
             if map_file != photo_file:
                 content = read_bytes(folder / map_file)

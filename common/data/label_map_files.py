@@ -115,26 +115,32 @@ def unique_colours(pixels):
     return colours.astype("uint8"), values.reshape(packed.shape)
 
 
-def halves(picture, colours):
+def halves(picture, colours, side=None):
     """Cut a picture of a photo beside its label map in the middle: uint8 (H, W, 3), `LabelMap`.
 
-    The half whose pixels are nearer to the colours of the classes is the label map. Each pixel of
-    it gets the nearest of them, since these pictures are often JPEGs, which changes colours.
-    `colours` are uint8 (K, 3); if there are none, the CMP's. Raises ValueError if neither is near.
+    The half on that side, "left" or "right", is the label map; if it is None, the half whose pixels
+    are nearer to the colours of the classes. Each pixel of it gets the nearest of them, since
+    these pictures are often JPEGs, which changes colours. `colours` are uint8 (K, 3); if there are
+    none, the CMP's. Raises ValueError if the half is not near to them, or if both are alike.
     """
     colours = colours if len(colours) else CMP_COLOURS
     found, values = unique_colours(picture)
-    is_near = (rows_of(found, colours, 4 * CLOSE) >= 0)[values]
-    classes = rows_of(found, colours, 255).astype("uint8")[values]
+    distances = np.abs(found[:, np.newaxis].astype(int) - colours).max(axis=2)
+    classes = distances.argmin(axis=1).astype("uint8")[values]
+    distance = distances.min(axis=1)[values]
     width = picture.shape[1] // 2
-    label_map, photo = sorted(
-        (np.s_[:, :width], np.s_[:, -width:]), key=lambda half: -is_near[half].mean()
-    )
-    if is_near[label_map].mean() < 0.5:
+    places = {"left": np.s_[:, :width], "right": np.s_[:, -width:]}
+    mean = {name: distance[half].mean() for name, half in places.items()}
+    near = {name: np.mean(distance[half] <= 4 * CLOSE) for name, half in places.items()}
+    if (near[side] if side else max(near.values())) < 0.5:
         raise ValueError(
             "it looks like a photo beside its label map, as pix2pix has them, but most colours in "
             f"it are those of no classes; {HINT}"
         )
+    if side is None and max(mean.values()) < 1.1 * min(mean.values()) + 1:
+        raise ValueError("either half may be the label map: --pairs left or right says which is")
+    label_map = places.pop(side or min(mean, key=mean.get))
+    (photo,) = places.values()
     return picture[photo], LabelMap(classes[label_map], colours, False)
 
 

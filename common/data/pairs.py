@@ -29,15 +29,18 @@ _RGB = r"(?P<r>\d+)[\s,;]+(?P<g>\d+)[\s,;]+(?P<b>\d+)"
 _COLOUR_LINES = rf"(?P<name>\S.*?)[\s,:;]+{_RGB}\s*(:.*)?", rf"{_RGB}[\s,:;]+(?P<name>\S.*)"
 
 
-def find_pairs(folder, files):
+def find_pairs(folder, files, are_beside=False):
     """Find the photos and their label maps.
 
     `files` are the names of files in the folder. If names of folders speak of a training part, it
-    alone is taken. Returns a list of (photo, label map), which are the same file if it holds both
-    side by side, and a list of remarks. Raises ValueError if there are no pairs.
+    alone is taken. With `are_beside`, each picture holds a photo and its label map. Returns a list
+    of (photo, label map), which are the same file if it holds both side by side, and a list of
+    remarks. Raises ValueError if there are no pairs.
     """
     chosen = [file for file in files if _suffix(file) in (".jpg", *_LOSSLESS)]
     training = [file for file in chosen if _TRAINING.search(file.casefold().rpartition("/")[0])]
+    if are_beside and chosen:
+        return [(file, file) for file in training or chosen], []
     found = _agreeing(training) or _agreeing(chosen)
     if not found and chosen:
         with reporting(chosen[0]), pictures.opened(read_bytes(folder / chosen[0])) as image:

@@ -30,6 +30,7 @@ class _Record(NamedTuple):
     limit: int | None = None
     seed: int = 0
     layout_from: int | None = None
+    pairs: str | None = None
     loader: str | None = None
 
 
@@ -53,7 +54,7 @@ def load(generator, source=None):
             f"nothing says what images {generator.path} was trained on: give them with --data"
         )
     if generator.label_kind == "label map":
-        dataset = _load(facades.load_facades, record, source, first=record.layout_from)[1]
+        dataset = _load_facades(record, source)
         _check_fits(generator, dataset, MIN_IMAGES // 2)
         split_sha256 = dataset.sha256() if record.seed == 0 else None
         return Real(*facades.split(dataset, record.seed), False, split_sha256)
@@ -85,8 +86,15 @@ def load_validation_facades(generator):
     record = _read_record(generator)
     if record.sha256 is None:
         raise UserError(f"the run.json beside {generator.path}, which names them, is missing")
-    dataset = _load(facades.load_facades, record, None, first=record.layout_from)[1]
+    dataset = _load_facades(record)
     return facades.split(dataset, record.seed)[1]
+
+
+def _load_facades(record, source=None):
+    options = {"first": record.layout_from, "pairs": record.pairs}
+    if source is None:  # the numbers of the classes may depend on which label maps are read
+        options |= {"limit": record.limit, "seed": record.seed}
+    return _load(facades.load_facades, record, source, **options)[1]
 
 
 def _load(load, record, source, **options):
@@ -120,7 +128,9 @@ def _read_record(generator):
         numbers = arguments["limit"], arguments["seed"], arguments.get("layout-from")
         if not all(isinstance(number, int | None) for number in numbers):
             raise ValueError(f"its arguments are {arguments}")
-        return _Record(str(data["source"]), str(data["sha256"]), *numbers, data.get("loader"))
+        pairs = arguments.get("pairs")
+        loader = data.get("loader")
+        return _Record(str(data["source"]), str(data["sha256"]), *numbers, pairs, loader)
     except FileNotFoundError:
         return _Record()
     except (OSError, ValueError, TypeError, LookupError, RecursionError) as problem:
