@@ -76,7 +76,8 @@ def define_parser():
 
 def table(found):
     """Yield the lines of a table of the figures in an `Evaluation`."""
-    yield f"{'':32}{f'{len(found.samples):,} samples':>18}{f'{found.n_real:,} real images':>22}"
+    n_real = len(found.real.held_out.images)
+    yield f"{'':32}{f'{len(found.samples):,} samples':>18}{f'{n_real:,} real images':>22}"
     heading = ""
     for name, figure in found.of_samples.items():
         kind, _, class_name = name.partition("/")
@@ -103,9 +104,9 @@ def record(generator, found, arguments):
         "model": generator.name,
         "path": str(generator.path),
         "seed": arguments.seed,
-        "data": found.source,
+        "data": found.real.training.source,
         "samples": {"count": len(found.samples), "figures": plain(found.of_samples)},
-        "real": {"count": found.n_real, "figures": plain(found.of_real)},
+        "real": {"count": len(found.real.held_out.images), "figures": plain(found.of_real)},
     }
 
 

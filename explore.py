@@ -36,12 +36,12 @@ def define_parser():
 
 def define_explorer(generator, seed=0, layout=None, layout_from=None):
     """Open the window for a generator. `layout` is the label map to begin with, or None."""
-    from common.sampling.explorer import ClassExplorer, Explorer
+    from common.sampling.explorer import Explorer
     from common.sampling.label_map_editor import LabelMapEditor
 
     if generator.label_kind == "label map":
         return LabelMapEditor(generator, seed, layout, layout_from)
-    return (ClassExplorer if generator.label_kind else Explorer)(generator, seed)
+    return Explorer(generator, seed)
 
 
 def main(argv=None):

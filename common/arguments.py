@@ -38,29 +38,27 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def add_integer(self, name, low, high, default, help):
         """Add an option that takes a whole number from `low` to `high`."""
-        self._add(name, bounded(int, "whole number", low, high), "N", default, help)
+        self._add(name, default, help, type=bounded(int, low, high), metavar="N")
 
     def add_number(self, name, low, high, default, help):
         """Add an option that takes any number from `low` to `high`."""
-        self._add(name, bounded(float, "number", low, high), "X", default, help)
+        self._add(name, default, help, type=bounded(float, low, high), metavar="X")
 
     def add_choice(self, name, numbers, default, help):
         """Add an option that takes one of a few whole numbers."""
-        self._add(name, int, None, default, help, choices=numbers)
+        self._add(name, default, help, type=int, choices=numbers)
 
     def add_path(self, name, metavar, help, default=None):
         """Add an option that takes a path, in which `~` is the home folder."""
-        self._add(name, path_of, metavar, default, help)
+        self._add(name, default, help, type=path_of, metavar=metavar)
 
     def add_switch(self, name, help):
         """Add an option without a value: True if it is given."""
         self.add_argument(name, action="store_true", help=help)
 
-    def _add(self, name, type, metavar, default, help, **options):
-        if default is not None:
-            help = f"{help} (default: {default})"
-        options |= {"type": type, "metavar": metavar, "default": default, "help": help}
-        self.add_argument(name, **options)
+    def _add(self, name, default, help, **options):
+        help += "" if default is None else f" (default: {default})"
+        self.add_argument(name, default=default, help=help, **options)
 
 
 @contextlib.contextmanager
@@ -71,11 +69,7 @@ def problems_in_one_line(parser):
     """
     try:
         yield
-    except UserError as problem:
-        parser.error(problem)
-    except MemoryError as problem:
-        parser.error(f"not enough memory: {problem}")
-    except OSError as problem:
+    except (UserError, MemoryError, OSError) as problem:
         parser.error(error_text(problem))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -85,7 +79,8 @@ def error_text(problem):
     """The message of an exception, on one line; of an OSError, the file and the reason."""
     if isinstance(problem, OSError) and problem.strerror:
         return f"{problem.filename or 'standard output'}: {problem.strerror}"
-    return " ".join(str(problem).split()) or type(problem).__name__
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    return f"not enough memory: {text}" if isinstance(problem, MemoryError) else text
 
 
 def path_of(text):
@@ -96,14 +91,15 @@ def path_of(text):
         raise argparse.ArgumentTypeError(f"{text}: {problem}") from None
 
 
-def bounded(kind, kind_name, low, high):
+def bounded(kind, low, high, name=None):
     """A `type` for argparse: numbers from `low` to `high`; `kind` is int or float."""
+    name = name or ("whole number" if kind is int else "number")
 
     def parse(text):
         try:
             number = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a {kind_name}") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not a {name}") from None
         if not low <= number <= high:  # also true for NaN
             raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
         return number
@@ -113,7 +109,7 @@ def bounded(kind, kind_name, low, high):
 
 def number_of_gpus(text):
     """A `type` for argparse: a whole number from 1, or "all"."""
-    return text if text == "all" else bounded(int, "whole number or all", 1, 1024)(text)
+    return text if text == "all" else bounded(int, 1, 1024, "whole number or all")(text)
 
 
 DATASETS = (
@@ -131,51 +127,28 @@ def add_data_option(parser, sources=DATASETS):
 def add_image_options(parser):
     """Add --image-size and --channels, which apply to images that the user brings."""
     parser.add_integer(
-        "--image-size",
-        16,
-        128,
-        None,
-        "scale your own images to N x N pixels (default: arrays keep their size, images in "
-        "folders get 28 if all are grey, else 32)",
+        "--image-size", 16, 128, None, "scale own images to N x N (default: folders 28 or 32)"
     )
-    parser.add_choice(
-        "--channels",
-        (1, 3),
-        None,
-        "read your own images in grey (1) or in colour (3) (default: grey if all of them are)",
-    )
+    parser.add_choice("--channels", (1, 3), None, "read own images in grey (1) or in colour (3)")
 
 
 def add_label_map_option(parser):
     """Add --layout-from, for label maps that contain numbers of classes."""
-    parser.add_choice(
-        "--layout-from",
-        (0, 1),
-        None,
-        "the number of the first class in your own label maps (default: detected from their "
-        "numbers or colours)",
-    )
+    help = "the number of the first class in label maps of your own (default: detected)"
+    parser.add_choice("--layout-from", (0, 1), None, help)
 
 
 def add_pairs_option(parser):
     """Add --pairs, for pictures that hold a photo and its label map side by side."""
-    parser.add_argument(
-        "--pairs",
-        choices=("left", "right"),
-        help="each picture is a photo beside its label map, which is this half of it (default: "
-        "pictures twice as wide as high are, and the half with few colours is the map)",
-    )
+    help = "each picture is a photo beside its label map, which is this half of it (default: found)"
+    parser.add_argument("--pairs", choices=("left", "right"), help=help)
 
 
 def add_generator_options(parser):
     """Add --model and --seed, for a script that samples a trained generator."""
-    parser.add_argument(
-        "--model",
-        required=True,
-        metavar="NAME|PATH",
-        help="a script's name or the part of it before an underscore, such as cgan, for the newest "
-        "run in runs/ or else the generator in trained/; or a run folder or .keras file",
-    )
+    help = "a script's name or the part of it before an underscore, such as cgan, for the newest "
+    help += "run in runs/ or else the generator in trained/; or a run folder or .keras file"
+    parser.add_argument("--model", required=True, metavar="NAME|PATH", help=help)
     parser.add_integer("--seed", 0, 2**32 - 1, 0, "of the random latents")
 
 
@@ -184,68 +157,33 @@ def training_parser(
 ):
     """A parser with the options that all training scripts share, and the defaults of one script.
 
-    Args:
-        script: `__file__` of the script. A run is named after it, so a copy of a script has a name
-            and a run folder of its own.
-        description: the docstring of the script, for --help.
-        epochs, batch_size, latent_dim: the defaults of these options.
-        own_images: whether to add --image-size and --channels, which `Run.load` gives to a loader.
-        sources: the help text of --data.
+    `script` is its `__file__`: a run is named after it, so a copy of a script has a name and a run
+    folder of its own. `description` is its docstring, and `sources` the help text of --data. With
+    `own_images` there are --image-size and --channels, which `Run.load` gives to a loader.
     """
     parser = ArgumentParser(prog=_as_typed(script), description=description)
     parser.name, parser.own_images = Path(script).stem, own_images
-    parser.add_integer(
-        "--epochs", 1, 1_000_000, epochs, "each has a step for every full batch of the images"
-    )
+    million, largest_seed = 1_000_000, 2**32 - 1
+    parser.add_integer("--epochs", 1, million, epochs, "each has a step for every full batch")
     parser.add_integer("--batch-size", 2, 65_536, batch_size, "images in a batch; half are real")
     parser.add_integer("--latent-dim", 1, 10_000, latent_dim, "random numbers behind an image")
     add_data_option(parser, sources)
-    parser.add_integer("--limit", 2, 1_000_000_000, None, "use N of the images, chosen by the seed")
-    parser.add_integer("--seed", 0, 2**32 - 1, 0, "same seed, same machine, same pictures")
+    parser.add_integer("--limit", 2, 10**9, None, "use N of the images, chosen by the seed")
+    parser.add_integer("--seed", 0, largest_seed, 0, "same seed, same machine, same pictures")
+    parser.add_switch("--deterministic", "the same pictures on a GPU as well, at the cost of speed")
     parser.add_switch(
-        "--deterministic",
-        "the same pictures on a GPU as well, at the cost of speed; a CPU repeats anyway",
+        "--mixed-precision", "compute in 16 bits where that is safe: faster on new GPUs"
     )
-    parser.add_switch(
-        "--mixed-precision",
-        "compute in 16 bits where that is safe: faster on GPUs with tensor cores and on CPUs with "
-        "AVX512_BF16 or AMX, slower on others",
-    )
-    parser.add_switch(
-        "--jit",
-        "compile the training steps with XLA: a slow first step, then mostly faster on a GPU",
-    )
-    parser.add_switch(
-        "--plain",
-        "leave models and optimizers as Keras makes them: slower, with the same results but for "
-        "rounding",
-    )
-    parser.add_argument(
-        "--gpus",
-        type=number_of_gpus,
-        metavar="N|all",
-        help="share out each batch among so many GPUs of this machine (default: one device)",
-    )
-    parser.add_number(
-        "--average-decay",
-        0,
-        0.999999,
-        0.999,
-        "of the moving average of the generator's weights, which is sampled and saved; 0 for the "
-        "weights as they are",
-    )
-    parser.add_integer(
-        "--evaluate-every",
-        0,
-        1_000_000,
-        None,
-        "epochs from one evaluation of generated images to the next; 0 for none (default: as often "
-        "as takes less than 3 %% of the training time; none if common/judges has no network "
-        "for such images)",
-    )
-    parser.add_number(
-        "--checkpoint-minutes", 0, 1e6, 10, "minutes between saves in an epoch; 0: after every step"
-    )
+    parser.add_switch("--jit", "compile the training steps with XLA: mostly faster on a GPU")
+    parser.add_switch("--plain", "leave models and optimizers as Keras makes them: slower")
+    help = "share out each batch among so many GPUs of this machine (default: one device)"
+    parser.add_argument("--gpus", type=number_of_gpus, metavar="N|all", help=help)
+    help = "of the moving average of the generator's weights, which is sampled and saved; 0: none"
+    parser.add_number("--average-decay", 0, 0.999999, 0.999, help)
+    help = "epochs from one measurement of quality to the next; 0: never (default: now and then)"
+    parser.add_integer("--evaluate-every", 0, million, None, help)
+    help = "minutes between saves in an epoch; 0: after every step"
+    parser.add_number("--checkpoint-minutes", 0, 1e6, 10, help)
     parser.add_path("--out", "DIR", "the run folder", default=Path("runs", parser.name))
     parser.add_switch("--resume", "continue the run in the folder from its last save")
     parser.add_switch("--overwrite", "delete the run in the folder and start a new one")
@@ -266,20 +204,13 @@ def check_training(arguments):
     if arguments.resume and arguments.overwrite:
         raise UserError("--overwrite is not allowed with --resume: one goes on with the old run")
     if arguments.jit and arguments.deterministic:
-        raise UserError(
-            "Keras does not use XLA in deterministic mode: leave out --jit or --deterministic"
-        )
+        raise UserError("with XLA nothing is deterministic: leave out --jit or --deterministic")
     if arguments.plain and (arguments.gpus or arguments.jit):
-        raise UserError(
-            "--plain trains on one device, as Keras has it: leave out --plain, or --gpus and --jit"
-        )
-    if arguments.batch_size % 2:
-        raise UserError(
-            f"--batch-size {arguments.batch_size} is odd: give an even number, since half of a "
-            "batch is real and half is generated"
-        )
-    if arguments.limit is not None and arguments.limit < arguments.batch_size:
-        raise UserError(
-            f"--limit {arguments.limit} is less than one batch of {arguments.batch_size}: "
-            "give a smaller --batch-size as well"
-        )
+        raise UserError("--plain trains on one device, as Keras has it: leave out --gpus and --jit")
+    n_batch, limit = arguments.batch_size, arguments.limit
+    if n_batch % 2:
+        half = "half of a batch is real and half is generated"
+        raise UserError(f"--batch-size {n_batch} is odd: give an even number, since {half}")
+    if limit is not None and limit < n_batch:
+        hint = "give a smaller --batch-size as well"
+        raise UserError(f"--limit {limit} is less than one batch of {n_batch}: {hint}")

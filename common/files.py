@@ -17,12 +17,9 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")  # suffixes of the pictures that c
 def replacing(path):
     """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
-    The temporary name keeps the suffix, since Keras and matplotlib choose the format by it. The
-    folder is created if it does not exist. If the block fails, the temporary file is deleted and
-    `path` is not changed.
-
-    Raises:
-        OSError: the file cannot be written or renamed; its `filename` is `path`.
+    It keeps the suffix, since Keras and matplotlib choose the format by it. The folder is created
+    if it does not exist. If the block fails, the temporary file is deleted, and `path` stays.
+    Raises OSError, with `path` for its `filename`, if the file cannot be written or renamed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,33 +43,26 @@ def _temporary(path):
 
 
 def _rename(temporary, path):
-    """Put the temporary file in its place, if need be after some seconds.
-
-    On Windows, a program that has the old file open, such as Excel or a virus scanner, is in the
-    way of that for a while.
-    """
+    """Rename, if need be after some seconds: on Windows another program may have it open."""
     for pause in (0.1, 0.3, 1.0, 3.0):
-        try:
+        with contextlib.suppress(PermissionError):
             return os.replace(temporary, path)
-        except PermissionError:
-            time.sleep(pause)
+        time.sleep(pause)
     return os.replace(temporary, path)
 
 
 def _flush_folder(folder):
     """Flush a folder to disk, so that a file stays renamed after a power cut (not on Windows)."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
         descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        stack.callback(os.close, descriptor)
+        os.fsync(descriptor)
 
 
 def _os_error_behind(problem, temporary):
-    """The OSError that `problem` is or comes from: on a full disk, zipfile raises another error.
+    """The OSError that `problem` is or comes from, unless it names another file than this one.
 
-    An OSError that names another file than the temporary one is not about this file.
+    On a full disk, zipfile raises an error that comes from it.
     """
     while problem and not isinstance(problem, OSError):
         problem = problem.__cause__ or problem.__context__
@@ -111,9 +101,9 @@ def default_path(name):
 
 
 def check_writable(path, suffixes):
-    """Raise UserError or OSError if a file cannot be written. To be called before any slow work.
+    """Raise UserError or OSError if a file cannot be written, before any slow work.
 
-    The name of the file must end in one of `suffixes`. Its folder need not exist yet.
+    Its name must end in one of `suffixes`. Its folder need not exist yet.
     """
     if path.suffix.lower() not in suffixes:
         raise UserError(f"{path} must end in {' or '.join(suffixes)}")

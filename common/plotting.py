@@ -28,18 +28,12 @@ QUALITY = {
 
 
 def save_grid(images, path, columns=10, titles=(), heading=""):
-    """Write images into one picture, in rows.
+    """Write images (N, H, W, C) in [0, 1] into one picture, in rows.
 
-    Args:
-        images: (N, H, W, C) in [0, 1]. One channel is drawn in reversed grey, as the Fashion-MNIST
-            tutorials do: dark clothes on white paper. Three are red, green and blue.
-        path: the PNG, JPEG or WebP file, replaced in one step; None to draw nothing.
-        columns: the number of images in a row.
-        titles: a name for each column, or none.
-        heading: one line at the top, or none.
+    One channel is drawn in reversed grey, as the Fashion-MNIST tutorials do: dark clothes on white
+    paper. Three are red, green and blue. `titles` are names for the columns, or (), and `heading`
+    is a line at the top. `path` is a PNG, JPEG or WebP file, replaced in one step.
     """
-    if path is None:
-        return
     canvas = on_paper(tile(images, columns))
     # Enlarged by a whole number, so that no pixel becomes wider than its neighbour.
     enlarged = max(1, min(3, 256 // max(images.shape[1:3]), 4000 // max(canvas.shape[:2])))
@@ -51,10 +45,7 @@ def save_grid(images, path, columns=10, titles=(), heading=""):
 
 
 def spread(count, most=20):
-    """Which of `count` classes to show: at most `most`, spread over all. Their numbers, in order.
-
-    So a picture of a thousand classes stays as wide as one of twenty.
-    """
+    """Which of `count` classes to show: the numbers of at most `most`, spread over all."""
     return np.linspace(0, count - 1, min(count, most)).round().astype("int32")
 
 
@@ -125,13 +116,10 @@ def tile(images, columns, gap=2):
 
 
 def save_curves(rows, groups, path):
-    """Plot lists of numbers over the epochs, without the epochs whose number is None.
+    """Plot `rows`, a dict of equally long lists, over the epochs, without those that are None.
 
-    Args:
-        rows: a dict of equally long lists by name.
-        groups: a list of the names in each panel; `panels` gives those of losses. A panel with one
-            figure of `QUALITY` begins at 0.
-        path: the PNG, replaced in one step. Nothing is drawn if there are no groups.
+    `groups` is a list of the names in each panel; `panels` gives those of losses. A panel with a
+    figure of `QUALITY` begins at 0. Nothing is drawn if there are no groups.
     """
     if not groups:
         return
@@ -145,9 +133,8 @@ def save_curves(rows, groups, path):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         for name in names:
-            measured = [epoch for epoch, value in enumerate(rows[name], 1) if value is not None]
-            values = [rows[name][epoch - 1] for epoch in measured]
-            axes.plot(measured, values, marker=".", label=name)
+            measured = [pair for pair in enumerate(rows[name], 1) if pair[1] is not None]
+            axes.plot(*zip(*measured, strict=True), marker=".", label=name)
         if names[0] in QUALITY:
             axes.set_title(QUALITY[names[0]], fontsize=10)
             axes.set_ylim(bottom=0)
@@ -157,10 +144,7 @@ def save_curves(rows, groups, path):
 
 
 def panels(names):
-    """Which curves share a panel: each loss NAME with its `val_NAME`, then all that have no pair.
-
-    Returns a list of lists of names.
-    """
+    """Which curves share a panel: each loss NAME with its `val_NAME`, then all without a pair."""
     pairs = [[name, f"val_{name}"] for name in names if f"val_{name}" in names]
     others = [name for name in names if name not in sum(pairs, [])]
     return [*pairs, others] if others else pairs
@@ -176,11 +160,7 @@ def save_figure(figure, path):
 def save_animation(sequences, path, frame_size, frames_per_second):
     """Write a GIF of image sequences that run side by side and repeat for ever.
 
-    Args:
-        sequences: (sequences, frames, H, W, C) in [0, 1].
-        path: the GIF file, replaced in one step.
-        frame_size: width and height of one image, pixels.
-        frames_per_second: a whole number.
+    `sequences` are (sequences, frames, H, W, C) in [0, 1], shown `frame_size` pixels wide and high.
     """
     size = len(sequences) * frame_size, frame_size
     frames = [on_paper(np.concatenate(images, axis=1)) for images in sequences.swapaxes(0, 1)]
@@ -189,10 +169,7 @@ def save_animation(sequences, path, frame_size, frames_per_second):
 
 
 def save_gif(frames, path, milliseconds):
-    """Write PIL images to a GIF that repeats for ever, replaced in one step.
-
-    `milliseconds` is how long a frame is shown: a number, or a list of one for each frame.
-    """
+    """Write PIL images to a GIF that repeats for ever. `milliseconds` are one number, or a list."""
     first, *others = frames
     with replacing(path) as temporary:
         first.save(temporary, save_all=True, append_images=others, duration=milliseconds, loop=0)
@@ -201,8 +178,8 @@ def save_gif(frames, path, milliseconds):
 def use_backend_for_windows():
     """Let pyplot open windows, with the backend that MPLBACKEND names or one that it finds.
 
-    Returns the name of the backend in lower case; one without windows if there is no display.
-    Raises ImportError or ValueError if the backend cannot be used.
+    Returns its name in lower case; it has no windows if there is no display. Raises ImportError or
+    ValueError if the backend cannot be used.
     """
     from matplotlib import pyplot
 
@@ -213,11 +190,7 @@ def use_backend_for_windows():
 
 
 def show(path):
-    """Open a picture in a window and wait until the user closes it.
-
-    Prints a line on stderr instead if there is no display, or if matplotlib cannot import the
-    backend that the variable MPLBACKEND names.
-    """
+    """Open a picture in a window and wait until it is closed. Without a display, say so instead."""
     from matplotlib import pyplot
 
     try:

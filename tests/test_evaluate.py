@@ -154,25 +154,6 @@ def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier,
     assert real.seen_by_generator and evaluation.find_judge(real)[1] is False
 
 
-def test_no_judge_for_the_data(copier, capsys, monkeypatch, clothes):
-    trained_on = []
-    usual = networks.train_classifier
-
-    def train(images, labels, n_classes, seed, report):
-        assert callable(report)
-        trained_on.append((len(images), n_classes))
-        return usual(images, labels, n_classes, epochs=1)
-
-    monkeypatch.setattr(networks, "load_judge", lambda *_: None)
-    monkeypatch.setattr(networks, "train_classifier", train)
-    images, labels, _ = clothes
-    np.savez("real.npz", x_train=images[:N_TRAINING], y_train=labels[:N_TRAINING])
-    found = figures("--model", copier, "--data", "real.npz", "--count", "100")
-    assert trained_on == [(N_TRAINING * 4 // 5, 10)] and found["real"]["count"] == N_TRAINING // 5
-    error = capsys.readouterr().err
-    assert error.endswith("There is no judge for these images: training one on 240 of them\n")
-
-
 def test_classes_are_compared_by_their_names(here, clothes, capsys, error_of):
     """A folder sorts them, and a file of arrays may have them in any other order."""
     images, labels, chosen = clothes
@@ -216,6 +197,7 @@ def test_folders_of_classes_are_not_their_own_test_part(here, clothes, capsys, m
     monkeypatch.setattr(networks, "train_classifier", lambda *given, **_: usual(*given, epochs=8))
     found = figures("--model", "copier.keras", "--data", "pictures", "--count", "100")
     assert found["real"]["count"] == len(wanted) - len(wanted) * 4 // 5
+    assert f"training one on {len(wanted) * 4 // 5} of them\n" in capsys.readouterr().err
     of_samples = found["samples"]["figures"]
     assert of_samples["label_accuracy/bag"]["value"] == 1 and len(of_samples) == 5
 
@@ -326,13 +308,6 @@ def test_the_data_of_the_run(here, copier, capsys):
     assert "the path is empty" in error("--data", "")
     (run / "run.json").write_text("{}")
     assert "run.json, which names the run's images, is damaged" in error()
-
-
-def test_a_figure_without_a_spread():
-    """A class of which an image is in only one of the five parts has none."""
-    assert evaluate.formatted((0.5, float("nan"))) == "0.500"
-    assert evaluate.formatted((0.5, 0.25)) == "0.500 ± 0.250"
-    assert evaluate.formatted((float("nan"), float("nan"))) == "-"
 
 
 def test_the_nearest_by_pixels(clothes):

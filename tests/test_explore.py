@@ -18,7 +18,7 @@ from common.data import facades
 from common.data.datasets import CLOTHES
 from common.models import saved_models
 from common.models.generators import Generator
-from common.sampling import explorer, inputs, label_map_editor
+from common.sampling import explorer, inputs
 
 import keras
 import numpy as np
@@ -104,16 +104,6 @@ def status(one):
     return one._status.get_text()
 
 
-def test_shares_sum_up_to_one():
-    shares = explorer.with_share(np.array([1.0, 0, 0]), 1, 0.25)
-    np.testing.assert_allclose(shares, [0.75, 0.25, 0])
-    np.testing.assert_allclose(explorer.with_share(shares, 2, 0.5), [0.375, 0.125, 0.5])
-    np.testing.assert_allclose(explorer.with_share(shares, 0, 1), [1, 0, 0])
-    # The first alone gives something away, and no other has had anything so far.
-    np.testing.assert_allclose(explorer.with_share(np.eye(3)[0], 0, 0.4), [0.4, 0.3, 0.3])
-    np.testing.assert_allclose(explorer.with_share(np.ones(1), 0, 0.4), [1])
-
-
 @pytest.mark.parametrize("name", ["cgan", "mnist", "own"])
 def test_a_class_turns_into_another(open_one, name):
     one = open_one(name, seed=3)
@@ -155,7 +145,10 @@ def test_directions_lead_to_other_latents(open_one):
 
 
 def test_any_number_of_classes(open_one):
-    assert len(open_one("own").class_sliders) == 25
+    one = open_one("own")
+    assert len(one.class_sliders) == 25
+    one.class_sliders[0].set_val(0.25)  # it alone had a share, so the others get equal ones
+    np.testing.assert_allclose(one.shares, [0.25, *[0.75 / 24] * 24])
     one = open_one("one")
     one.class_sliders[0].set_val(0.3)
     assert one.label.tolist() == [[1]] and one.class_sliders[0].val == 1
@@ -239,18 +232,6 @@ def test_label_maps_of_other_classes_are_refused(load, tmp_path):
             generator.draw(chosen.latents, chosen.labels)
 
 
-def test_lines_are_painted():
-    layout = np.zeros((5, 7), "uint8")
-    label_map_editor.paint_line(layout, (1, 1), (5, 1), 0, 3)
-    expected = np.zeros((5, 7))
-    expected[1, 1:6] = 3
-    np.testing.assert_array_equal(layout, expected)
-    label_map_editor.paint_line(layout, (3, 4), (3, 4), 2, 4)  # a dot
-    assert [np.flatnonzero(row == 4).tolist() for row in layout] == [
-        [], [], [3], [2, 3, 4], [1, 2, 3, 4, 5],
-    ]  # fmt: skip
-
-
 def test_painting_a_label_map(open_one):
     one = open_one("gaugan", layout=np.zeros((64, 64), "uint8"))
     before = one.image
@@ -330,10 +311,10 @@ def test_without_a_window(models, error_of, run_script):
 def test_it_opens_the_right_window_and_waits(open_one, models, monkeypatch):
     shown = []
     monkeypatch.setattr(explorer, "check_window", lambda: None)
-    monkeypatch.setattr(pyplot, "show", lambda: shown.append(type(pyplot.gcf().explorer).__name__))
+    monkeypatch.setattr(pyplot, "show", lambda: shown.append(pyplot.gcf().explorer.label))
     for name in ("gan", "cgan", "gaugan"):
         assert explore.main(["--model", str(models / f"{name}.keras")]) is None
-    assert shown == ["Explorer", "ClassExplorer", "LabelMapEditor"]
+    assert [label is None or label.shape for label in shown] == [True, (1, 10), (1, 64, 64)]
 
     def interrupted():
         raise KeyboardInterrupt

@@ -69,12 +69,6 @@ def test_check_writable(tmp_path):
         check_writable(tmp_path / f"{'a' * 249}.png", (".png",))
 
 
-def test_tiles_row_by_row():
-    images = np.arange(1, 6, dtype="float32").reshape(5, 1, 1, 1)
-    expected = [[1, 0, 2, 0, 3, 0], [0] * 6, [4, 0, 5, 0, 0, 0], [0] * 6]
-    np.testing.assert_array_equal(plotting.tile(images, 3, gap=1)[..., 0], expected)
-
-
 def test_grids_are_drawn_dark_on_white(tmp_path):
     images = np.full((4, 28, 28, 1), -0.01, "float32")  # out of range: drawn as the nearest
     images[1] = 1.01  # the upper right one

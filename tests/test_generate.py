@@ -104,11 +104,8 @@ def test_without_a_display_show_says_so(capsys):
     [
         (["--model", "cgan", "--class", "hat"], "unknown class 'hat'; known are 0 (T-shirt/top), "),
         (["--model", "cgan", "--class", "-1"], "unknown class '-1'"),
-        (["--model", "cgan", "--count", "0"], "--count: 0 is not between 1 and"),
-        (["--model", "cgan", "--seed", "-1"], "--seed: -1 is not"),
         (["--model", "cgan", "--class", "t"], "class 't' may be T-shirt/top or trouser or coat"),
         (["--model", "cgan", "--out", "a.bmp"], "a.bmp must end in .png or .jpg or .jpeg or .webp"),
-        (["--model", "cgan", "--out", "runs/a.gif"], "runs/a.gif must end in .png"),
         (["--model", "cgan", "--out", "runs/gan_fashion/run.json/b.png"], "run.json is a file"),
         (["--model", "cgan", "--save-arrays", "a.npy"], "a.npy must end in .npz"),
         (["--model", "dcgan"], "there is no model 'dcgan': give the path of a .keras file or run"),
@@ -357,12 +354,11 @@ def test_a_walk_between_latents(model):
     np.testing.assert_allclose(walk[[0, -1]], plain, atol=1e-6)
 
 
-def test_slerp_by_hand():
+def test_latents_on_the_way_are_on_a_great_circle():
     first, last = np.array([2.0, 0.0], "float32"), np.array([0.0, 2.0], "float32")
     expected = [[2, 0], [3**0.5, 1], [1, 3**0.5], [0, 2]]
     np.testing.assert_allclose(inputs.slerp(first, last, 4), expected, atol=1e-6)
     np.testing.assert_allclose(inputs.slerp(first, 3 * first, 3), [[2, 0], [4, 0], [6, 0]])
-    np.testing.assert_array_equal(inputs.slerp(0 * first, 0 * last, 3), np.zeros((3, 2)))
 
 
 def test_a_class_by_a_part_of_its_name():

@@ -16,25 +16,6 @@ from common.files import check_writable
 from common.models import saved_models
 
 
-def define_parser():
-    """The command line: the name of a judge, and the options of that judge."""
-    parser = ArgumentParser(prog="python -m common.judges", description=__doc__)
-    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for name, load, text, sources in (
-        ("clothes", datasets.load_fashion_mnist, "tells the classes of Fashion-MNIST apart", ()),
-        ("digits", datasets.load_mnist, "tells the digits of MNIST apart", ()),
-        ("facades", facades.load_facades, "finds the classes in photos", (facades.SOURCES,)),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
-        add_data_option(command, *sources)
-        command.add_integer("--seed", 0, 2**32 - 1, 0, "seed of all random numbers in the training")
-        command.add_path(
-            "--out", "FILE.keras", "the file to write (default: the file that evaluate.py reads)"
-        )
-        command.set_defaults(load=load)
-    return parser
-
-
 def split(name, dataset):
     """What the judge of this name learns from, and what it is tested with."""
     if name == "facades":  # as in a training with seed 0
@@ -44,22 +25,29 @@ def split(name, dataset):
     return dataset.split()  # a fifth is held out, since GANs here train on all of MNIST
 
 
-def accuracy(judge, held_out):
-    """A sentence on how good a judge is."""
+def test(judge, held_out):
+    """How good a judge is: a dict of figures."""
     from common.judges import networks, scores
 
-    tested = f"{len(held_out.images):,}"
     if hasattr(held_out, "label_maps"):
         squares = facades.centre_crops(facades.fit(held_out, networks.SIZE), networks.SIZE)
-        found = scores.label_map_accuracy(judge, *squares)
-        accuracy = "pixel accuracy {pixel_accuracy:.4f}, mean IoU {mean_iou:.4f}".format(**found)
-        return f"{accuracy} on {tested} photos not used in training"
-    found = networks.accuracy(judge, held_out.images, held_out.labels)
-    return f"accuracy {found:.4f} on {tested} images not used in training"
+        return scores.label_map_accuracy(judge, *squares)
+    return {"accuracy": networks.accuracy(judge, held_out.images, held_out.labels)}
 
 
 def main(argv=None):
-    parser = define_parser()
+    parser = ArgumentParser(prog="python -m common.judges", description=__doc__)
+    commands = parser.add_subparsers(dest="name", required=True, metavar="NAME")
+    for name, load in (
+        ("clothes", datasets.load_fashion_mnist),
+        ("digits", datasets.load_mnist),
+        ("facades", facades.load_facades),
+    ):
+        command = commands.add_parser(name, help=f"train the judge of {name}")
+        add_data_option(command, *[facades.SOURCES] * (name == "facades"))
+        command.add_integer("--seed", 0, 2**32 - 1, 0, "of all random numbers in the training")
+        command.add_path("--out", "FILE.keras", "(default: the file that evaluate.py reads)")
+        command.set_defaults(load=load)
     arguments = parser.parse_args(argv)
     with problems_in_one_line(parser):
         out = arguments.out or Path(__file__).with_name(f"{arguments.name}.keras")
@@ -69,17 +57,15 @@ def main(argv=None):
         from common.judges import networks
 
         if arguments.out is None and out.exists() and networks.judge_path(dataset) != out:
-            raise UserError(
-                f"{out} is a judge of other images, and would be replaced; give another file with "
-                "--out"
-            )
+            problem = "is a judge of other images, and would be replaced"
+            raise UserError(f"{out} {problem}; give another file with --out")
         training, held_out = split(arguments.name, dataset)
-        report = functools.partial(print, flush=True)
-        judge = networks.train(training, arguments.seed, report)
+        judge = networks.train(training, arguments.seed, functools.partial(print, flush=True))
         # What the judge has learnt from, so that `evaluate.py` can say whether it knows an image.
         about = networks.images_of(dataset) | {"split_sha256": dataset.sha256()}
         saved_models.save(judge, out, about)
-        print(accuracy(judge, held_out))
+        figures = [f"{name} {value:.4f}" for name, value in test(judge, held_out).items()]
+        print(*figures, f"on {len(held_out.images):,} images not used in training")
         print(out)
 
 

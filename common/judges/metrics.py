@@ -18,10 +18,9 @@ def frechet_distance(first, second):
 
         |m₁ - m₂|² + trace(C₁ + C₂ - 2 (C₁ C₂)^½)
 
-    Heusel et al. 2017, arXiv 1706.08500, equation 6. It is 0 if the features have the same mean
-    and the same covariance. It is larger if some kinds of images are missing, or look odd, or are
-    too similar. It also depends on the number of images: the fewer there are, the larger it is. So
-    compare only distances that were computed from equal numbers of images.
+    Heusel et al. 2017, arXiv 1706.08500, equation 6. It is 0 if both are the same, and larger if
+    some kinds of images are missing, or look odd, or are too similar. The fewer images there are,
+    the larger it is, so compare only distances of equal numbers of images.
 
     C₁ C₂ is not symmetric, but it has the same eigenvalues as S C₂ S, where S S = C₁, and that
     matrix is symmetric.
@@ -53,9 +52,8 @@ def variety(features, found, real_spreads):
     """How varied the images of a class are, compared with real images, which have about 1.
 
     It is the mean over the classes of the ratio between the `spreads` of generated and of real
-    images. It is near 0 for a generator that always draws the same image of a class (mode
-    collapse), or draws only one of many classes. Classes without spread in the real images are
-    left out.
+    images, where these have any. It is near 0 for a generator that always draws the same image of a
+    class (mode collapse), or draws only one of many classes.
     """
     real = real_spreads > 0
     ratios = spreads(features, found, len(real_spreads))[real] / real_spreads[real]
@@ -83,17 +81,11 @@ def agreement(found, maps):
 
 
 def colour_variation(images, n_maps=1):
-    """How much the mean colour varies between images of the same label map.
+    """How much the mean colour varies between images of the same label map, and so by the latent.
 
-    First the mean red, green and blue of each image are computed, in [-1, 1]; then the standard
-    deviation of each over the images of a label map. The result is the mean of these standard
-    deviations over the three colours and the label maps. It shows how much the latent changes the
-    image.
-
-    Args:
-        images: (n, H, W, 3), float in [0, 1] or uint8: first all images of the first label map,
-            then equally many of the second, and so on.
-        n_maps: the number of label maps.
+    It is the standard deviation, over the images of a label map, of their mean red, green and blue,
+    in [-1, 1], averaged over the three colours and the label maps. `images` are (n, H, W, 3), float
+    in [0, 1] or uint8: all images of the first label map, then equally many of the second, etc.
     """
     white = 255 if images.dtype == np.uint8 else 1
     colours = 2 * images.mean(axis=(1, 2), dtype="float64") / white

@@ -19,11 +19,7 @@ SEGMENTER_BATCH, SEGMENTER_STEPS = 16, 1500
 
 
 def judge_path(dataset):
-    """The path of the judge that comes with this code for a data set, or None.
-
-    A classifier is for images with the same names of classes and of the same shape, a segmenter for
-    facades of the same source.
-    """
+    """The path of the judge that comes with this code for a data set, or None."""
     wanted = images_of(dataset).items()
     for path in sorted(Path(__file__).parent.glob("[!.]*.keras")):  # one with a dot is unfinished
         if saved_models.read(path)[1].items() >= wanted:
@@ -32,7 +28,7 @@ def judge_path(dataset):
 
 
 def images_of(dataset):
-    """What is saved with a judge that is trained on a data set: the images that it is for."""
+    """What is saved with a judge of a data set: the images that it is for."""
     names = {"class_names": list(dataset.class_names)}
     if hasattr(dataset, "label_maps"):
         return names | {"facades": dataset.source}
@@ -40,10 +36,10 @@ def images_of(dataset):
 
 
 def load_judge(dataset):
-    """The judge that comes with this code for a data set, a `keras.Model`; None if there is none.
+    """The judge that comes with this code for a data set, a `keras.Model`, or None.
 
-    Nor is there one if the images only have the names of such classes: then a classifier would find
-    the class of less than 0.8 of them.
+    Images may have the names of its classes and show something else: then it would find the class
+    of less than 0.8 of them, and is not returned.
     """
     path = judge_path(dataset)
     if not path:
@@ -58,16 +54,13 @@ def load_judge(dataset):
 
 
 def classify(judge, images):
-    """Find the features, float32 (n, d), and the classes, int64 (n,), of images.
+    """The features, float32 (n, d), and the classes, int64 (n,), that a classifier finds in images.
 
-    `judge` is a model with the outputs of `define_classifier`. `images` are (n, H, W, C), either
-    float32 in [0, 1] or uint8.
+    `images` are (n, H, W, C), either float32 in [0, 1] or uint8.
     """
-    features = np.empty((len(images), judge.outputs[1].shape[1]), "float32")
-    found = np.empty(len(images), "int64")
-    for part, outputs in in_batches(judge, [images], images.shape[1:], to_unit):
-        found[part], features[part] = outputs[0].argmax(axis=1), outputs[1]
-    return features, found
+    batches = in_batches(judge, [images], images.shape[1:], to_unit)
+    probabilities, features = map(np.concatenate, zip(*batches, strict=True))
+    return features, probabilities.argmax(axis=1)
 
 
 def accuracy(judge, images, labels):
@@ -76,10 +69,7 @@ def accuracy(judge, images, labels):
 
 
 def segment(judge, images):
-    """Find the class of each pixel: uint8 (n, 64, 64).
-
-    `images` are (n, H, W, 3), either float32 in [0, 1] or uint8. They are scaled to 64 x 64.
-    """
+    """The class of each pixel, uint8 (n, 64, 64), in images that are scaled to that size."""
 
     def prepare(images):
         images = to_unit(images)
@@ -87,10 +77,8 @@ def segment(judge, images):
             return images
         return np.array(keras.ops.image.resize(images, (SIZE, SIZE), antialias=True))
 
-    found = np.empty((len(images), SIZE, SIZE), "uint8")
-    for part, probabilities in in_batches(judge, [images], (SIZE, SIZE), prepare):
-        found[part] = probabilities.argmax(axis=-1)
-    return found
+    batches = in_batches(judge, [images], (SIZE, SIZE), prepare)
+    return np.concatenate([output.argmax(axis=-1).astype("uint8") for output in batches])
 
 
 def scaled(label_maps):
@@ -105,14 +93,10 @@ def to_unit(images):
 
 
 def define_classifier(image_shape, n_classes):
-    """A small convolutional network.
-
-    After a first convolution, blocks of a pooling layer and two convolutions halve the image until
-    its shorter side has at most 8 pixels.
+    """A small convolutional network, with 157,954 parameters for ten classes of 28 x 28 pixels.
 
     Input: `image` (n, H, W, C) in [0, 1]. Outputs: the probability of each class (n, n_classes),
     and the features from which they are computed, at most 96: the means of the last feature maps.
-    For ten classes of grey images of 28 x 28 pixels it has 157,954 parameters.
     """
     image = keras.Input(image_shape, name="image")
     filters = 24
@@ -164,12 +148,10 @@ def train_classifier(images, labels, n_classes, seed=0, epochs=None, report=None
     """Train a new classifier. The same seed gives the same classifier.
 
     Args:
-        images: (N, H, W, C), float32 in [0, 1] or uint8.
+        images: (N, H, W, C), float32 in [0, 1] or uint8. In each epoch they are shifted at random
+            by up to a 28th of their sides.
         labels: integers (N,), 0 to n_classes - 1.
-        n_classes: the number of classes.
-        seed: seed of the initial weights, the order of the images, and the random shifts.
-        epochs: passes through the images. By default 8, or as many as 160,000 images take, if
-            that is more. Each time an image is shifted at random by up to a 28th of its sides.
+        epochs: by default 8, or as many as 160,000 images take, if that is more.
         report: called with a line of text after each epoch, or None.
     """
     epochs = epochs or max(8, math.ceil(160_000 / len(images)))
@@ -188,12 +170,8 @@ def train_classifier(images, labels, n_classes, seed=0, epochs=None, report=None
 def train_segmenter(training_set, n_classes, seed=0, steps=SEGMENTER_STEPS, report=None):
     """Train a new segmenter on random crops. The same seed gives the same segmenter.
 
-    Args:
-        training_set: `Facades` that `facades.fit` has scaled for crops of 64 pixels.
-        n_classes: the number of classes in their label maps.
-        seed: seed of the initial weights and of the crops.
-        steps: the number of training steps, each with a batch of 16 crops.
-        report: called with a line of text every 100 steps, called an epoch, or None.
+    `training_set` are `Facades` that `facades.fit` has scaled for crops of 64 pixels. Every 100
+    `steps` are called an epoch; `report` is as in `train_classifier`.
     """
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
@@ -221,5 +199,5 @@ def _fit(learner, epochs, steps, report, **data):
         if report:
             report(f"epoch {epoch + 1}/{epochs}: loss {logs['loss']:.3f}")
 
-    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=report_epoch)]
-    learner.fit(**data, epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=callbacks)
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=report_epoch)
+    learner.fit(**data, epochs=epochs, steps_per_epoch=steps, verbose=0, callbacks=[callback])

@@ -39,12 +39,9 @@ def with_spread(figures_of, count):
 
 
 class Reference:
-    """Statistics of real images, with which generated images are compared.
+    """Statistics of real images, with which generated images are compared by a classifier.
 
-    Args:
-        judge: a classifier of `networks`.
-        images: (N, H, W, C), float32 in [0, 1] or uint8.
-        class_names: the names of the classes of the judge.
+    Images are (n, H, W, C), float32 in [0, 1] or uint8.
     """
 
     def __init__(self, judge, images, class_names):
@@ -56,12 +53,8 @@ class Reference:
     def figures(self, images, labels=None):
         """All figures: a dict of `Figure`s.
 
-        With labels, they include the label accuracy, of all and of each class; without labels, the
-        share of the images in which each class is found.
-
-        Args:
-            images: (n, H, W, C), float32 in [0, 1] or uint8.
-            labels: integers (n,), the classes that were asked for; None if there are no classes.
+        With the labels that were asked for, integers (n,), they include the label accuracy, of all
+        and of each class; without labels, the share of the images in which each class is found.
         """
         features, found = networks.classify(self._judge, images)
 
@@ -70,12 +63,11 @@ class Reference:
             if labels is not None:
                 figures["label_accuracy"] = np.mean(here == labels[part])
             for number, class_name in enumerate(self._class_names):
-                is_class = here == number
                 if labels is None:
-                    figures[f"class_share/{class_name}"] = is_class.mean()
+                    figures[f"class_share/{class_name}"] = np.mean(here == number)
                 else:
-                    asked = labels[part] == number
-                    figures[f"label_accuracy/{class_name}"] = is_class[asked].mean()
+                    asked = here[labels[part] == number]
+                    figures[f"label_accuracy/{class_name}"] = np.mean(asked == number)
             moments = metrics.moments(features[part])
             figures["frechet_distance"] = metrics.frechet_distance(moments, self._moments)
             figures["variety"] = metrics.variety(features[part], found[part], self._spreads)
@@ -93,23 +85,15 @@ def proportional_labels(labels, count):
 def classification_accuracy_score(images, labels, held_out, seed):
     """The classification accuracy score of images (Ravuri and Vinyals 2019, arXiv 1905.10887).
 
-    A classifier is trained on these images alone, and tested on real images. Its accuracy is low if
-    the images lack some of the variety of real images, or show what real images do not.
-
-    Args:
-        images: (n, H, W, C), float32 in [0, 1] or uint8.
-        labels: integers (n,).
-        held_out: a `Dataset` of real images for the test.
-        seed: seed of the training of the classifier.
-
-    Returns a dict of one `Figure`, the accuracy on the real images.
+    A classifier is trained on these images alone, and tested on `held_out`, a `Dataset` of real
+    ones. Its accuracy is low if the images lack some of the variety of real images, or show what
+    real images do not. Returns a dict of one `Figure`.
     """
+    n_classes = len(held_out.class_names)
 
     def figures_of(part):
         epochs = max(CAS_EPOCHS, math.ceil(CAS_IMAGES / len(images[part])))
-        judge = networks.train_classifier(
-            images[part], labels[part], len(held_out.class_names), seed, epochs
-        )
+        judge = networks.train_classifier(images[part], labels[part], n_classes, seed, epochs)
         return {"cas": networks.accuracy(judge, held_out.images, held_out.labels)}
 
     return with_spread(figures_of, len(images))
@@ -118,10 +102,7 @@ def classification_accuracy_score(images, labels, held_out, seed):
 def label_map_accuracy(judge, images, label_maps):
     """How well the classes that a segmenter finds agree with the label maps: a dict of floats.
 
-    Args:
-        judge: a segmenter of `networks`.
-        images: (n, H, W, 3), float32 in [0, 1] or uint8.
-        label_maps: integers (n, H, W).
+    `images` are (n, H, W, 3), float32 in [0, 1] or uint8; `label_maps` are integers (n, H, W).
     """
     return metrics.agreement(networks.segment(judge, images), networks.scaled(label_maps))
 
@@ -129,10 +110,9 @@ def label_map_accuracy(judge, images, label_maps):
 def label_map_figures(judge, images, label_maps, n_maps):
     """The figures of `label_map_accuracy` and the variation of the colour: a dict of `Figure`s.
 
-    The arguments are those of `label_map_accuracy`, and `n_maps`, the number of different label
-    maps. There must be equally many images of each, a multiple of five and at least ten, one label
-    map after the other. For photos, which all have different label maps, give 1: then
-    `colour_variation` is that of all photos.
+    `n_maps` is the number of different label maps. There must be equally many images of each, a
+    multiple of five and at least ten, one label map after the other. For photos, which all have
+    different ones, give 1: then `colour_variation` is that of all photos.
     """
     found, expected = networks.segment(judge, images), networks.scaled(label_maps)
 

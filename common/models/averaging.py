@@ -39,11 +39,7 @@ class MovingAverage:
 
     def of(self, model):
         """The averaged copy of one of the models."""
-        return next(
-            copy
-            for original, copy in zip(self._models, self._copies, strict=True)
-            if original is model
-        )
+        return self._copies[self._models.index(model)]
 
     def update(self):
         """Update the averages. To be called after each training step."""

@@ -1,5 +1,7 @@
 """The same training steps in less time. `quicken` says what it replaces for that."""
 
+import math
+
 from common import UserError
 from common.backend import keras
 from common.backend import tensorflow as tf
@@ -25,14 +27,13 @@ def quicken(*models):
     - `apply` of the optimizer, which now waits until all gradients of the step are computed, so
       that a run can be repeated;
     - `update_step` of `keras.optimizers.Adam`, which now updates each weight in one operation;
-    - on a CPU, `call` of a `Conv2DTranspose` to one channel, which now computes 16 pixels at once,
-      and of a `Conv2D` with a large kernel, which on a small feature map is now a product of
-      matrices. In bfloat16, also that of `Dense` and all other `Conv2D` and `Conv2DTranspose`,
-      whose biases then get the right gradient.
+    - on a CPU, `call` of a `Conv2DTranspose` to one channel, and of a `Conv2D` with a large kernel
+      on a small feature map. In bfloat16, also that of `Dense` and all other `Conv2D` and
+      `Conv2DTranspose`, whose biases then get the right gradient.
 
     Subclasses of these, and layers with options that would make a difference, stay as they are. So
     does a model whose class has its own `train_step` or the like, or which runs eagerly or several
-    steps at once. On several devices such a model is refused by a UserError.
+    steps at once; on several devices, UserError is raised for it.
     """
     on_cpu = not tf.config.list_physical_devices("GPU")
     for model in models:
@@ -130,9 +131,8 @@ def _of_arrays(function, batch):
 def _shared_out(step, strategy, is_mean):
     """A function that takes a step on all devices of a strategy, each on a share of the batch.
 
-    The results of the devices are averaged if `is_mean`, and otherwise put together to a batch. A
-    batch that cannot be divided evenly is given to every device as a whole: that is of no use, but
-    the result is the same.
+    The results are averaged if `is_mean`, and otherwise put together to a batch. A batch that
+    cannot be divided evenly is given to every device as a whole, which has the same result.
     """
     n_devices = strategy.num_replicas_in_sync
 
@@ -174,7 +174,7 @@ def _quicken_optimizer(model):
         # a model several times, about one step in fifty had another result (TensorFlow 2.21).
         grads = list(grads)
         with tf.control_dependencies([gradient for gradient in grads if gradient is not None]):
-            grads = [gradient if gradient is None else tf.identity(gradient) for gradient in grads]
+            grads = _of_arrays(tf.identity, grads)
         return apply(grads, trainable_variables)
 
     optimizer.apply = apply_when_all_are_there
@@ -188,21 +188,17 @@ def _quicken_optimizer(model):
 def _fuse(adam, weights):
     """Have an Adam optimizer read and write weights and moments once, not a dozen times."""
     keras_update_step = adam.update_step
-    momentums, velocities = (
-        [variable.value for variable in adam.variables if variable.name.endswith(kind)]
-        for kind in ("_momentum", "_velocity")
-    )
-    shapes = [[array.shape for array in arrays] for arrays in (weights, momentums, velocities)]
+    kinds = ("_momentum", "_velocity")
+    arrays = [weights, *([v.value for v in adam.variables if v.name.endswith(k)] for k in kinds)]
+    shapes = [[array.shape for array in some] for some in arrays]
     if not shapes[0] == shapes[1] == shapes[2]:  # in a Keras with other names
         return
-    keys = map(id, weights)
-    moments = dict(zip(keys, zip(momentums, velocities, strict=True), strict=True))
+    moments = {id(weight): both for weight, *both in zip(*arrays, strict=True)}
 
     def update_step(gradient, variable, learning_rate):
         if isinstance(gradient, tf.IndexedSlices):
-            # The gradient of an embedding has one part for each label in the batch. Keras squares
-            # each part by itself, so a row to which four labels have contributed equally moves
-            # twice as far as by Adam's formula. For the same result, Keras updates embeddings.
+            # The gradient of an embedding has a part for each label in the batch, and Keras squares
+            # each part by itself: other than Adam's formula, and here to be the same.
             return keras_update_step(gradient, variable, learning_rate)
         momentum, velocity = moments[id(variable)]
         step = tf.cast(adam.iterations + 1, tf.float32)
@@ -229,18 +225,23 @@ def _quicken_layer(layer):
     Once the sum is 256 times as large as the next number, adding that number changes nothing: on
     two cores, 50,000 ones make 512. The gradient of a plain addition is the same sum in float32.
     """
-    linear = _linear_part(layer)
+    kind, linear, fast = type(layer), _linear_part(layer), None
     if linear is None:
         return
-    if _can_compute_in_blocks(layer):
-        linear = _in_blocks(layer, linear)
-    elif _can_compute_as_product(layer):
-        linear = _as_product(layer, linear)
+    is_large = math.prod(layer.kernel.shape) >= LARGE_KERNEL
+    if kind is layers.Conv2DTranspose and _keeps_the_size(layer) and layer.filters == 1:
+        fast, fits = _in_blocks(layer), lambda height, width: height % BLOCK == width % BLOCK == 0
+    elif kind is layers.Conv2D and _keeps_the_size(layer) and is_large and layer.groups == 1:
+        fast, fits = _as_product(layer), lambda height, width: height * width <= SMALL_MAP
     elif layer.compute_dtype != "bfloat16" or not layer.use_bias:
         return
 
     def call(inputs, training=None):
-        outputs = linear(inputs)
+        size = inputs.shape[1:3]
+        if fast and None not in size and fits(*size):
+            outputs = fast(inputs, tf.convert_to_tensor(layer.kernel))
+        else:
+            outputs = linear(inputs)
         if layer.use_bias:
             outputs += tf.convert_to_tensor(layer.bias)
         return outputs if layer.activation is None else layer.activation(outputs)
@@ -270,31 +271,20 @@ def _keeps_the_size(layer):
     return odd and steps == ((1, 1), (1, 1), "same")
 
 
-def _can_compute_in_blocks(layer):
-    return (
-        type(layer) is layers.Conv2DTranspose
-        and _keeps_the_size(layer)
-        and (layer.filters, layer.output_padding) == (1, None)
-        and layer.compute_dtype in ("float32", "bfloat16")
-    )
-
-
-def _in_blocks(layer, linear):
+def _in_blocks(layer):
     """The linear part of a transposed convolution to one channel, 4 × 4 pixels at once.
 
     On a CPU, oneDNN computes each output channel in one SIMD lane, so a single channel leaves 15 of
     the 16 lanes of AVX-512 idle. Here a convolution with stride 4 computes 16 channels, one for
     each pixel of a block of 4 × 4, and `depth_to_space` arranges them as an image. Its 16 kernels
-    are that of the layer, shifted to the position of the pixel and padded with zeros. For a kernel
-    of 7 × 7 they are 10 × 10: that is twice as many multiplications, in a sixth of the time. The
-    gradients are computed as usual, since they are fast already.
+    are that of the layer, shifted to the position of the pixel and padded with zeros. The gradients
+    are computed as usual, since they are fast already.
     """
     padding = ((0, 0), *[(side // 2, side // 2) for side in layer.kernel_size], (0, 0))
 
     @tf.custom_gradient
     def convolve(inputs, kernel):
-        # With stride 1, a transposed convolution is a convolution with the kernel rotated by 180
-        # degrees.
+        # With stride 1, a transposed convolution is one with the kernel rotated by 180 degrees.
         rotated = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
         shifts = [(shift, BLOCK - 1 - shift) for shift in range(BLOCK)]
         kernels = [tf.pad(rotated, (y, x, (0, 0), (0, 0))) for y in shifts for x in shifts]
@@ -302,35 +292,18 @@ def _in_blocks(layer, linear):
 
         def gradients(upstream):
             # Inputs and outputs change places, since the layer is a transposed convolution.
-            kernel_gradient = tf.raw_ops.Conv2DBackpropFilter(
-                input=upstream,
-                filter_sizes=tf.shape(kernel),
-                out_backprop=inputs,
-                strides=(1, 1, 1, 1),
-                padding="SAME",
+            sizes, ones = tf.shape(kernel), (1, 1, 1, 1)
+            kernel_gradient = tf.compat.v1.nn.conv2d_backprop_filter(
+                upstream, sizes, inputs, ones, "SAME"
             )
             return tf.nn.conv2d(upstream, kernel, 1, "SAME"), kernel_gradient
 
         return tf.nn.depth_to_space(blocks, BLOCK), gradients
 
-    def linear_in_blocks(inputs):
-        if any(side is None or side % BLOCK for side in inputs.shape[1:3]):
-            return linear(inputs)
-        return convolve(inputs, tf.convert_to_tensor(layer.kernel))
-
-    return linear_in_blocks
+    return convolve
 
 
-def _can_compute_as_product(layer):
-    return (
-        type(layer) is layers.Conv2D
-        and _keeps_the_size(layer)
-        and layer.groups == 1
-        and layer.kernel.shape.num_elements() >= LARGE_KERNEL
-    )
-
-
-def _as_product(layer, linear):
+def _as_product(layer):
     """The linear part of a convolution, on a small feature map as a product of matrices (im2col).
 
     For its convolutions oneDNN first copies the kernel into another order, forwards and backwards.
@@ -355,10 +328,4 @@ def _as_product(layer, linear):
         outputs = tf.matmul(rows, flat_kernel)
         return tf.reshape(outputs, (-1, *inputs.shape[1:3], layer.filters)), gradients
 
-    def linear_as_product(inputs):
-        height, width = inputs.shape[1:3]
-        if height is None or width is None or height * width > SMALL_MAP:
-            return linear(inputs)
-        return convolve(inputs, tf.convert_to_tensor(layer.kernel))
-
-    return linear_as_product
+    return convolve

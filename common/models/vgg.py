@@ -14,28 +14,20 @@ WEIGHTS = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # what Keras down
 
 def add_option(parser):
     """Add --vgg, the `source` of `load`."""
-    parser.add_argument(
-        "--vgg",
-        default="auto",
-        metavar="WEIGHTS",
-        help="VGG19 for the perceptual loss: imagenet, from Keras's cache or a download; none; "
-        "the path of a weights file; auto: imagenet if possible, else none (default: auto)",
-    )
+    help = "VGG19 for the perceptual loss: imagenet (from Keras's cache or a download), none, auto "
+    help += "(imagenet if possible, else none), or the path of a weights file (default: auto)"
+    parser.add_argument("--vgg", default="auto", metavar="WEIGHTS", help=help)
 
 
 def load(source, image_size):
     """Load VGG19 up to the last of `LAYERS`.
 
-    Args:
-        source: where the weights come from. "imagenet": Keras's cache, or a download into it.
-            "auto": the same if possible, else "none" with a notice on stderr. "none": no model. Or
-            the path of a weights file for `keras.applications.VGG19(include_top=False)`.
-        image_size: height and width of the images, at least 32 pixels.
+    `source` is "imagenet": Keras's cache, or a download into it; "auto": the same if possible, else
+    "none" with a notice; "none": no model; or the path of a weights file.
 
     Returns the model and the source actually used, or None and "none". The model's input is
-    (n, image_size, image_size, 3) in [-1, 1]; its outputs are the features of each of `LAYERS`.
-
-    Raises UserError if the weights are missing, cannot be downloaded, or are not for VGG19.
+    (n, image_size, image_size, 3) in [-1, 1], at least 32 pixels; its outputs are the features of
+    each of `LAYERS`. Raises UserError if the weights are missing or not for VGG19.
     """
     if source == "none":
         return None, source
@@ -49,8 +41,8 @@ def load(source, image_size):
     except Exception as problem:  # Keras raises nothing more specific
         reason = " ".join(str(problem).split()).split(" -- ")[-1]
         if name != "imagenet":
-            missing = "no such file: give auto, imagenet, none or a file of weights"
-            reason = reason if Path(name).is_file() else missing
+            if not Path(name).is_file():
+                reason = "no such file: give auto, imagenet, none or a file of weights"
             raise UserError(f"cannot read {source}: {reason}") from None
         reason = f"{WEIGHTS} is not in Keras's cache and cannot be downloaded ({reason})"
         if source == "imagenet":

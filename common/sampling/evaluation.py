@@ -25,17 +25,12 @@ class Evaluation(NamedTuple):
     of_real: dict  # the same figures of real images
     samples: np.ndarray  # uint8 (n, H, W, C)
     training_images: np.ndarray
-    n_real: int  # the number of real images in `of_real`
-    source: str  # of the real images
+    real: real_images.Real  # `of_real` is of those held out
     remark: str  # a sentence on the judge and the real images
 
 
 def evaluate(generator, arguments):
-    """Evaluate a generator.
-
-    Args:
-        generator: a `Generator`.
-        arguments: the parsed command line; `data`, `count`, `seed` and `cas` are used.
+    """Evaluate a `Generator`, as `data`, `count`, `seed` and `cas` of the command line say.
 
     Returns an `Evaluation`. Raises UserError if there are no real images, or if they have another
     shape or other classes than those of the generator.
@@ -48,75 +43,57 @@ def evaluate(generator, arguments):
 
 
 def _of_classes(generator, real, arguments):
-    training, held_out, seen_by_generator, _ = real
-    count, n_real = arguments.count or 10_000, len(training.images)
-    needed = MIN_PER_CLASS * len(training.class_names)
-    if arguments.cas and min(count, n_real) < needed:
-        raise UserError(
-            f"--cas needs at least {needed:,} samples and as many real images for "
-            f"{len(training.class_names)} classes, but there are {count:,} samples and {n_real:,} "
-            "real images"
-        )
-
     from common.judges import networks, scores
 
+    training, held_out, seed = real.training, real.held_out, arguments.seed
+    count, n_real = arguments.count or 10_000, len(training.images)
+    n_classes = len(training.class_names)
+    if arguments.cas and min(count, n_real) < MIN_PER_CLASS * n_classes:
+        needed = f"{MIN_PER_CLASS * n_classes:,} samples and as many real images"
+        there = f"there are {count:,} samples and {n_real:,} real images"
+        raise UserError(f"--cas needs at least {needed} for {n_classes} classes, but {there}")
     judge, seen_by_judge = find_judge(real)
     accuracy = networks.accuracy(judge, held_out.images, held_out.labels)
-    part = "a fifth of the training images" if seen_by_generator else "the test part"
-    part += "; the judge may have learnt from them" * (bool(seen_by_judge) and seen_by_generator)
+    part = "a fifth of the training images" if real.seen_by_generator else "the test part"
+    if real.seen_by_generator and seen_by_judge:
+        part += "; the judge may have learnt from them"
+    remark = f"The judge finds the class of {accuracy:.1%} of the {len(held_out.images):,} real "
+    remark += f"images, which are {part}."
     labels = scores.proportional_labels(training.labels, count) if generator.label_kind else None
-    samples = draw_samples(generator, count, labels, arguments.seed)
+    samples = draw_samples(generator, count, labels, seed)
     reference = scores.Reference(judge, training.images, training.class_names)
     of_samples = reference.figures(samples, labels)
     of_real = reference.figures(held_out.images, None if labels is None else held_out.labels)
     if arguments.cas:
-        chosen = np.random.default_rng(arguments.seed).permutation(n_real)[:count]
+        score = scores.classification_accuracy_score
+        chosen = np.random.default_rng(seed).permutation(n_real)[:count]
         chosen = chosen[np.argsort(training.labels[chosen], kind="stable")]
-        for figures, images, classes in (
-            (of_samples, samples, labels),
-            (of_real, training.images[chosen], training.labels[chosen]),
-        ):
-            figures |= scores.classification_accuracy_score(
-                images, classes, held_out, arguments.seed
-            )
-    return Evaluation(
-        of_samples,
-        of_real,
-        samples,
-        training.images,
-        len(held_out.images),
-        training.source,
-        f"The judge finds the class of {accuracy:.1%} of the {len(held_out.images):,} real images, "
-        f"which are {part}.",
-    )
+        of_samples |= score(samples, labels, held_out, seed)
+        of_real |= score(training.images[chosen], training.labels[chosen], held_out, seed)
+    return Evaluation(of_samples, of_real, samples, training.images, real, remark)
 
 
 def _of_label_maps(generator, real, arguments):
     from common.judges import scores
 
-    training, validation, *_ = real
     judge, seen_by_judge = find_judge(real)
-    origin = f"was trained on {len(training.images)} photos"
+    origin = f"was trained on {len(real.training.images)} photos"
     if seen_by_judge is not None:
         origin = "comes with this code"
         origin += ", and may have learnt from the photos below" * seen_by_judge
     size = generator.image_shape[0]
-    photos, label_maps = facades.centre_crops(facades.fit(validation, size), size)
+    photos, label_maps = facades.centre_crops(facades.fit(real.held_out, size), size)
     count = arguments.count or SAMPLES_PER_MAP * len(label_maps)
     n_maps = min(len(label_maps), count // MIN_PER_MAP)
     each = count // n_maps // scores.N_PARTS * scores.N_PARTS
+    remark = f"The judge {origin}. {n_maps} label maps that were not used in training, {each} "
+    remark += f"samples of each; {len(photos)} photos."
     asked = np.repeat(label_maps[:n_maps], each, axis=0)
     samples = draw_samples(generator, len(asked), asked, arguments.seed)
-    return Evaluation(
-        scores.label_map_figures(judge, samples, asked, n_maps),
-        scores.label_map_figures(judge, photos, label_maps, n_maps=1),
-        samples,
-        facades.centre_crops(facades.fit(training, size), size)[0],
-        len(photos),
-        training.source,
-        f"The judge {origin}. {n_maps} label maps that were not used in training, {each} samples "
-        f"of each; {len(photos)} photos.",
-    )
+    of_samples = scores.label_map_figures(judge, samples, asked, n_maps)
+    of_real = scores.label_map_figures(judge, photos, label_maps, n_maps=1)
+    training_images = facades.centre_crops(facades.fit(real.training, size), size)[0]
+    return Evaluation(of_samples, of_real, samples, training_images, real, remark)
 
 
 def find_judge(real):
@@ -132,14 +109,11 @@ def find_judge(real):
         learnt_from = saved_models.read(networks.judge_path(training))[1].get("split_sha256")
         return judge, learnt_from is None or learnt_from != real.split_sha256
     if len(np.unique(getattr(training, "labels", (0, 1)))) < 2:
-        raise UserError(
-            f"the images from {training.source} have no labels or are all of one class, but "
-            "training a judge takes several classes: give labelled images with --data"
-        )
-    print(
-        f"There is no judge for these images: training one on {len(training.images):,} of them",
-        file=sys.stderr,
-    )
+        problem = f"the images from {training.source} have no labels or are all of one class"
+        hint = "training a judge takes several classes: give labelled images with --data"
+        raise UserError(f"{problem}, but {hint}")
+    count = f"{len(training.images):,}"
+    print(f"There is no judge for these images: training one on {count} of them", file=sys.stderr)
     return networks.train(training, report=reading.now_and_then()), None
 
 
@@ -156,16 +130,11 @@ def draw_samples(generator, count, labels, seed):
 
 
 def find_nearest(images, training_images):
-    """Find the training images nearest to each image, by the Euclidean distance of all pixels.
+    """Find the three training images nearest to each image: their indices, int64 (n, 3).
 
-    Distances between features of a classifier would not do: they are small between any two dresses,
-    but only a copy has nearly the same pixels.
-
-    Args:
-        images: uint8 (n, H, W, C).
-        training_images: uint8 (N, H, W, C).
-
-    Returns the indices of the nearest three, int64 (n, 3), the nearest first.
+    The distance is the Euclidean one of all pixels. Distances between features of a classifier
+    would not do: they are small between any two dresses, but only a copy has nearly the same
+    pixels. `images` are uint8 (n, H, W, C), `training_images` uint8 (N, H, W, C).
     """
     flat = images.reshape(len(images), -1).astype("float32")
     distances = np.empty((len(flat), len(training_images)), "float32")
@@ -181,12 +150,8 @@ def draw_nearest(images, training_images, path):
     """Save a picture of the images, uint8, each beside the training images nearest to it."""
     from common import plotting
 
-    nearest = find_nearest(images, training_images)
-    rows = np.concatenate([images[:, np.newaxis], training_images[nearest]], axis=1)
+    nearest = training_images[find_nearest(images, training_images)]
+    rows = np.concatenate([images[:, np.newaxis], nearest], axis=1)
     titles = ("generated", "nearest", "second", "third")[: rows.shape[1]]
-    plotting.save_grid(
-        rows.reshape(-1, *images.shape[1:]).astype("float32") / 255,
-        path,
-        columns=GROUPS_PER_ROW * len(titles),
-        titles=titles * GROUPS_PER_ROW,
-    )
+    shown = rows.reshape(-1, *images.shape[1:]).astype("float32") / 255
+    plotting.save_grid(shown, path, GROUPS_PER_ROW * len(titles), titles * GROUPS_PER_ROW)

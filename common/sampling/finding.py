@@ -15,12 +15,11 @@ FOLDERS = (Path("runs"), PROJECT / "trained")
 def find(name):
     """Find a generator by its path or by a name, without importing TensorFlow.
 
-    Args:
-        name: the path of a `.keras` file or of a run folder, from the current folder or else from
-            that of the scripts. Or the name of a script or of a folder in `runs/`, which stands for
-            the newest such run, or else for the generator in `trained/`. Or the part of such a name
-            before an underscore. If that fits several names in `runs/`, or else in `trained/`,
-            scripts come before folders, and then the first in the alphabet is used.
+    `name` is the path of a `.keras` file or of a run folder, from the current folder or else from
+    that of the scripts. Or it is the name of a script or of a folder in `runs/`, which stands for
+    the newest such run, or else for the generator in `trained/`. Or the part of such a name before
+    an underscore. If that fits several names in `runs/`, or else in `trained/`, scripts come before
+    folders, and then the first in the alphabet is used.
 
     Returns the path of the `.keras` file. Raises UserError if there is no such generator.
     """
@@ -37,30 +36,24 @@ def find(name):
     own, trained = map(_runs, FOLDERS)
     for fits in (lambda known: known == name, lambda known: known.startswith(f"{name}_")):
         for runs in (own, trained):
-            names = {known for names in runs.values() for known in names if fits(known)}
-            if not names:
-                continue
             scripts = {script for _folder, script in runs.values()}
-            meant = min(names, key=lambda known: (known not in scripts, known))
-            path = max(
-                (path for path in runs if meant in runs[path]),
-                key=lambda path: path.stat().st_mtime,
-            )
-            if runs is trained:
-                print(f"Using the trained generator {path.parent.name}.", file=sys.stderr)
-            return path
-    names = set().union(*own.values(), *trained.values())
-    known = f"one of {', '.join(sorted(names))}" if names else "a script that has been trained"
+            folders = {folder for folder, _script in runs.values()}
+            names = sorted(filter(fits, scripts)) or sorted(filter(fits, folders))
+            if names:
+                meant = [path for path in runs if names[0] in runs[path]]
+                path = max(meant, key=lambda path: path.stat().st_mtime)
+                if runs is trained:
+                    print(f"Using the trained generator {path.parent.name}.", file=sys.stderr)
+                return path
+    names = sorted(set().union(*own.values(), *trained.values()))
+    known = f"one of {', '.join(names)}" if names else "a script that has been trained"
     raise UserError(
         f"there is no model {name!r}: give the path of a .keras file or run folder, or {known}"
     )
 
 
 def _runs(folder):
-    """The generators in a folder of run folders: a dict from path to two names for it.
-
-    The names are those of its run folder and of its script, which if unknown are the same.
-    """
+    """The generators in a folder of run folders: a dict from path to names of folder and script."""
     found = {}
     for path in folder.glob("*/generator.keras"):
         script = path.parent.name

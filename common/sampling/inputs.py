@@ -14,7 +14,6 @@ from common.files import write_arrays
 import numpy as np
 
 MAX_IMAGES = 1000
-MAX_BYTES = 1 << 26  # in an array
 
 
 class Inputs(NamedTuple):
@@ -48,9 +47,8 @@ def mix_classes(first, last, count, n_classes):
 def slerp(first, last, count):
     """Interpolate between two latents along a great circle: float32 (count, *shape).
 
-    Points from N(0, 1) in many dimensions lie close to a sphere, and the generator was trained with
-    such points only. A straight line between two of them leaves the sphere (White 2016, "Sampling
-    Generative Networks", arXiv 1609.04468, section 2.1).
+    Points from N(0, 1) in many dimensions lie close to a sphere, and the generator knows only such
+    points. A straight line between two of them leaves it (White 2016, arXiv 1609.04468, 2.1).
     """
     lengths = np.linalg.norm(first) * np.linalg.norm(last)
     cosine = np.vdot(first, last) / max(lengths, 1e-12)  # latents scaled by 0 have no length
@@ -70,11 +68,9 @@ def save(path, latents, labels=None):
 
 
 def load(path, generator):
-    """Load the `Inputs` of a `Generator` from a file.
+    """Load the `Inputs` of a `Generator` from a file, such as `save` writes.
 
-    The labels are shares of the classes, float32 (n, classes), or label maps, integers (n, H, W),
-    or None, as the generator requires. Raises UserError if the file is damaged, or if it was saved
-    for another generator.
+    Raises UserError if the file is damaged, or if it was saved for another generator.
     """
     is_map = generator.label_kind == "label map"
     wanted = {"latent": (generator.latent_shape, "f")}
@@ -86,8 +82,6 @@ def load(path, generator):
         for name, (shape, kinds) in wanted.items():
             if name not in archive:
                 raise ValueError(f"it holds no array '{name}'")
-            if archive.zip.getinfo(f"{name}.npy").file_size > MAX_BYTES:
-                raise ValueError(f"'{name}' in it is larger than {MAX_BYTES} bytes")
             array = archive[name]
             if array.dtype.kind not in kinds or array.shape[1:] != shape or not array.size:
                 raise ValueError(
@@ -97,11 +91,9 @@ def load(path, generator):
             if not np.isfinite(array).all():
                 raise ValueError(f"'{name}' in it holds NaN or infinite numbers")
             arrays.append(array if is_map and name == "label" else array.astype("float32"))
-    latents, labels = [*arrays, None][:2]
-    if len(latents) > MAX_IMAGES or (labels is not None and len(labels) != len(latents)):
-        n_labels = "" if labels is None else f" and {len(labels)} labels"
-        raise UserError(
-            f"{path} holds {len(latents)} latents{n_labels}: at most {MAX_IMAGES} are drawn, each "
-            "from a label of its own"
-        )
-    return Inputs(latents, labels, min(len(latents), 10))
+    counts = [*map(len, arrays)]
+    if max(counts) > MAX_IMAGES or min(counts) < max(counts):
+        found = " and ".join(map("{} {}s".format, counts, wanted))
+        most = f"at most {MAX_IMAGES} are drawn, each from a label of its own"
+        raise UserError(f"{path} holds {found}: {most}")
+    return Inputs(*[*arrays, None][:2], columns=min(counts[0], 10))

@@ -15,26 +15,14 @@ BRUSHES = {"Fine": 0.0, "Medium": 0.03, "Broad": 0.08}
 
 
 class LabelMapEditor(Explorer):
-    """A window with a label map to paint on, and the image that the generator draws from it.
-
-    Attributes:
-        layout: the label map, uint8 (H, W), of class numbers.
-        palette, brushes: widgets, in which the class and the brush to paint with are selected.
-    """
+    """A window with `layout`, a label map (H, W) to paint on, and the image drawn from it."""
 
     hint = "Choose a class, and paint on the label map with the mouse."
     size = 12, 6.4
-    map_place = 0.02, 0.23, 0.39, 0.73
-    palette_place = 0.425, 0.32, 0.13, 0.64
-    brushes_place = 0.425, 0.14, 0.13, 0.17
-    image_place = 0.57, 0.23, 0.41, 0.73
-    file_place = 0.06, 0.07, 0.25, 0.055
-    load_place = 0.32, 0.07, 0.2, 0.055
-    sliders_place = 0.67, 0.14, 0.24, 0.08
-    buttons_place = 0.59, 0.07, 0.39, 0.055
+    image_place, buttons_place = (0.57, 0.23, 0.41, 0.73), (0.59, 0.07, 0.39, 0.055)
 
     def __init__(self, generator, seed=0, layout=None, layout_from=None):
-        """`layout` is the first label map, uint8 (H, W); None for that of a drawn facade.
+        """Begin with `layout`, or with that of a drawn facade.
 
         `layout_from` is the number of the first class in label maps that are loaded, or None.
         """
@@ -46,9 +34,6 @@ class LabelMapEditor(Explorer):
         self.colours = label_maps.class_colours(generator)
         self._undo, self._last_point = [], None
         super().__init__(generator, seed)
-        self.figure.canvas.mpl_connect("button_press_event", self._on_press)
-        self.figure.canvas.mpl_connect("motion_notify_event", self._on_move)
-        self.figure.canvas.mpl_connect("button_release_event", self._on_release)
 
     @property
     def label(self):
@@ -86,21 +71,23 @@ class LabelMapEditor(Explorer):
         self.file.set_val(str(map_path))
 
     def _add_controls(self):
-        super()._add_controls()
-        self._map_shown = self._add_axes(self.map_place).imshow(self.colours[self.layout])
+        self._map_shown = self._add_axes((0.02, 0.23, 0.39, 0.73)).imshow(self.colours[self.layout])
         names = self.generator.class_names
-        self.palette = self._add_choice(self.palette_place, names, min(2, len(names) - 1))
+        self.palette = self._add_choice((0.425, 0.32, 0.13, 0.64), names, min(2, len(names) - 1))
         for label, colour in zip(self.palette.labels, self.colours / 255, strict=True):
             label.axes.scatter(0.3, label.get_position()[1], 100, [colour], marker="s")
             label.set_x(0.4)
-        self.brushes = self._add_choice(self.brushes_place, list(BRUSHES), 1)
-        axes = self._add_axes(self.file_place)
-        axes.set_frame_on(True)
-        axes.spines[:].set_color("#dcd9d2")
+        self.brushes = self._add_choice((0.425, 0.14, 0.13, 0.17), list(BRUSHES), 1)
+        self._add_directions((0.67, 0.2, 0.24, 0.04))
+        axes = self._add_axes((0.06, 0.07, 0.25, 0.055), "#dcd9d2")
         self.file = TextBox(axes, "Map ", color="white", hovercolor="white")
         for text in (self.file.label, self.file.text_disp):
             text.set(fontsize=9, parse_math=False)
-        self.buttons += self._add_buttons(self.load_place, {"Load": self.load, "Undo": self.undo})
+        actions = {"Load": self.load, "Undo": self.undo}
+        self.buttons += self._add_buttons((0.32, 0.07, 0.2, 0.055), actions)
+        self.figure.canvas.mpl_connect("button_press_event", self._on_press)
+        self.figure.canvas.mpl_connect("motion_notify_event", self._on_move)
+        self.figure.canvas.mpl_connect("button_release_event", self._on_release)
 
     def _add_choice(self, place, names, active):
         axes = self._add_axes(place)
@@ -133,14 +120,10 @@ class LabelMapEditor(Explorer):
 
 
 def paint_line(layout, start, end, radius, number):
-    """Paint a line on a label map, with round ends.
+    """Paint a line with round ends on a label map, (H, W), in place, with the number of a class.
 
-    Args:
-        layout: (H, W), changed in place.
-        start, end: (x, y) in pixels; (0, 0) is the centre of the top left pixel.
-        radius: all pixels up to this distance from the line are painted, in pixels. Those that the
-            line crosses are painted in any case.
-        number: the number of the class to paint.
+    `start` and `end` are (x, y) in pixels, from the centre of the top left one. All pixels up to
+    `radius` from the line are painted, and those that it crosses in any case.
     """
     (x, y), (to_x, to_y) = start, end
     rows, columns = np.ogrid[: layout.shape[0], : layout.shape[1]]

@@ -1,6 +1,7 @@
 """An animation of the sample pictures of a run, which shows how the generator has learned."""
 
 from common import UserError, plotting
+from common.data.reading import reporting
 from common.files import find_samples, sample_path
 
 import numpy as np
@@ -14,17 +15,13 @@ LAST_FRAME_MILLISECONDS = 3000  # how long the last frame is shown
 def draw(folder, path, frames_per_second):
     """Write a GIF of the sample pictures in a run folder, each with the number of its epoch.
 
-    If there are more than 60 pictures, 60 are shown. Most of these are from the first epochs, when
-    the images change most. The last one is shown for three seconds.
-
-    Raises UserError if there are no pictures, or if one of them cannot be read.
+    If there are more than 60 pictures, 60 are shown, most of them from the first epochs, when the
+    images change most. Raises UserError if there are none, or if one of them cannot be read.
     """
     epochs = find_samples(folder)
     if not epochs:
-        raise UserError(
-            f"there are no sample pictures of a training run in {folder / 'samples'}: give a run "
-            "folder of your own with --model"
-        )
+        where = f"of a training run in {folder / 'samples'}"
+        raise UserError(f"there are no sample pictures {where}: give a run of your own")
     chosen = [epochs[index] for index in log_spaced(len(epochs), MAX_FRAMES)]
     frames = [_frame(sample_path(folder, epoch), epoch) for epoch in chosen]
     milliseconds = [1000 // frames_per_second] * (len(frames) - 1) + [LAST_FRAME_MILLISECONDS]
@@ -40,11 +37,8 @@ def log_spaced(count, most):
 
 def _frame(path, epoch):
     """Read a sample picture, add a heading, and reduce its colours to those of a GIF palette."""
-    try:
-        with Image.open(path) as image:
-            image = image.convert("RGB")
-    except (OSError, SyntaxError, Image.DecompressionBombError) as problem:
-        raise UserError(f"cannot read {path}: {problem}") from None
+    with reporting(path), Image.open(path) as image:
+        image = image.convert("RGB")
     image.thumbnail(MAX_SIZE, Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
     is_grey = np.all(pixels == pixels[..., :1])
