@@ -52,6 +52,7 @@ ENCODER_CHANNELS = (64, 128, 256, 512, 512)
 DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
 SPADE_CHANNELS = 128
 N_SAMPLES = 6  # facades in a sample picture
+N_STYLES = 256  # photos whose styles tell how styles are distributed
 VGG_LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)  # deeper layers matter more
 
 
@@ -297,13 +298,16 @@ def log_validation_losses(validation_model, inputs, n_batch, run):
         run.log(**{f"val_{name}_loss": loss.mean() for name, loss in losses.items()})
 
 
-def train(g_model, styled_generator, d_model, gan_model, validation_model, parts, n_batch, run):
+def train(models, parts, n_batch, run):
     """Train in turn the discriminator, on two half-batches, and generator and encoder, on a batch.
 
+    `models` are generator, encoder, and the models of `define_styled_generator`,
+    `define_discriminator`, `define_gan`, and, for validation, of `define_losses`.
     `parts` are two `Facades` that fit the image size, for training and for validation. `run` (a
     `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is the source
     of all random numbers, so that a run can be repeated and resumed.
     """
+    g_model, encoder, styled_generator, d_model, gan_model, validation_model = models
     (training_set, validation_set), half_batch, rng = parts, n_batch // 2, run.rng
     size, latent_dim = g_model.output_shape[1], g_model.input_shape[0][1]
     target = np.ones((half_batch, 1, 1, 1), "float32")
@@ -313,7 +317,10 @@ def train(g_model, styled_generator, d_model, gan_model, validation_model, parts
     noise = generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)
     validation_inputs = [*crops, noise]
     sample_images, sample_colours, sample_label_maps = (array[:N_SAMPLES] for array in crops)
-    sample_latents = generate_latent_points(latent_dim, len(sample_images), run.sample_rng)
+    chosen = run.sample_rng.integers(0, len(training_set.images), N_STYLES)
+    photos, _label_maps = facades.random_crops(training_set, chosen, size, run.sample_rng)
+    styled_photos = (photos.astype("float32") - 127.5) / 127.5
+    style_noise = generate_latent_points(latent_dim, N_STYLES, run.sample_rng)
 
     for epoch in run.epochs():
         for _step in run.steps(len(training_set.images) // n_batch):
@@ -336,13 +343,17 @@ def train(g_model, styled_generator, d_model, gan_model, validation_model, parts
         # last steps: they draw better images than the current weights (common/models/averaging.py
         # says why).
         log_validation_losses(validation_model, validation_inputs, n_batch, run)
+        # The latents of photos are not quite from N(0, 1): the KL loss only pulls them there, and
+        # they are correlated. Latents that have their mean and covariance vary as photos do.
+        mean, log_variance = run.average.of(encoder).predict(styled_photos, n_batch, verbose=0)
+        styles = draw_latent(mean, log_variance, style_noise)
         picture, titles = None, ("label map", "photo", "generated")
         if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
             averaged = run.average.of(g_model)
-            generated = averaged.predict([sample_latents, sample_label_maps], verbose=0)
+            generated = averaged.predict([styles[:N_SAMPLES], sample_label_maps], verbose=0)
             rows = np.stack([sample_colours, sample_images, generated], axis=1)
             picture = np.concatenate(rows)
-        run.save_epoch(picture, titles)
+        run.save_epoch(picture, titles, styles)
 
 
 def main(argv=None):
@@ -378,8 +389,8 @@ def main(argv=None):
         run.begin(pixel_range=(-1, 1), **models, gan=gan_model, styled_generator=styled_generator)
         averaged = run.average.of(g_model), run.average.of(encoder)
         validation_model, _ = define_losses(*averaged, d_model, vgg_model)
-        models = g_model, styled_generator, d_model, gan_model, validation_model
-        train(*models, parts, n_batch, run)
+        models = g_model, encoder, styled_generator, d_model, gan_model, validation_model
+        train(models, parts, n_batch, run)
 
 
 if __name__ == "__main__":

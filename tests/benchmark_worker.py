@@ -150,7 +150,7 @@ def define_models(script, module, size):
         styled_generator = module.define_styled_generator(g_model, encoder)
         gan_model = module.define_gan(g_model, encoder, d_model)
         validation_model, _ = module.define_losses(g_model, encoder, d_model)
-        models = g_model, styled_generator, d_model, gan_model, validation_model
+        models = g_model, encoder, styled_generator, d_model, gan_model, validation_model
         return models, (g_model, encoder)
     g_model = module.define_generator()
     if script.startswith("wgan_gp"):
@@ -175,7 +175,7 @@ def train_ours(script, module, dataset, size, clock):
     with devices.one_device():
         clock.average = MovingAverage(*averaged, decay=0.999)
     if script.startswith("gaugan"):
-        module.train(*models, (dataset, dataset.first(n_batch)), n_batch, clock)
+        module.train(models, (dataset, dataset.first(n_batch)), n_batch, clock)
     elif script.startswith("wgan_gp"):
         module.train(*models, dataset, n_batch, module.CRITIC_STEPS, clock)
     else:

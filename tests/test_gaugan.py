@@ -269,14 +269,15 @@ def test_a_step_is_two_half_batches_and_one_batch(models, monkeypatch, drawn):
     run = OneEpoch()
     styled_generator = gaugan.define_styled_generator(g_model, encoder)
     validation_model, _ = gaugan.define_losses(g_model, encoder, d_model)
-    trained = g_model, styled_generator, d_model, gan_model, validation_model
-    gaugan.train(*trained, (few.first(13), few.first(3)), 6, run)
+    trained = g_model, encoder, styled_generator, d_model, gan_model, validation_model
+    gaugan.train(trained, (few.first(13), few.first(3)), 6, run)
     assert calls == [("d", {3}, {1}), ("d", {3}, {-1}), ("gan", {6}, True)] * 2
     logged = {"d_loss": 2.0, "g_loss": 5.0, "feature_loss": 3.0, "kl_loss": 4.0}
     # Then the full batches of validation facades, here one of three.
     *steps, validation = run.logged
     assert steps == [logged, logged] and list(validation) == [f"val_{name}" for name in LOSSES]
     ((picture, titles, values),) = run.saved
+    assert run.latents.shape == (256, LATENT_DIM)
     assert picture.shape == (9, SIZE, SIZE, 3) and titles == ("label map", "photo", "generated")
     assert values == {}
 

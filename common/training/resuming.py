@@ -95,9 +95,10 @@ def identity(arguments, data):
 def restore(run_folder, models, script, arguments, data, devices):
     """Restore all variables of the models, which the first machine reads for all of them.
 
-    Returns the `Progress`, the state of the random numbers, and the learning rates that the script
-    gave its optimizers; None if the run was stopped before its first checkpoint. Raises UserError
-    if the checkpoint is damaged, or is not one of this run.
+    Returns the `Progress`, the state of the random numbers, the learning rates that the script gave
+    its optimizers, and what is saved with the generator on its latents; None if the run was stopped
+    before its first checkpoint. Raises UserError if the checkpoint is damaged, or is not one of
+    this run.
     """
     path, expected = run_folder / "checkpoint.npz", identity(arguments, data)
 
@@ -129,7 +130,7 @@ def restore(run_folder, models, script, arguments, data, devices):
         raise UserError(f"{path} is damaged: {problem}; {folder.START_ANEW}") from None
     if devices.addresses:
         checkpoints.copy_from_first(models, devices)
-    return progress, state["rng"], began
+    return progress, state["rng"], began, state.get("latents")
 
 
 def keep_learning_rates(models, rates, began):
