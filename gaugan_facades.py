@@ -15,15 +15,17 @@ discriminator scores patches of an image, given the label map.
 
 Networks and settings are those of the keras.io example "GauGAN for conditional image generation".
 What differs from it:
-- the encoder is trained, and normalises all channels together (`define_encoder`);
+- the generator enlarges before each block, so that the label map enters at full size, and a SPADE
+  multiplies by 1 + scale: both as in the authors' code (github.com/NVlabs/SPADE);
 - outside training, batch normalisation uses moving averages (`spade`);
-- the KL loss is a mean over the batch (`kl_divergence`);
-- the discriminator learns from half-batches.
-What differs from the paper, in the example as well:
+- the encoder is trained, and normalises all channels together (`define_encoder`);
+- the KL loss is a mean over the batch, with a weight of 0.02 instead of 0.1 for its sum;
+- the discriminator learns from half-batches, so in two steps for one of the generator.
+What differs from the paper and its code, in the example as well:
 - one discriminator instead of one for each of two scales, and no spectral normalisation;
 - the discriminator sees the label map in colours, not one-hot;
-- weights of 0.1 for the perceptual and the KL loss, where the paper has 10 and 0.05;
-- the generator enlarges after each block instead of before, so the last block has half the size.
+- weights of 0.1 for the perceptual loss and 0.02 for the KL loss, where the paper has 10 and 0.05;
+- a skip connection that changes the number of channels has a kernel of 3 x 3 and an activation.
 """
 
 import math
@@ -49,8 +51,8 @@ GENERATOR_CHANNELS = (1024, 1024, 1024, 512, 256, 128)
 ENCODER_CHANNELS = (64, 128, 256, 512, 512)
 DISCRIMINATOR_CHANNELS = (64, 128, 256, 512)
 SPADE_CHANNELS = 128
-LOSS_WEIGHTS = {"g": 1.0, "feature": 10.0, "vgg": 0.1, "kl": 0.1}
 N_SAMPLES = 6  # facades in a sample picture
+N_STYLES = 256  # photos whose styles tell how styles are distributed
 VGG_LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1)  # deeper layers matter more
 
 
@@ -70,8 +72,8 @@ def define_generator(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0, n_
     x = layers.Dense(4 * 4 * channels[0])(latent)
     x = layers.Reshape((4, 4, channels[0]))(x)
     for filters in channels:  # 4 → 8 → … → image_size
-        x = spade_residual_block(x, label_map, filters, spade_channels)
         x = layers.UpSampling2D()(x)
+        x = spade_residual_block(x, label_map, filters, spade_channels)
     x = layers.LeakyReLU(0.2)(x)
     x = layers.Conv2D(3, 4, padding="same")(x)
     # Images are float32 even with --mixed-precision.
@@ -104,7 +106,7 @@ def spade(x, label_map, spade_channels):
     hidden = layers.Conv2D(spade_channels, 3, padding="same", activation="relu")(label_map)
     scale = layers.Conv2D(x.shape[-1], 3, padding="same")(hidden)
     shift = layers.Conv2D(x.shape[-1], 3, padding="same")(hidden)
-    return scale * x + shift
+    return (1 + scale) * x + shift  # an untrained layer, with a scale near 0, changes little
 
 
 def define_encoder(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
@@ -201,31 +203,18 @@ def feature_distance(real, generated, weights):
     return total
 
 
-def losses_themselves(_unused_target, losses):
-    """The loss function of the composite, whose outputs are the losses of each image already.
+def define_losses(g_model, encoder, d_model, vgg_model=None):
+    """Encoder and generator, followed by the frozen discriminator; the outputs are the losses.
 
     They are outputs because some compare features of several layers, which a Keras loss function
     does not see, and because `add_loss` takes no tensors of a functional model in Keras 3.
-    """
-    return losses
-
-
-def unused_targets(gan_model, n_samples):
-    """Targets for the composite: Keras asks for some; `losses_themselves` ignores them."""
-    return dict.fromkeys(gan_model.output, np.zeros(n_samples, "float32"))
-
-
-def define_gan(g_model, encoder, d_model, vgg_model=None):
-    """Compiled composite model: encoder and generator, followed by the frozen discriminator.
-
-    The encoder is part of the composite, so it is trained by the gradients of all losses. `Frozen`
-    keeps the weights of the discriminator and of VGG19 out of it (common/models/freezing.py).
 
     Inputs: `image` and `colours` (n, size, size, 3) in [-1, 1], `layout` one-hot, `noise`
     (n, latent_dim) from N(0, 1). Outputs: a dict of the losses of each image, (n,): `g`, minus the
     mean score; `feature`, the feature matching loss (Wang et al. 2018, arXiv 1711.11585), and
     `vgg`, the perceptual loss (Johnson et al. 2016, arXiv 1603.08155), distances of the generated
     image from the photo in features of the discriminator and of VGG19, if there is one; `kl`.
+    Returns the model, not compiled, and the weight of each loss.
     """
     colours, image = d_model.inputs
     latent, label_map = g_model.inputs
@@ -233,35 +222,46 @@ def define_gan(g_model, encoder, d_model, vgg_model=None):
     mean, log_variance = encoder(image)
     generated = g_model([draw_latent(mean, log_variance, noise), label_map])
 
+    # `Frozen` keeps the weights of the discriminator and of VGG19 out of this model
+    # (common/models/freezing.py).
     discriminator = Frozen(d_model)
     *real_features, _ = discriminator([colours, image])
     *features, score = discriminator([colours, generated])
-    outputs = {
-        "g": -ops.mean(score, axis=(1, 2, 3)),
-        "feature": feature_distance(real_features, features, [1] * len(features)),
-        "kl": kl_divergence(mean, log_variance),
+    weighted = {
+        "g": (1.0, -ops.mean(score, axis=(1, 2, 3))),
+        "feature": (10.0, feature_distance(real_features, features, [1] * len(features))),
+        "kl": (0.02, kl_divergence(mean, log_variance)),
     }
     if vgg_model:
         vgg_features = Frozen(vgg_model)
         real_features, features = vgg_features(image), vgg_features(generated)
-        outputs["vgg"] = feature_distance(real_features, features, VGG_LAYER_WEIGHTS)
+        weighted["vgg"] = 0.1, feature_distance(real_features, features, VGG_LAYER_WEIGHTS)
+    weights = {name: weight for name, (weight, _) in weighted.items()}
+    losses = {name: loss for name, (_, loss) in weighted.items()}
 
     inputs = [image, colours, label_map, noise]
-    model = keras.Model(inputs, outputs, name="gaugan_facades_composite")
+    return keras.Model(inputs, losses, name="gaugan_facades_composite"), weights
+
+
+def define_gan(g_model, encoder, d_model, vgg_model=None):
+    """Compiled composite model of `define_losses`. It trains the encoder and the generator.
+
+    The encoder is part of the composite, so it is trained by the gradients of all losses.
+    """
+    model, weights = define_losses(g_model, encoder, d_model, vgg_model)
     model.compile(
-        loss={name: losses_themselves for name in outputs},
-        loss_weights={name: LOSS_WEIGHTS[name] for name in outputs},
+        loss=dict.fromkeys(weights, lambda _unused_target, losses: losses),
+        loss_weights=weights,
         optimizer=adam(1e-4),
     )
     return model
 
 
-def define_styled_generator(g_model, encoder, training):
+def define_styled_generator(g_model, encoder):
     """Encoder and generator in one model, which only makes images: its calls train nothing.
 
-    `training` is True for images that the discriminator learns from: batch normalisation uses the
-    statistics of the batch, as in the composite. For validation it is False: batch normalisation
-    uses its moving averages, as it does in `generate.py`. Only steps of the composite update these.
+    They are the images that the discriminator learns from, so batch normalisation uses the
+    statistics of the batch, as in the composite. Only steps of the composite update its averages.
 
     Inputs: `image`, `layout` and `noise` as for the composite. Output: images in [-1, 1].
     """
@@ -269,7 +269,7 @@ def define_styled_generator(g_model, encoder, training):
     latent, label_map = g_model.inputs
     noise = keras.Input(latent.shape[1:], name="noise")
     latent = draw_latent(*encoder(image), noise)
-    generated = Frozen(g_model, training=training)([latent, label_map])
+    generated = Frozen(g_model, training=True)([latent, label_map])
     return keras.Model([image, label_map, noise], generated, name="gaugan_facades_styled_generator")
 
 
@@ -289,45 +289,38 @@ def generate_latent_points(latent_dim, n_samples, rng):
     return rng.standard_normal((n_samples, latent_dim), dtype="float32")
 
 
-def step_losses(d_loss_real, d_loss_fake, losses):
-    """The losses of a step by name, each without its weight."""
-    names = [f"{name}_loss" for name in LOSS_WEIGHTS if f"{name}_loss" in losses]
-    return {"d_loss": (d_loss_real + d_loss_fake) / 2} | {name: losses[name] for name in names}
+def log_validation_losses(validation_model, inputs, n_batch, run):
+    """Record the losses of the averaged networks for validation data, batch by batch."""
+    n_batch = min(n_batch, len(inputs[0]))
+    for start in range(0, len(inputs[0]) - n_batch + 1, n_batch):
+        batch = [array[start : start + n_batch] for array in inputs]
+        losses = validation_model.predict_on_batch(batch)
+        run.log(**{f"val_{name}_loss": loss.mean() for name, loss in losses.items()})
 
 
-def validation_losses(d_model, gan_model, validation_generator, inputs):
-    """The losses of a training step, but of a batch of validation data. No model changes.
-
-    `inputs` are those of the composite. `validation_generator` is not in training mode.
-    """
-    images, colours, label_maps, noise = inputs
-    target, unused = np.ones((len(images), 1, 1, 1)), unused_targets(gan_model, len(images))
-    generated = validation_generator.predict_on_batch([images, label_maps, noise])
-    d_loss_real = d_model.test_on_batch([colours, images], target)
-    d_loss_fake = d_model.test_on_batch([colours, generated], -target)
-    losses = gan_model.test_on_batch(inputs, unused, return_dict=True)
-    losses = step_losses(d_loss_real, d_loss_fake, losses)
-    return {f"val_{name}": loss for name, loss in losses.items()}
-
-
-def train(g_model, styled, d_model, gan_model, training_set, validation_set, n_batch, run):
+def train(models, parts, n_batch, run):
     """Train in turn the discriminator, on two half-batches, and generator and encoder, on a batch.
 
-    `styled` are two models of `define_styled_generator`, for training and for validation.
-    `training_set` and `validation_set` are `Facades` that fit the image size. `run` (a `Run`)
-    counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is the source of all
-    random numbers, so that a run can be repeated and resumed.
+    `models` are generator, encoder, and the models of `define_styled_generator`,
+    `define_discriminator`, `define_gan`, and, for validation, of `define_losses`.
+    `parts` are two `Facades` that fit the image size, for training and for validation. `run` (a
+    `Run`) counts epochs and steps, shows the progress, and stops at Ctrl-C. Its `rng` is the source
+    of all random numbers, so that a run can be repeated and resumed.
     """
-    half_batch, size, rng = n_batch // 2, g_model.output_shape[1], run.rng
-    latent_dim = g_model.input_shape[0][1]
-    training_generator, validation_generator = styled
+    g_model, encoder, styled_generator, d_model, gan_model, validation_model = models
+    (training_set, validation_set), half_batch, rng = parts, n_batch // 2, run.rng
+    size, latent_dim = g_model.output_shape[1], g_model.input_shape[0][1]
     target = np.ones((half_batch, 1, 1, 1), "float32")
-    unused = unused_targets(gan_model, n_batch)
+    unused_targets = dict.fromkeys(gan_model.output, np.zeros(n_batch, "float32"))
 
     crops = facades.to_inputs(*facades.centre_crops(validation_set, size), validation_set.colours)
-    validation = [*crops, generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)]
+    noise = generate_latent_points(latent_dim, len(crops[0]), run.sample_rng)
+    validation_inputs = [*crops, noise]
     sample_images, sample_colours, sample_label_maps = (array[:N_SAMPLES] for array in crops)
-    sample_latents = generate_latent_points(latent_dim, len(sample_images), run.sample_rng)
+    chosen = run.sample_rng.integers(0, len(training_set.images), N_STYLES)
+    photos, _label_maps = facades.random_crops(training_set, chosen, size, run.sample_rng)
+    styled_photos = (photos.astype("float32") - 127.5) / 127.5
+    style_noise = generate_latent_points(latent_dim, N_STYLES, run.sample_rng)
 
     for epoch in run.epochs():
         for _step in run.steps(len(training_set.images) // n_batch):
@@ -336,28 +329,31 @@ def train(g_model, styled, d_model, gan_model, training_set, validation_set, n_b
 
             # Generated from the label maps and in the styles of the real half-batch.
             noise = generate_latent_points(latent_dim, half_batch, rng)
-            generated = training_generator.predict_on_batch([images, label_maps, noise])
+            generated = styled_generator.predict_on_batch([images, label_maps, noise])
             d_loss_fake = d_model.train_on_batch([colours, generated], -target)
 
             images, colours, label_maps = generate_real_samples(training_set, n_batch, size, rng)
             noise = generate_latent_points(latent_dim, n_batch, rng)
             inputs = [images, colours, label_maps, noise]
-            losses = gan_model.train_on_batch(inputs, unused, return_dict=True)
-            run.log(**step_losses(d_loss_real, d_loss_fake, losses))
+            losses = gan_model.train_on_batch(inputs, unused_targets, return_dict=True)
+            del losses["loss"]  # their weighted sum
+            run.log(d_loss=(d_loss_real + d_loss_fake) / 2, **losses)
 
-        # Sampled and saved is the generator with the average of its weights over the last steps:
-        # it draws better images than the current weights (common/models/averaging.py says why).
+        # Validated, sampled and saved are the networks with the average of their weights over the
+        # last steps: they draw better images than the current weights (common/models/averaging.py
+        # says why).
+        log_validation_losses(validation_model, validation_inputs, n_batch, run)
+        # The latents of photos are not quite from N(0, 1): the KL loss only pulls them there, and
+        # they are correlated. Latents that have their mean and covariance vary as photos do.
+        mean, log_variance = run.average.of(encoder).predict(styled_photos, n_batch, verbose=0)
+        styles = draw_latent(mean, log_variance, style_noise)
         picture, titles = None, ("label map", "photo", "generated")
         if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
             averaged = run.average.of(g_model)
-            generated = averaged.predict([sample_latents, sample_label_maps], verbose=0)
+            generated = averaged.predict([styles[:N_SAMPLES], sample_label_maps], verbose=0)
             rows = np.stack([sample_colours, sample_images, generated], axis=1)
             picture = np.concatenate(rows)
-        n_validation = min(n_batch, len(crops[0]))
-        for start in range(0, len(crops[0]) - n_validation + 1, n_validation):
-            batch = [array[start : start + n_validation] for array in validation]
-            run.log(**validation_losses(d_model, gan_model, validation_generator, batch))
-        run.save_epoch(picture, titles)
+        run.save_epoch(picture, titles, styles)
 
 
 def main(argv=None):
@@ -378,7 +374,7 @@ def main(argv=None):
         options |= {"limit": arguments.limit, "seed": arguments.seed}
         dataset = run.load(facades.load_facades, **options)
         parts = facades.split(dataset, arguments.seed, n_batch)
-        training_set, validation_set = (facades.fit(part, image_size) for part in parts)
+        parts = [facades.fit(part, image_size) for part in parts]
         # What "auto" has found goes into run.json, so that --resume does not look again.
         vgg_model, arguments.vgg = vgg.load(arguments.vgg, image_size)
         n_classes = len(dataset.class_names)
@@ -386,13 +382,15 @@ def main(argv=None):
         encoder = define_encoder(image_size, arguments.latent_dim, width)
         d_model = define_discriminator(image_size, width)
         gan_model = define_gan(g_model, encoder, d_model, vgg_model)
-        styled = [define_styled_generator(g_model, encoder, mode) for mode in (True, False)]
+        styled_generator = define_styled_generator(g_model, encoder)
         models = {"generator": g_model, "encoder": encoder, "discriminator": d_model}
-        models |= {"gan": gan_model, "training_generator": styled[0]}
         # This checks that the generator can be saved and drawn, and replaces the way in which Keras
         # calls these models by a faster one with the same results (--plain leaves Keras's own).
-        run.begin(pixel_range=(-1, 1), **models, validation_generator=styled[1])
-        train(g_model, styled, d_model, gan_model, training_set, validation_set, n_batch, run)
+        run.begin(pixel_range=(-1, 1), **models, gan=gan_model, styled_generator=styled_generator)
+        averaged = run.average.of(g_model), run.average.of(encoder)
+        validation_model, _ = define_losses(*averaged, d_model, vgg_model)
+        models = g_model, encoder, styled_generator, d_model, gan_model, validation_model
+        train(models, parts, n_batch, run)
 
 
 if __name__ == "__main__":

@@ -147,9 +147,11 @@ def define_models(script, module, size):
         encoder = module.define_encoder(latent_dim=size.latent_dim, **size.sizes)
         g_model = module.define_generator(latent_dim=size.latent_dim, **size.sizes)
         d_model = module.define_discriminator(**size.sizes)
-        styled = [module.define_styled_generator(g_model, encoder, mode) for mode in (True, False)]
+        styled_generator = module.define_styled_generator(g_model, encoder)
         gan_model = module.define_gan(g_model, encoder, d_model)
-        return (g_model, styled, d_model, gan_model), (g_model, encoder)
+        validation_model, _ = module.define_losses(g_model, encoder, d_model)
+        models = g_model, encoder, styled_generator, d_model, gan_model, validation_model
+        return models, (g_model, encoder)
     g_model = module.define_generator()
     if script.startswith("wgan_gp"):
         critic = module.define_critic()
@@ -173,7 +175,7 @@ def train_ours(script, module, dataset, size, clock):
     with devices.one_device():
         clock.average = MovingAverage(*averaged, decay=0.999)
     if script.startswith("gaugan"):
-        module.train(*models, dataset, dataset.first(n_batch), n_batch, clock)
+        module.train(models, (dataset, dataset.first(n_batch)), n_batch, clock)
     elif script.startswith("wgan_gp"):
         module.train(*models, dataset, n_batch, module.CRITIC_STEPS, clock)
     else:

@@ -56,8 +56,9 @@ class OneEpoch:
     def log(self, **losses):
         self.logged.append(losses)
 
-    def save_epoch(self, images=None, titles=None, **values):
+    def save_epoch(self, images=None, titles=None, latents=None, **values):
         self.saved.append((images, titles, values))
+        self.latents = latents
 
 
 def state(model):

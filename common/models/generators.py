@@ -31,6 +31,8 @@ class Generator:
         numbered_from: the number of the first class in the label maps that it was trained on, 0 or
             1, or None if they were read by colours.
         pixel_range: the smallest and the largest value of a pixel that the model outputs.
+        latent_mean, latent_root: its latents are root · noise + mean, with noise from N(0, 1).
+            None if they are the noise itself.
         model: the `keras.Model`, loaded when it is first used.
 
     Raises UserError if the file is not a generator; sometimes only when the model is loaded.
@@ -76,6 +78,14 @@ class Generator:
                 raise ValueError(f"it takes {n_classes} classes, but its class names are {names}")
             self.colours = tuple(map(tuple, about.get("colours") or ()))
             self.numbered_from = about.get("numbered_from")
+            self.latent_mean = self.latent_root = None
+            if latents := about.get("latents"):
+                self.latent_mean, self.latent_root = (
+                    np.array(latents[n]) for n in ("mean", "root")
+                )
+                shapes = self.latent_mean.shape, self.latent_root.shape
+                if shapes != (self.latent_shape, 2 * self.latent_shape):
+                    raise ValueError(f"its latents have mean and root of {shapes}")
             ends_in_sigmoid = "sigmoid" in json.dumps(config["config"]["layers"][-1])
             self.pixel_range = about.get("pixel_range") or ((0, 1) if ends_in_sigmoid else (-1, 1))
             low, high = self.pixel_range
@@ -137,8 +147,18 @@ class Generator:
         return best[0]
 
     def random_latents(self, count, rng):
-        """Draw latents from N(0, 1) with a numpy Generator: float32 (count, *latent_shape)."""
+        """Draw latents with a numpy Generator: float32 (count, *latent_shape)."""
+        return self.to_latents(self.noise(count, rng))
+
+    def noise(self, count, rng):
+        """Draw numbers from N(0, 1) for latents: float32 (count, *latent_shape)."""
         return rng.standard_normal((count, *self.latent_shape), dtype="float32")
+
+    def to_latents(self, noise):
+        """Latents that are distributed as those that the generator learnt from."""
+        if self.latent_root is None:
+            return noise
+        return (self.latent_mean + noise @ self.latent_root.T).astype("float32")
 
     def draw(self, latents, labels=None):
         """Draw images, float32 (n, H, W, C) in [0, 1], in batches that fit into memory.

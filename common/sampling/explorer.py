@@ -57,7 +57,7 @@ class Explorer:
 
     def __init__(self, generator, seed=0):
         self.generator, self._rng = generator, np.random.default_rng(seed)
-        self._latents = generator.random_latents(3, self._rng)
+        self._noise = generator.noise(3, self._rng)
         self.shares = np.eye(max(1, len(generator.class_names)))[0]
         # No toolbar, and none of matplotlib's keys for plots, such as l for a logarithmic axis.
         keys = [name for name in pyplot.rcParams if name.startswith("keymap.")]
@@ -99,10 +99,10 @@ class Explorer:
 
     @property
     def latent(self):
-        z, u, v = self._latents
+        z, u, v = self._noise
         a, b = (np.radians(slider.val) for slider in self.directions)
         mixed = np.cos(b) * (np.cos(a) * z + np.sin(a) * u) + np.sin(b) * v
-        return mixed[np.newaxis].astype("float32")
+        return self.generator.to_latents(mixed[np.newaxis].astype("float32"))
 
     @property
     def label(self):
@@ -120,7 +120,7 @@ class Explorer:
 
     def draw_another_latent(self, _event=None):
         """Draw new random latents z, u and v, and move the two sliders back to 0."""
-        self._latents = self.generator.random_latents(3, self._rng)
+        self._noise = self.generator.noise(3, self._rng)
         set_without_callbacks(self.directions, (0, 0))
         self.redraw()
 

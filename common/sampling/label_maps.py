@@ -135,10 +135,10 @@ def draw_latents(generator, style, count, arguments):
     With a style, the noise is scaled and shifted to the distribution that the encoder computes from
     the photo, except that the first latent is the mean of that distribution.
     """
-    noise = generator.random_latents(count, np.random.default_rng(arguments.seed))
+    noise = generator.noise(count, np.random.default_rng(arguments.seed))
     noise *= 1 if arguments.latent_scale is None else arguments.latent_scale
     if style is None:
-        return noise
+        return generator.to_latents(noise)
     photo = (style.astype("float32") - 127.5) / 127.5
     mean, log_variance = load_encoder(generator).predict_on_batch(photo[np.newaxis])
     noise[0] = 0

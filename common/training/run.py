@@ -267,7 +267,7 @@ class Run:
         checks.check_values(values, where, self._progress.epochs, self.folder)
         self._progress.add(values)
 
-    def save_epoch(self, images=None, titles=None, **values):
+    def save_epoch(self, images=None, titles=None, latents=None, **values):
         """Save the averaged models, a sample picture, the values, and all that --resume needs.
 
         Args:
@@ -275,12 +275,21 @@ class Run:
                 was given; None for no picture of this epoch.
             titles: a title for each column of the picture. By default there is a column for each
                 class of `sample_labels`, or ten columns.
+            latents: some that the generator has learnt from, (n, latent_dim). Their mean and
+                covariance are saved with it, and generate.py draws latents that have these. None if
+                they are from N(0, 1).
             values: numbers that are computed once per epoch; they are recorded like losses. Every
                 --evaluate-every epochs, figures of the images' quality are recorded, too.
         """
         progress, quality = self._progress, {}
         checks.check_values(values, "the end of ", progress.epochs, self.folder)
         epoch = progress.epochs + 1
+        if latents is not None:
+            latents = np.asarray(latents)
+            root = np.linalg.cholesky(
+                np.cov(latents, rowvar=False) + 1e-6 * np.eye(len(latents[0]))
+            )
+            self._about["latents"] = {"mean": latents.mean(axis=0).tolist(), "root": root.tolist()}
         self._check_still_there()  # writing the picture would make the folder anew
         if self._devices.is_first:
             if images is not None:
@@ -375,6 +384,7 @@ class Run:
                 "progress": vars(self._progress),
                 "rng": self.rng.bit_generator.state,
                 "learning_rates": self._rates,
+                "latents": self._about.get("latents"),
             }
             variables = self._models | {"average": self.average}
             path = self.folder / "checkpoint.npz"
@@ -391,6 +401,7 @@ class Run:
             return []
         self._progress = Progress.from_json(state["progress"])
         self.rng.bit_generator.state, self._saved = state["rng"], str(self._progress)
+        self._about["latents"] = state.get("latents")
         self.arguments.epochs = max(self.arguments.epochs, self._progress.epochs)
         began = state.get("learning_rates", {})
         return resuming.keep_learning_rates(self._models, self._rates, began)
