@@ -211,6 +211,12 @@ def command_line(*words):
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
+def image_options(arguments):
+    """What a loader of images takes besides --data: a dict."""
+    names = ("image_size", "channels", "limit", "seed")
+    return {name: getattr(arguments, name) for name in names} | {"n_batch": arguments.batch_size}
+
+
 def check_training(arguments):
     """Raise UserError for options that contradict each other."""
     if arguments.resume and arguments.overwrite:

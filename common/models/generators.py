@@ -248,6 +248,17 @@ class Generator:
         return behind_embeddings, to_inputs
 
 
+def normal_distribution(latents):
+    """The mean of latents (n, d) and a root of their covariance: a dict, to be saved with a model.
+
+    A small multiple of the identity makes sure that there is a root.
+    """
+    latents = np.asarray(latents)
+    covariance = np.cov(latents, rowvar=False) + 1e-6 * np.eye(latents.shape[1])
+    root = np.linalg.cholesky(covariance)
+    return {"mean": latents.mean(axis=0).tolist(), "root": root.tolist()}
+
+
 def in_batches(model, arrays, image_shape, to_inputs):
     """Call a model on a list of arrays of equal length, in batches that fit into memory.
 

@@ -56,6 +56,16 @@ def check_dataset(dataset, arguments, before):
     return digest
 
 
+def known_of(dataset):
+    """What is known of the classes of a data set, to be saved with a generator: a dict."""
+    names = ("class_names", "colours", "numbered_from")
+    return {
+        name: np.asarray(getattr(dataset, name)).tolist()
+        for name in names
+        if hasattr(dataset, name)
+    }
+
+
 def check_values(values, where, epochs, folder):
     """Raise Diverged if one of the values of a run, a dict, is NaN or infinite."""
     if not all(map(math.isfinite, values.values())):

@@ -185,11 +185,13 @@ def save_models(path, models, about):
         saved_models.save(model, beside(path, name), about)
 
 
-def save_samples(folder, epoch, images, titles):
-    """Write the sample picture of an epoch: images in [0, 1], a title for each column, or ten.
+def save_samples(folder, epoch, images, about, titles):
+    """Write the sample picture of an epoch: a title for each column, or ten columns.
 
-    In a notebook it is shown below the cell, too.
+    `about` is what is saved with the generator. In a notebook it is shown below the cell, too.
     """
+    low, high = about["pixel_range"]
+    images = (np.asarray(images) - low) / (high - low)
     with by_product():
         plotting.save_grid(images, sample_path(folder, epoch), len(titles) or 10, titles)
     show(sample_path(folder, epoch))

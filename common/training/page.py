@@ -10,7 +10,7 @@ import json
 import time
 from pathlib import Path
 
-from common.arguments import command_line
+from common.arguments import command_line, error_text
 from common.files import find_samples, sample_path, write_text
 from common.training import resuming
 from common.training.quality import remarks
@@ -59,6 +59,15 @@ def write(folder, prog, record, progress, state="running", message=""):
     # Python represents it by surrogates, which `json` writes as escapes.
     page = TEMPLATE.replace("{{json}}", text.replace("<", "\\u003c"))
     write_text(folder / "index.html", page)
+
+
+def ending(problem, saved):
+    """The last state of a run and a message about it, by the exception that ended it, or None."""
+    if problem is None:
+        return "finished", ""
+    if isinstance(problem, KeyboardInterrupt):
+        return "stopped", f"Stopped with {saved} saved."
+    return "failed", error_text(problem)
 
 
 def _commands(folder, prog, progress, state):

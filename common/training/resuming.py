@@ -8,6 +8,7 @@ from common import UserError
 from common.arguments import command_line
 from common.training import checkpoints, folder
 from common.training.progress import Progress
+from common.training.quality import best
 
 import numpy as np
 
@@ -79,12 +80,17 @@ def hint(prog, arguments, saved, devices):
 
 def record(script, arguments, data, progress, device):
     """The content of run.json: what a run has begun with, and how far it is."""
+    kept, found = None, best(progress.quality)
+    if found and (arguments.out / "best.keras").exists():  # it may have been deleted
+        epoch, name, score = found
+        kept = {"epoch": epoch, name: score}
     return folder.origin(script) | {
         "arguments": _options(arguments, *NOT_RECORDED),
         "data": data,
         "epochs_finished": progress.epochs,
         "seconds": round(progress.seconds, 1),
         "device": device,
+        "best": kept,
     }
 
 

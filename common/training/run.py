@@ -24,9 +24,10 @@ import sys
 import time
 
 from common import UserError, plotting
-from common.arguments import check_training, command_line, error_text
+from common.arguments import check_training, command_line, error_text, image_options
 from common.backend import keras, mixed_precision, tensorflow
 from common.models.averaging import MovingAverage
+from common.models.generators import normal_distribution
 from common.models.sizes import count_halvings
 from common.models.steps import quicken
 from common.training import checkpoints, checks, folder, hardware, page, resuming
@@ -118,9 +119,7 @@ class Run:
         if self._parser.own_images:
             if arguments.image_size:  # before images are read for minutes
                 count_halvings((arguments.image_size, arguments.image_size))
-            names = ("image_size", "channels", "limit", "seed")
-            options |= {name: getattr(arguments, name) for name in names}
-            options["n_batch"] = arguments.batch_size
+            options |= image_options(arguments)
         # What a loader reports of the images was said when the run began.
         quiet = io.StringIO() if arguments.resume or not self._devices.is_first else sys.stderr
         try:
@@ -135,9 +134,7 @@ class Run:
         self._devices.check_same({"SHA-256 of the images": digest})
         self._data = {"source": dataset.source, "images": len(dataset.images), "sha256": digest}
         self._data["loader"] = getattr(loader, "__name__", None)
-        for name in ("class_names", "colours", "numbered_from"):
-            if hasattr(dataset, name):
-                self._about[name] = np.asarray(getattr(dataset, name)).tolist()
+        self._about |= checks.known_of(dataset)
         self._data["classes"] = self._about.get("class_names")
         self._dataset = dataset
         return dataset
@@ -192,7 +189,6 @@ class Run:
         if devices.is_first:
             folder.clear(self.folder, arguments.overwrite)
         self._save_again()
-        self._write_record()
         self._say(
             f"{self._parser.name}: {self._data['images']:,} images ({self._data['source']}), "
             f"batches of {arguments.batch_size} on {self._device}, into {self.folder}"
@@ -226,8 +222,7 @@ class Run:
                 self._say(progress.summary(epochs))
             if self._devices.any(bool(self._stopped_by)) and progress.epochs < epochs:
                 raise KeyboardInterrupt
-        if self._record()["best"]:
-            self._say(*remarks(progress.quality))
+        self._say(*(remarks(progress.quality) if self._record()["best"] else ()))
         draw = command_line("generate.py", "--model", str(self.folder / "generator.keras"))
         self._say(f"Finished: {progress}. Generate images with: {draw}")
 
@@ -284,16 +279,13 @@ class Run:
         progress, quality = self._progress, {}
         checks.check_values(values, "the end of ", progress.epochs, self.folder)
         epoch = progress.epochs + 1
-        if latents is not None:
-            latents = np.asarray(latents)
-            root = np.linalg.cholesky(
-                np.cov(latents, rowvar=False) + 1e-6 * np.eye(len(latents[0]))
-            )
-            self._about["latents"] = {"mean": latents.mean(axis=0).tolist(), "root": root.tolist()}
+        self._about["latents"] = None if latents is None else normal_distribution(latents)
         self._check_still_there()  # writing the picture would make the folder anew
         if self._devices.is_first:
             if images is not None:
-                self._save_samples(epoch, images, titles)
+                if titles is None and self.sample_labels is not None:
+                    titles = [self._about["class_names"][label] for label in self._shown]
+                folder.save_samples(self.folder, epoch, images, self._about, titles or ())
             with self._devices.one_device():
                 quality = self._quality.after(epoch, self._averaged["generator"])
         self._check_still_there()
@@ -302,7 +294,6 @@ class Run:
         self._save_results()
         self._save_checkpoint()  # after all these, since --resume relies on it alone
         self._save_again()
-        self._write_record()
         self._write_page()
 
     def __exit__(self, kind, problem, _traceback):
@@ -310,7 +301,7 @@ class Run:
         if self._has_page:
             with contextlib.suppress(OSError):
                 self._check_still_there()
-                self._write_last_page(lost or problem)
+                self._write_page(*page.ending(lost or problem, self._saved))
         self._cleanup.close()
         if isinstance(problem, UserError):
             self._parser.error(problem)
@@ -347,20 +338,10 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_still_there = self._cleanup.enter_context(folder.locked(self.folder))
 
-    def _save_samples(self, epoch, images, titles):
-        if titles is None and self.sample_labels is not None:
-            titles = [self._about["class_names"][label] for label in self._shown]
-        low, high = self._about["pixel_range"]
-        images = (np.asarray(images) - low) / (high - low)
-        folder.save_samples(self.folder, epoch, images, titles or ())
-
     def _save_results(self):
         if self._devices.is_first:
-            self._save_models(self.folder / "generator.keras")
+            folder.save_models(self.folder / "generator.keras", self._averaged, self._about)
             folder.save_figures(self.folder, self._progress.history, self._progress.quality)
-
-    def _save_models(self, path):
-        folder.save_models(path, self._averaged, self._about)
 
     def _save_again(self):
         """Save the models of the epoch in the checkpoint under other names, if it is one to keep.
@@ -372,9 +353,10 @@ class Run:
         if self._devices.is_first and progress.epochs and not progress.steps:
             found = best(progress.quality)
             if found and found[0] == progress.epochs:
-                self._save_models(self.folder / "best.keras")
+                folder.save_models(self.folder / "best.keras", self._averaged, self._about)
             if every and progress.epochs % every == 0:
-                self._save_models(self.folder / f"kept/epoch_{progress.epochs:04d}.keras")
+                path = self.folder / f"kept/epoch_{progress.epochs:04d}.keras"
+                folder.save_models(path, self._averaged, self._about)
 
     def _save_checkpoint(self):
         self._check_still_there()
@@ -403,32 +385,16 @@ class Run:
         self.rng.bit_generator.state, self._saved = state["rng"], str(self._progress)
         self._about["latents"] = state.get("latents")
         self.arguments.epochs = max(self.arguments.epochs, self._progress.epochs)
-        began = state.get("learning_rates", {})
-        return resuming.keep_learning_rates(self._models, self._rates, began)
+        return resuming.keep_learning_rates(self._models, self._rates, state["learning_rates"])
 
     def _record(self):
         known = self._data, self._progress, self._device
-        record = resuming.record(self._parser.name, self.arguments, *known) | {"best": None}
-        found = best(self._progress.quality)
-        if found and (self.folder / "best.keras").exists():  # it may have been deleted
-            epoch, name, score = found
-            record["best"] = {"epoch": epoch, name: score}
-        return record
-
-    def _write_record(self):
-        if self._devices.is_first:
-            folder.write_record(self.folder, self._record())
+        return resuming.record(self._parser.name, self.arguments, *known)
 
     def _write_page(self, *state):
+        """Write run.json and index.html."""
         if self._devices.is_first:
+            record = self._record()
+            folder.write_record(self.folder, record)
             with folder.by_product():
-                prog = self._parser.prog
-                page.write(self.folder, prog, self._record(), self._progress, *state)
-
-    def _write_last_page(self, problem):
-        if problem is None:
-            self._write_page("finished")
-        elif isinstance(problem, KeyboardInterrupt):
-            self._write_page("stopped", f"Stopped with {self._saved} saved.")
-        else:
-            self._write_page("failed", error_text(problem))
+                page.write(self.folder, self._parser.prog, record, self._progress, *state)
