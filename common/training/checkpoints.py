@@ -11,7 +11,7 @@ from common.files import replacing
 
 import numpy as np
 
-FORMAT = 4
+FORMAT = 5
 
 
 def save(path, models, state):
