@@ -350,7 +350,9 @@ def train(models, parts, n_batch, run):
         picture, titles = None, ("label map", "photo", "generated")
         if epoch % run.arguments.sample_every == 0 or epoch == run.arguments.epochs:
             averaged = run.average.of(g_model)
-            generated = averaged.predict([styles[:N_SAMPLES], sample_label_maps], verbose=0)
+            generated = averaged.predict(
+                [styles[: len(sample_images)], sample_label_maps], verbose=0
+            )
             rows = np.stack([sample_colours, sample_images, generated], axis=1)
             picture = np.concatenate(rows)
         run.save_epoch(picture, titles, styles)
