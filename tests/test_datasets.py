@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 from common import UserError
-from common.data import datasets, memory
+from common.data import datasets, reading
 from common.data.__main__ import main as show
 
 import numpy as np
@@ -158,7 +158,7 @@ def test_files_that_the_system_keeps_in_memory_make_way(tmp_path, monkeypatch):
     files = "anon 100\ninactive_file 300\nactive_file 200\n"
     for name, text in (("max", "1000\n"), ("current", "700\n"), ("stat", files)):
         (tmp_path / f"memory.{name}").write_text(text)
-    monkeypatch.setattr(memory, "_CONTAINER", tmp_path)
-    assert memory.available() == 800
+    monkeypatch.setattr(reading, "_CONTAINER", tmp_path)
+    assert reading.free_memory() == 800
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.available() > 1 << 20
+    assert reading.free_memory() > 1 << 20

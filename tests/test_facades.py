@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 from common import UserError
-from common.data import facades, memory
+from common.data import facades, reading
 from common.data.__main__ import main as show
 
 import keras
@@ -186,16 +186,6 @@ def huge_png(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def many_scans():
-    """A progressive JPEG whose last scan is there a thousand times."""
-    content = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype="uint8")
-    Image.fromarray(noise).save(content, "JPEG", progressive=True)
-    content = content.getvalue()
-    last = content.rindex(b"\xff\xda")
-    return content[:last] + content[last:-2] * 1000 + content[-2:]
-
-
 PHOTO, MAP = "base/cmp_b0002.jpg", "base/cmp_b0002.png"
 
 
@@ -216,9 +206,7 @@ def damaged_sets():
     yield "end of map", {MAP: good[MAP][:-6]}, f"{MAP}: .*truncated"
     yield "empty photo", {PHOTO: b""}, f"{PHOTO}: it is empty"
     yield "no picture", {MAP: b"GIF89a, perhaps"}, f"{MAP}: "
-    yield "huge map", {MAP: huge_png(50_000, 50_000)}, f"{MAP}: it has more than 178956970 pixels"
-    yield "large map", {MAP: huge_png(12_000, 12_000)}, f"{MAP}: it is 12000 x 12000, more than"
-    yield "scans", {PHOTO: many_scans()}, f"{PHOTO}: it is a JPEG of more than 20 scans"
+    yield "huge map", {MAP: huge_png(12_000, 12_000)}, f"{MAP}: .*exceeds limit of 120000000 pix"
     yield "large file", {PHOTO: good[PHOTO] + bytes(1 << 26)}, f"{PHOTO}:? .*more than 67108864 b"
 
 
@@ -274,9 +262,9 @@ def test_members_are_not_written_outside_the_folder(tmp_path, monkeypatch, name)
 
 def test_more_than_memory_holds_is_refused_after_the_first_photo(tmp_path, monkeypatch):
     source = write_zip(tmp_path / "set.zip", cmp_files(12))
-    monkeypatch.setattr(memory, "available", lambda: 12 * 4 * 40 * 50)
+    monkeypatch.setattr(reading, "free_memory", lambda: 12 * 4 * 40 * 50)
     assert len(facades.load_facades(source).images) == 12
-    monkeypatch.setattr(memory, "available", lambda: 12 * 4 * 40 * 50 - 1)
+    monkeypatch.setattr(reading, "free_memory", lambda: 12 * 4 * 40 * 50 - 1)
     with pytest.raises(UserError, match="12 photos and label maps would take 0.0 GB"):
         facades.load_facades(source)
 

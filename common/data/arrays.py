@@ -1,8 +1,7 @@
-"""Reading arrays of images, labels and names of classes, from files that cannot be trusted.
+"""Reading arrays of images, labels and names of classes: .npz, .npy, IDX (MNIST's) and .csv files.
 
-Files of three formats hold arrays that have names: .npz and .npy of numpy, and IDX files, the
-format of MNIST. The name of an array of images says which are its labels, and of which part of a
-data set it is: `x_test` belongs to `y_test`, and `t10k-images` to `t10k-labels`.
+The name of an array of images says which are its labels, and of which part of a data set it is:
+`x_test` belongs to `y_test`, and `t10k-images` to `t10k-labels`.
 """
 
 import csv
@@ -12,8 +11,7 @@ import re
 import warnings
 import zipfile
 
-from common.data import memory
-from common.data.reading import beginning, is_number, listed, reporting
+from common.data.reading import check_memory, is_number, listed, reporting
 
 import numpy as np
 
@@ -40,8 +38,7 @@ def read(path, parts):
     Returns the images, the labels (None without any) and the names of the classes (() without any)
     as they are in the files; None if it is another file, or a folder without arrays of images.
 
-    Raises ValueError if there are no images of the parts, or if files are damaged or hold Python
-    objects.
+    Raises ValueError if there are no images of the parts, or if a file cannot be read.
     """
     if path.suffix.lower() == ".csv" and path.is_file():
         return *_read_csv(path), ()
@@ -59,14 +56,14 @@ def read(path, parts):
     chosen = [name for part in parts if (name := _choose(sets, part))]
     if not chosen:
         raise ValueError("it holds no test part")
+    of_labels = [_labels_of(name) for name in chosen]
     images = [arrays[name]() for name in chosen]
-    names = [_labels_of(name) for name in chosen]
-    labels = [arrays[name]() for name in names] if all(name in arrays for name in names) else []
-    class_names = next((arrays[name]() for name in _CLASS_NAMES if name in arrays), None)
+    labels = [arrays[name]() for name in of_labels if set(of_labels) <= arrays.keys()]
     images, labels = (
         np.concatenate(found) if len(found) > 1 else next(iter(found), None)
         for found in (images, labels)
     )
+    class_names = next((arrays[name]() for name in _CLASS_NAMES if name in arrays), np.array(()))
     return images, labels, _texts(class_names)
 
 
@@ -77,7 +74,7 @@ def _find(path):
             members = archive.namelist()
         if not all(name.endswith(".npy") for name in members):
             return {}
-        return {name[:-4].casefold(): lambda name=name: _from_npz(path, name) for name in members}
+        return {name[:-4].casefold(): lambda name=name: _load(path, name) for name in members}
     own = None if path.is_dir() else _name_of(path)
     found = {}
     for folder in [path] if path.is_dir() else [path.parent, path.parent.parent] if own else []:
@@ -85,7 +82,7 @@ def _find(path):
         for file in [*sorted(folder.glob("*")), *sorted(folder.glob("*/*[iI][dD][xX]*"))]:
             name = _name_of(file)
             if name and (not own or _labels_of(name) == _labels_of(own)) and file.is_file():
-                found.setdefault(name, lambda file=file: _from_file(file))
+                found.setdefault(name, lambda file=file: _load(file))
         if len(found) > 1 or path.suffix.lower() == ".npy":
             break
     return found
@@ -120,45 +117,39 @@ def _choose(sets, part):
     return chosen[0]
 
 
-def _from_npz(path, name):
-    with reporting(name), zipfile.ZipFile(path) as archive, archive.open(name) as file:
-        return _read_npy(file)
+def _load(path, name=None):
+    """The array in an .npy or IDX file, or that of the name in an .npz file."""
+    with reporting(name or path.name):
+        try:
+            if name:
+                with np.load(path) as arrays:
+                    return arrays[name]
+            return np.load(path) if path.suffix.lower() == ".npy" else _read_idx(path.read_bytes())
+        except ValueError as problem:
+            if "allow_pickle" not in str(problem):
+                raise
+            raise ValueError(
+                "it holds Python objects, which are not read: save numbers, or texts as "
+                "np.array(texts, str)"
+            ) from None
 
 
-def _from_file(path):
-    is_zipped = beginning(path, 2) == b"\x1f\x8b"  # whatever its name ends in
-    with reporting(path.name), (gzip.open if is_zipped else open)(path, "rb") as file:
-        return _read_npy(file) if path.suffix.lower() == ".npy" else _read_idx(file)
-
-
-def _read_npy(file):
-    try:
-        return np.lib.format.read_array(file, allow_pickle=False)
-    except ValueError as problem:
-        if "allow_pickle" not in str(problem):
-            raise
-        raise ValueError(
-            "it holds Python objects, which are not read: save numbers, or texts as "
-            "np.array(texts, str)"
-        ) from None
-
-
-def _read_idx(file):
+def _read_idx(content):
+    content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     # An IDX file begins with two zero bytes, an 8 for "unsigned bytes", and the number of
     # dimensions. The size of each dimension follows, in four bytes.
-    start = file.read(4)
-    if start[:3] != bytes((0, 0, 8)) or start[3:] not in (b"\1", b"\3", b"\4"):
+    if content[:3] != bytes((0, 0, 8)) or content[3:4] not in (b"\1", b"\3", b"\4"):
         raise ValueError("it is not an IDX file of bytes in 1, 3 or 4 dimensions")
-    shape = np.frombuffer(file.read(4 * start[3]), ">u4").tolist()
-    content = file.read(math.prod(shape) + 1)
-    if len(content) != math.prod(shape):
+    start = 4 + 4 * content[3]
+    shape = np.frombuffer(content[4:start], ">u4").tolist()
+    if len(content) - start != math.prod(shape):
         raise ValueError(f"it does not hold the {shape} values that its header promises")
-    return np.frombuffer(content, "uint8").reshape(shape)
+    return np.frombuffer(content, "uint8", offset=start).reshape(shape)
 
 
 def _texts(names):
-    """Class names as a tuple of texts; () if there are none, or only numbers."""
-    names = names.ravel().tolist() if names is not None and names.dtype.kind in "US" else ()
+    """Class names as a tuple of texts; () if they are numbers."""
+    names = names.ravel().tolist() if names.dtype.kind in "US" else ()
     return tuple(name.decode() if isinstance(name, bytes) else name for name in names)
 
 
@@ -170,7 +161,7 @@ def _read_csv(path):
     first one. A label is a number or a name. A first column without a name, or called `index`, as
     pandas writes it, is left out. The other columns are the pixels, row by row.
     """
-    memory.check(4 * path.stat().st_size, path.name)  # two numbers of four bytes for two characters
+    check_memory(4 * path.stat().st_size, path.name)  # two numbers of four bytes for two characters
     with open(path, encoding="utf-8-sig", newline="") as file:
         line = file.readline()
         comma = ";" if ";" in line and "," not in line else ","  # as spreadsheets write it

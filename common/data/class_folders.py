@@ -5,20 +5,19 @@ import csv
 import json
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
-from common.data import memory, pictures, pixels
+from common.data import pictures, pixels
 from common.data.reading import (
     beginning,
+    check_memory,
     files_in,
     is_number,
     kind_of,
     listed,
     natural_key,
-    now_and_then,
+    read_all,
     read_bytes,
-    reporting,
 )
 
 import numpy as np
@@ -30,7 +29,6 @@ _PARTS = {
     "test": {"test", "testing", "val", "valid", "validation", "dev"},
 }
 _LABEL_COLUMNS = re.compile("label|class|categor|target|species|breed", re.IGNORECASE)
-_THREADS, _AT_ONCE = min(4, os.cpu_count() or 1), 64
 
 # Files that may lie beside pictures, such as films and AAE files from a phone. Every other file has
 # to be a picture, or is an error.
@@ -85,7 +83,7 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
     if len(chosen) < len(ordered):
         remarks.append(f"chosen from {len(ordered):,}")
     said = set()
-    images = _read_all(folder, chosen, image_size, channels, said)
+    images = _read(folder, chosen, image_size, channels, said)
     remarks += sorted(said)
     if unused := [*left_over, *(name for name in files if name not in classes and name != table)]:
         remarks.append(f"passed over: {listed(unused, max_shown=3)}")
@@ -196,37 +194,30 @@ def _stem(name):
     return re.sub(r".*[\\/]|\.\w{1,4}$", "", name.casefold())
 
 
-def _read_all(folder, names, image_size, channels, remarks, white=65535):
+def _read(folder, names, image_size, channels, remarks, white=65535):
     """Read pictures as images of one size. Adds to the set `remarks` what is to be reported.
 
     If `channels` is None, they are read as grey images. At the first picture in colour, reading
     starts again, in colour; and if 12 of 16 bits are in use, with the brightest value of these.
     """
-    colour = channels == 3
-    size = image_size or (COLOUR_SIZE if colour else GREY_SIZE)
+    mode, size = ("RGB", COLOUR_SIZE) if channels == 3 else ("L", GREY_SIZE)
+    size = image_size or size
     n_bytes = len(names) * size * size * (channels or 3)
-    memory.check(n_bytes, f"{len(names):,} images of {size} x {size}")
-    images = np.empty((len(names), size, size, 3 if colour else 1), np.uint8)
+    check_memory(n_bytes, f"{len(names):,} images of {size} x {size}")
+    images = np.empty((len(names), size, size, len(mode)), np.uint8)
 
-    def read(number):
-        with reporting(names[number]):
-            content = read_bytes(folder / names[number])
-            picture = pictures.read_square(content, size, remarks, white)
+    def read_one(name):
+        picture = pictures.read_square(read_bytes(folder / name), size, remarks, white)
         if channels is None and pixels.is_coloured(np.asarray(picture.convert("RGB"))):
-            return True
-        picture = picture.convert("RGB" if colour else "L")
-        images[number] = np.asarray(picture).reshape(images.shape[1:])
-        return False
+            return None
+        return np.asarray(picture.convert(mode)).reshape(images.shape[1:])
 
-    report = now_and_then()
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(names), _AT_ONCE):
-            numbers = range(len(names))[start : start + _AT_ONCE]
-            if any(pool.map(read, numbers)):
-                return _read_all(folder, names, image_size, 3, remarks, white)
-            report(f"{numbers[-1] + 1:,} of {len(names):,} images are read")
-    if pictures.SIXTEEN_BITS in remarks and images.max() <= 16 and white == 65535:
-        images = _read_all(folder, names, image_size, channels, remarks, white=4095)
-        remarks.discard(pictures.SIXTEEN_BITS)
-        remarks.add("pixels of 12 bits are scaled to 8")
-    return images
+    for number, image in enumerate(read_all(read_one, names, "images")):
+        if image is None:
+            break
+        images[number] = image
+    else:
+        if not pictures.have_12_bits(images, remarks):
+            return images
+        white = 4095
+    return _read(folder, names, image_size, 3 if image is None else channels, remarks, white)

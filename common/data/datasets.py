@@ -13,28 +13,20 @@ The source of the images is one of
 import contextlib
 import hashlib
 import io
+import socket
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError
-from common.data import downloads, own_images
+from common.data import own_images
+from common.data.reading import one_line
 
 import numpy as np
 
 DIGITS = tuple("0123456789")
-CLOTHES = (
-    "T-shirt/top",
-    "trouser",
-    "pullover",
-    "dress",
-    "coat",
-    "sandal",
-    "shirt",
-    "sneaker",
-    "bag",
-    "ankle boot",
-)
+CLOTHES = ("T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker")
+CLOTHES += ("bag", "ankle boot")
 _SAMPLES = Path(__file__).parent / "samples"
 _DOWNLOADS = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
@@ -140,16 +132,54 @@ def _load(name, files, source, class_names, parts, *, limit=None, seed=0, n_batc
     if used in ("auto", "full"):
         folder = "datasets" if len(files) == 1 else f"datasets/{name}"
         try:
-            found = downloads.read_cached([_DOWNLOADS + file for file in files], folder, read)
+            found = read_cached([_DOWNLOADS + file for file in files], folder, read)
             return Dataset(*found, "full")
         except UserError as problem:
             if used == "full":
-                raise UserError(
-                    f"{problem}: give --data sample, or the path of the files"
-                ) from None
+                hint = "give --data sample, or the path of the files"
+                raise UserError(f"{problem}: {hint}") from None
             print(f"Using the embedded sample of 10,000 images: {problem}", file=sys.stderr)
             used = "sample"
     if used == "sample":
         return Dataset(*read(sample), used)
     known = sample if class_names == CLOTHES else None  # digits are named by their numbers
     return Dataset(*read(source, n_batch=n_batch, standard=known), used)
+
+
+def read_cached(addresses, folder, read):
+    """Read files in Keras's cache. Those that are not there are downloaded first.
+
+    Args:
+        addresses: the URL of each file.
+        folder: the folder in the cache, such as "datasets".
+        read: a function that is called with the path of the last file, and raises UserError if the
+            files are damaged.
+
+    Returns what `read` returns. Raises UserError if a file cannot be downloaded, or is damaged.
+    """
+    paths = [_get(address, folder) for address in addresses]
+    try:
+        return read(paths[-1])
+    except UserError as problem:
+        files = " and ".join(map(str, paths))
+        raise UserError(f"{problem}; delete {files} to have it downloaded again") from None
+
+
+def _get(address, folder):
+    from common.backend import keras
+
+    # Keras sets no time limit, so a firewall that drops packets would make us wait for minutes.
+    time_limit = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(20)
+    # Keras prints a progress bar on standard output, which is for the results of a script. So show
+    # it on stderr, and only if a person is reading.
+    progress = sys.stderr if sys.stderr and sys.stderr.isatty() else io.StringIO()
+    name = address.rpartition("/")[2]
+    try:
+        with contextlib.redirect_stdout(progress):
+            return Path(keras.utils.get_file(name, address, cache_subdir=folder))
+    except Exception as problem:  # get_file raises nothing more specific
+        reason = f"cannot be downloaded ({one_line(problem).split(' -- ')[-1]})"
+        raise UserError(f"{name} is not in Keras's cache and {reason}") from None
+    finally:
+        socket.setdefaulttimeout(time_limit)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import UserError
-from common.data import datasets, downloads, label_map_files, memory, pairs, pictures, reading
+from common.data import datasets, label_map_files, pairs, pictures, reading
 from common.data.label_map_files import CMP_COLOURS as COLOURS
 from common.data.label_map_files import CMP_NAMES as CLASS_NAMES
 from common.data.label_map_files import Classes
@@ -104,7 +104,7 @@ def load_facades(source="auto", first=None, pairs=None, limit=None, seed=0):
     how = first, pairs, limit, seed
     if source in ("auto", "full"):
         try:
-            return downloads.read_cached(
+            return datasets.read_cached(
                 [_DOWNLOADS + _ARCHIVE], "datasets", lambda path: _read(path, "full", *how)
             )
         except UserError as problem:
@@ -125,9 +125,22 @@ def _read(path, source, first, side, limit, seed):
             files = reading.files_in(folder)[0]
             known = Classes(*pairs.read_classes(folder, files), first)
             found, remarks = pairs.find_pairs(folder, files, side is not None)
-            chosen = [found[i] for i in datasets.choose(len(found), limit, seed)]
-            photos, contents = _read_pairs(folder, chosen, known.colours, side)
+            found = [found[i] for i in datasets.choose(len(found), limit, seed)]
+            said = set()
+            photos, sizes = _read_photos(folder, [photo for photo, _ in found], said)
+            contents = {}
+            for number, (photo_file, map_file) in enumerate(found):
+                with reporting(map_file):
+                    if map_file == photo_file:
+                        halves = label_map_files.halves(photos[number], known.colours, side)
+                        photos[number], contents[map_file] = halves
+                        continue
+                    contents[map_file], size = label_map_files.decode(read_bytes(folder / map_file))
+                    if size != sizes[number]:
+                        sizes = "{} x {}, its photo {} x {}".format(*size, *sizes[number])
+                        raise ValueError(f"it is {sizes}")
         label_maps, classes = label_map_files.to_classes(contents, known, remarks)
+    remarks += sorted(said)
     if len({value for one in label_maps for value in (one.min(), one.max())}) == 1:
         remarks.append("warning: all pixels of its label maps have the same class")
     if classes.names != CLASS_NAMES:
@@ -141,25 +154,22 @@ def _print_remarks(path, remarks):
         print(f"{path}: {'; '.join(remarks)}", file=sys.stderr)
 
 
-def _read_pairs(folder, found, colours, side):
-    """Returns photos, uint8 (H, W, 3), and a dict of `LabelMap`s by the names of their files."""
-    photos, label_maps = [], {}
-    for photo_file, map_file in reading.with_progress(found, "photos"):
-        with reporting(photo_file):
-            photo, size = pictures.read_photo(read_bytes(folder / photo_file))
-            if map_file == photo_file:
-                photo, label_maps[map_file] = label_map_files.halves(photo, colours, side)
-        with reporting(map_file):
-            if map_file != photo_file:
-                content = read_bytes(folder / map_file)
-                label_maps[map_file], (width, height) = label_map_files.decode(content)
-                if (width, height) != size:
-                    raise ValueError(f"it is {width} x {height}, its photo {size[0]} x {size[1]}")
+def _read_photos(folder, files, remarks, white=65535):
+    """Read photos. Returns a list of them, and one of their sizes (see `pictures.read_photo`)."""
+    photos, sizes = [], []
+
+    def read_one(file):
+        return pictures.read_photo(read_bytes(folder / file), remarks, white)
+
+    for photo, size in reading.read_all(read_one, files, "photos"):
         if not photos:  # the others are likely to be as large
-            needed = len(found) * photo.nbytes * 4 // 3
-            memory.check(needed, f"{len(found):,} photos and label maps")
+            needed = len(files) * photo.nbytes * 4 // 3
+            reading.check_memory(needed, f"{len(files):,} photos and label maps")
         photos.append(photo)
-    return photos, label_maps
+        sizes.append(size)
+    if pictures.have_12_bits(photos, remarks):
+        return _read_photos(folder, files, remarks, white=4095)
+    return photos, sizes
 
 
 def drawn_label_map(number):
@@ -231,7 +241,7 @@ def fit(facades, image_size):
     for label_map in facades.label_maps:
         scale = max(image_size / 256, image_size / min(label_map.shape))
         sizes.append(tuple(max(image_size, round(side * scale)) for side in label_map.shape))
-    memory.check(
+    reading.check_memory(
         4 * sum(height * width for height, width in sizes),
         f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,",
     )

@@ -2,10 +2,10 @@
 
     a folder    with a folder of pictures for each class, or with a table of the classes, in any
                 format that Pillow reads, or a zip file of such a folder (class_folders.py)
-    .npz, .npy  with arrays x_train and y_train, or images and labels (npz_files.py)
+    .npz, .npy  with arrays x_train and y_train, or images and labels
     IDX files   the format of MNIST, plain or gzipped: the folder of the files for images and
                 labels, or the path of one of the two
-    .csv        with lines label,pixel0,pixel1,... (csv_files.py)
+    .csv        with lines label,pixel0,pixel1,...
 
 The images are cut to squares, grey or in colour, of 8 bits per channel. Labels may be integers,
 names, or one-hot rows.
@@ -65,19 +65,19 @@ def read(
             found = arrays.read(folder, parts)
         array, labels, names = found or (None, None, ())
         if found:
-            images, done = converting.to_images(array, image_size, channels)
-            if len(chosen := choose(len(images))) < len(images):
-                images = images[chosen]
+            chosen = choose(count := len(np.atleast_1d(array)))
+            some = array if len(chosen) == count else array[chosen]
+            images, done = converting.to_images(some, image_size, channels)
         else:
             images, labels, done = class_folders.read(
                 folder, parts, labels_needed, choose, image_size, channels
             )
+            count = len(images) if labels is None else len(labels)
         if labels is None and labels_needed:
             raise ValueError("it holds images and no labels")
         if labels is None:
             labels, class_names = np.zeros(len(images), "int32"), ()
         else:
-            count = len(labels) if array is None else len(array)
             labels, class_names = converting.to_classes(labels, count, names)
             are_numbers = set(class_names) <= set(map(str, range(len(standard_names))))
             is_known = standard is None or _are_alike(array, labels, class_names, standard)

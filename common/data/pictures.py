@@ -1,12 +1,8 @@
-"""Reading pictures of any format and mode, turned upright, with 8 bits per channel, in sRGB.
-
-It reads the user's own images, the photos of facades, and the photo for --style.
-"""
+"""Reading pictures of any format and mode, turned upright, with 8 bits per channel, in sRGB."""
 
 import contextlib
 import io
 import logging
-import re
 import warnings
 
 from common.data.pixels import to_bytes
@@ -18,9 +14,8 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # PIL raises an exception, too
 # Texts in a PNG, such as those of microscopes and of Blender, may be as large as a file.
 PngImagePlugin.MAX_TEXT_CHUNK = MAX_FILE_BYTES
+Image.MAX_IMAGE_PIXELS = 60_000_000  # PIL refuses twice as many. Phones make 108 million
 
-MAX_PIXELS = 120_000_000  # of one picture: phones make 108 million
-MAX_SCANS = 20  # of a JPEG. Progressive ones have about ten, and each takes time to decode
 LONG_SIDE, SHORT_SIDE = 1024, 512  # pixels. Larger photos are scaled down as they are read
 RESAMPLING = Image.Resampling.HAMMING
 SIXTEEN_BITS = "pixels of 16 bits are scaled to 8"  # as `to_bytes` says it
@@ -28,78 +23,48 @@ SIXTEEN_BITS = "pixels of 16 bits are scaled to 8"  # as `to_bytes` says it
 # Formats for which PIL calls other programs, or has no decoder of its own.
 _NOT_READ = ("EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "FITS")
 _NEARLY_WHITE = 240
-# In a JPEG, the beginning of a segment whose length follows.
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _SRGB = ImageCms.createProfile("sRGB")
 
 
-def formats():
-    """The names of all picture formats that can be read."""
-    Image.init()
-    return tuple(name for name in Image.OPEN if name not in _NOT_READ)
-
-
 @contextlib.contextmanager
-def opened(content, known_formats=None):
-    """Yield a PIL image of the bytes, after a check of its size. PIL decodes it at its first use.
+def opened(content):
+    """Yield a PIL image of the bytes. PIL decodes it at its first use.
 
-    Raises ValueError if the bytes are not a picture in one of the formats, if the picture is too
-    large, or if it is truncated.
+    Raises ValueError if the bytes are not a picture that can be read, or if it is too large.
     """
     if not content:
         raise ValueError("it is empty")
-    if content.startswith(b"\xff\xd8") and _scans(content) > MAX_SCANS:
-        raise ValueError(f"it is a JPEG of more than {MAX_SCANS} scans")
     # PIL reads a PNG even if its end is missing.
     if content.startswith(b"\x89PNG") and b"IEND\xaeB`\x82" not in content:
         raise ValueError("it is truncated")
-    known_formats = known_formats or formats()
-    with warnings.catch_warnings(action="ignore"):  # the size is checked below
+    Image.init()
+    known_formats = [name for name in Image.OPEN if name not in _NOT_READ]
+    with warnings.catch_warnings(action="ignore"):  # of sizes that are not yet refused
         try:
             image = Image.open(io.BytesIO(content), formats=known_formats)
-        except Image.DecompressionBombError:
-            raise ValueError(
-                f"it has more than {2 * Image.MAX_IMAGE_PIXELS} pixels: scale it down"
-            ) from None
         except Image.UnidentifiedImageError:
             some = "JPEG, PNG, BMP, GIF, WebP, TIFF and others"
-            some = some if len(known_formats) > 4 else " and ".join(known_formats)
             what = kind_of(content) or f"not a picture in a format that can be read: {some}"
             raise ValueError(f"it is {what}") from None
     with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ValueError(f"it is {image.width} x {image.height}, more than {MAX_PIXELS} pixels")
         yield image
 
 
-def _scans(content):
-    """The number of scans in a JPEG, without data after its end, such as a film from a phone."""
-    count, position = 0, 2
-    while count <= MAX_SCANS and (marker := _MARKER.search(content, position)):
-        if marker[0] == b"\xff\xd9":
-            break
-        count += marker[0] == b"\xff\xda"
-        position = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2], "big")
-    return count
-
-
-def read_photo(content):
+def read_photo(content, remarks=None, white=65535):
     """Read a photo, and scale it down if it is large.
 
-    `content` is the bytes of the file. Returns uint8 (H, W, 3), and the size (width, height) before
-    scaling. Raises ValueError if the bytes cannot be read.
+    `content` is the bytes of the file; for the rest see `flattened`. Returns uint8 (H, W, 3), and
+    the size (width, height) before scaling. Raises ValueError if the bytes cannot be read.
     """
     with opened(content) as image:
-        size = image.size
+        width, height = image.size
         # A JPEG is decoded faster at a lower resolution.
-        image.draft(None, [2 * max(scaled_down(size))] * 2)
-        image.load()
-        if _orientation(image) in (5, 6, 7, 8):
-            size = size[::-1]
-        photo = flattened(image)
-        if photo.size != scaled_down(size):
-            photo = photo.resize(scaled_down(size), RESAMPLING)
-        return np.asarray(photo.convert("RGB")), size
+        image.draft(None, [2 * max(scaled_down(image.size))] * 2)
+        photo = flattened(image, remarks, white)
+    if (photo.width - photo.height) * (width - height) < 0:  # it was turned
+        width, height = height, width
+    photo = photo.resize(scaled_down((width, height)), RESAMPLING)
+    return np.asarray(photo.convert("RGB")), (width, height)
 
 
 def read_square(content, image_size, remarks=None, white=65535):
@@ -110,11 +75,7 @@ def read_square(content, image_size, remarks=None, white=65535):
     """
     with opened(content) as image:
         image.draft(None, (4 * image_size, 4 * image_size))
-        picture = square(flattened(image, remarks, white), image_size)
-        with contextlib.suppress(Exception):  # whatever is wrong with the other pages
-            if remarks is not None and getattr(image, "is_animated", False):
-                remarks.add("of pictures with several pages or frames, the first is taken")
-        return picture
+        return square(flattened(image, remarks, white), image_size)
 
 
 def square(image, image_size):
@@ -152,10 +113,13 @@ def flattened(image, remarks=None, white=65535):
     Raises ValueError if it cannot be decoded, or if its numbers are in an unknown range.
     """
     remarks = set() if remarks is None else remarks
+    with contextlib.suppress(Exception):  # whatever is wrong with the other pages
+        if getattr(image, "is_animated", False):
+            remarks.add("of pictures with several pages or frames, the first is taken")
     image = upright(image)
     if image.mode == "F" or image.mode.startswith("I"):  # PIL would clip at 255
         shades, remark = to_bytes(np.asarray(image), white)
-        remarks |= {remark} if remark == SIXTEEN_BITS else set()
+        remarks |= {remark} if (remark, white) == (SIXTEEN_BITS, 65535) else set()
         return Image.fromarray(shades)
     image = _in_srgb(image)
     if image.has_transparency_data:
@@ -166,9 +130,18 @@ def flattened(image, remarks=None, white=65535):
             return paper
         remarks.add("white figures on transparent ground are put on black")
         return Image.composite(image, Image.new("RGBA", image.size, "black"), image).convert("RGB")
-    if image.mode in ("L", "RGB"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
+    return (
+        image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+    )
+
+
+def have_12_bits(images, remarks):
+    """Whether images that were read from 16 bits have used 12 of these: `remarks` says so then."""
+    if SIXTEEN_BITS not in remarks or max(map(np.max, images)) > 16:
+        return False
+    remarks.discard(SIXTEEN_BITS)
+    remarks.add("pixels of 12 bits are scaled to 8")
+    return True
 
 
 def _in_srgb(image):
@@ -181,9 +154,3 @@ def _in_srgb(image):
     with contextlib.suppress(OSError, ValueError, ImageCms.PyCMSError):  # a damaged profile
         return ImageCms.profileToProfile(image, io.BytesIO(profile), _SRGB, outputMode=mode)
     return image
-
-
-def _orientation(image):
-    """The number for the orientation in the EXIF data of a picture; None if there is none."""
-    with contextlib.suppress(Exception):
-        return image.getexif().get(0x0112)

@@ -1,7 +1,4 @@
-"""Functions for all readers of files: error messages, what a file is, and the files in a folder.
-
-No file is trusted: sizes are checked before memory is allocated.
-"""
+"""Functions for all readers of files: error messages, what a file is, and the files in a folder."""
 
 import contextlib
 import math
@@ -13,11 +10,13 @@ import tempfile
 import time
 import unicodedata
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from common import UserError
 
 MAX_FILE_BYTES = 1 << 26  # of a picture or label map
+_CONTAINER = Path("/sys/fs/cgroup")  # the limits of the container, such as Docker's
 
 # Files and folders that systems and programs leave beside pictures. Those whose names begin with a
 # dot are hidden; the others are named in a line that says what has been passed over.
@@ -106,12 +105,21 @@ def natural_key(name):
     return [int(part) if part.isdecimal() else part for part in parts], name
 
 
-def with_progress(items, what):
-    """Yield the items. Print the number of items so far after 2 seconds, 4 more, 8 more, ..."""
+def read_all(read, names, what):
+    """Yield `read(name)` for each name of a file, several of which are read at a time.
+
+    Prints how many are read after 2 seconds, 4 more, 8 more, ... UserError names the file.
+    """
+
+    def read_one(name):
+        with reporting(name):
+            return read(name)
+
     report = now_and_then()
-    for number, item in enumerate(items, 1):
-        yield item
-        report(f"{number:,} of {len(items):,} {what} are read")
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for number, result in enumerate(pool.map(read_one, names), 1):
+            yield result
+            report(f"{number:,} of {len(names):,} {what} are read")
 
 
 def now_and_then():
@@ -126,6 +134,28 @@ def now_and_then():
             pause, last = 2 * pause, now
 
     return report
+
+
+def check_memory(n_bytes, what):
+    """Raise UserError if so much memory is not free. `what` says what would take it."""
+    if n_bytes > (free := free_memory()):
+        raise UserError(
+            f"{what} would take {n_bytes / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} are free"
+        )
+
+
+def free_memory():
+    """The bytes that this process can still allocate, roughly; infinite where nothing tells."""
+    free = float("inf")
+    with contextlib.suppress(OSError, TypeError):
+        text = Path("/proc/meminfo").read_text()
+        free = int(re.search(r"MemAvailable: *(\d+)", text)[1]) * 1024
+    with contextlib.suppress(OSError, ValueError):  # no container, or without a limit
+        texts = [(_CONTAINER / f"memory.{name}").read_text() for name in ("max", "current", "stat")]
+        # Files that the system keeps in memory count as used, but make way.
+        files = sum(map(int, re.findall(r"^(?:in)?active_file (\d+)", texts[2], re.MULTILINE)))
+        free = min(free, int(texts[0]) - int(texts[1]) + files)
+    return free
 
 
 def read_bytes(path):
@@ -169,9 +199,8 @@ def _unpack(archive, folder):
     for member in members:
         member.filename = member.filename.replace("\\", "/")  # as some programs write it
     size = sum(member.file_size for member in members)
-    most = 100 * sum(member.compress_size for member in members) + (1 << 30)  # pictures have less
-    if size > min(most, shutil.disk_usage(folder).free // 2):
-        raise ValueError(f"its members would take {size / 1e9:,.1f} GB: {_UNPACK}")
+    if size > shutil.disk_usage(folder).free // 2:
+        raise ValueError(f"its members would take {size / 1e9:,.1f} GB of the disk: {_UNPACK}")
     shown = [one for one in members if not any(map(_is_hidden, one.filename.split("/")))]
     try:
         archive.extractall(folder, shown)
