@@ -493,11 +493,8 @@ def test_files_of_colours_that_are_wrong(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("to_map", "message"),
     [
-        (
-            lambda one, _: OWN[one],
-            "such as 0 0 0, .*; if classes of your own have col",
-        ),
-        (lambda one, seed: reordered(one, OWN, seed), "its palette differs from that"),
+        (lambda one, _: OWN[one], "such as 0 0 0, .*; if they are those of your own classes, list"),
+        (lambda one, seed: reordered(one, OWN, seed), "its palette differs from another map's"),
         (
             lambda one, _: np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), "uint8"),
             "it has more than 256 colours: it is a photo, or",

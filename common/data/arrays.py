@@ -29,15 +29,14 @@ def read(path, parts):
     """Read the arrays in a file, or in the files of a folder.
 
     Args:
-        path: the `Path` of an .npz, .npy, IDX or .csv file, or a folder of .npy or IDX files, which
-            may be in folders of their own. An .npy or IDX file is read with those beside it.
+        path: the `Path` of a file, or of a folder of .npy or IDX files, which may be in folders of
+            their own. An .npy or IDX file is read with those beside it.
         parts: the parts to read if the data set is divided into parts: "train", "test" or both.
 
     The only array in a file is taken for the images, whatever its name.
 
     Returns the images, the labels (None without any) and the names of the classes (() without any)
     as they are in the files; None if it is another file, or a folder without arrays of images.
-
     Raises ValueError if there are no images of the parts, or if a file cannot be read.
     """
     if path.suffix.lower() == ".csv" and path.is_file():
@@ -49,10 +48,8 @@ def read(path, parts):
     if not sets and (path.is_dir() or not arrays):
         return None
     if not sets:
-        raise ValueError(
-            f"it holds the arrays {listed(list(arrays))}: name them x_train and y_train, or images "
-            "and labels"
-        )
+        hint = "name them x_train and y_train, or images and labels"
+        raise ValueError(f"it holds the arrays {listed(list(arrays))}: {hint}")
     chosen = [name for part in parts if (name := _choose(sets, part))]
     if not chosen:
         raise ValueError("it holds no test part")
@@ -63,8 +60,9 @@ def read(path, parts):
         np.concatenate(found) if len(found) > 1 else next(iter(found), None)
         for found in (images, labels)
     )
-    class_names = next((arrays[name]() for name in _CLASS_NAMES if name in arrays), np.array(()))
-    return images, labels, _texts(class_names)
+    names = next((arrays[name]().ravel() for name in _CLASS_NAMES if name in arrays), np.array(()))
+    names = names.tolist() if names.dtype.kind in "US" else ()
+    return images, labels, tuple(name if isinstance(name, str) else name.decode() for name in names)
 
 
 def _find(path):
@@ -110,10 +108,8 @@ def _choose(sets, part):
         by_word[_IMAGES.fullmatch(name)[2]].append(name)
     chosen = next(filter(None, by_word.values()), [None])
     if len(chosen) > 1:
-        raise ValueError(
-            f"it holds several sets, {listed(chosen)}: give the file of one, or name its arrays "
-            "x_train and y_train"
-        )
+        hint = "give the file of one, or name its arrays x_train and y_train"
+        raise ValueError(f"it holds several sets, {listed(chosen)}: {hint}")
     return chosen[0]
 
 
@@ -128,10 +124,8 @@ def _load(path, name=None):
         except ValueError as problem:
             if "allow_pickle" not in str(problem):
                 raise
-            raise ValueError(
-                "it holds Python objects, which are not read: save numbers, or texts as "
-                "np.array(texts, str)"
-            ) from None
+            hint = "save numbers, or texts as np.array(texts, str)"
+            raise ValueError(f"it holds Python objects, which are not read: {hint}") from None
 
 
 def _read_idx(content):
@@ -145,12 +139,6 @@ def _read_idx(content):
     if len(content) - start != math.prod(shape):
         raise ValueError(f"it does not hold the {shape} values that its header promises")
     return np.frombuffer(content, "uint8", offset=start).reshape(shape)
-
-
-def _texts(names):
-    """Class names as a tuple of texts; () if they are numbers."""
-    names = names.ravel().tolist() if names.dtype.kind in "US" else ()
-    return tuple(name.decode() if isinstance(name, bytes) else name for name in names)
 
 
 def _read_csv(path):
@@ -179,8 +167,7 @@ def _read_csv(path):
         if math.prod(shape) != count or count < 4:
             raise ValueError(
                 f"it has {len(names)} columns, where a label and the pixels of a square image are "
-                "expected, label,pixel0,pixel1,...: "
-                "docs/own_images.md shows how to make an .npz of other tables"
+                "expected, label,pixel0,pixel1,...: docs/own_images.md shows how to make an .npz"
             )
         labels = []
         keep = dict.fromkeys(unused, lambda _text: 0)
@@ -191,8 +178,7 @@ def _read_csv(path):
                 file, "float32", delimiter=comma, quotechar='"', ndmin=2, converters=keep
             )
     pixels = np.delete(pixels, unused, axis=1)
-    if label is not None:
-        labels = np.array([*map(float, labels)] if all(map(is_number, labels)) else labels)
+    labels = np.array([*map(float, labels)] if all(map(is_number, labels)) else labels)
     with np.errstate(invalid="ignore"):
         whole = pixels.astype("uint8")
     pixels = whole if (whole == pixels).all() else pixels

@@ -7,27 +7,15 @@ import os
 import re
 from pathlib import PurePosixPath
 
-from common.data import pictures, pixels
-from common.data.reading import (
-    beginning,
-    check_memory,
-    files_in,
-    is_number,
-    kind_of,
-    listed,
-    natural_key,
-    read_all,
-    read_bytes,
-)
+from common.data import pictures, pixels, reading
+from common.data.reading import listed, natural_key
 
 import numpy as np
 
 GREY_SIZE, COLOUR_SIZE = 28, 32  # height and width in pixels, without --image-size
 # Words in the names of the folders for the parts of a data set, such as seg_train or Testing.
-_PARTS = {
-    "train": {"train", "training"},
-    "test": {"test", "testing", "val", "valid", "validation", "dev"},
-}
+_PARTS = {"train": {"train", "training"}}
+_PARTS["test"] = {"test", "testing", "val", "valid", "validation", "dev"}
 _LABEL_COLUMNS = re.compile("label|class|categor|target|species|breed", re.IGNORECASE)
 
 # Files that may lie beside pictures, such as films and AAE files from a phone. Every other file has
@@ -45,17 +33,13 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
 
     The folders of the classes may lie deeper: in outer folders, or in one for each part of the data
     set, such as `train` and `test`. A folder within the folder of a class belongs to the class.
-
-    Args:
-        folder: the `Path` of the folder.
-        choose: a function of the number of pictures that returns the indices of those to be read.
-        parts, labels_needed, image_size, channels: see `own_images.read`.
+    For the arguments see `own_images.read`.
 
     Returns the images, uint8 (N, H, H, C), class by class; an array of the names of the classes of
     all pictures, also of those that were not chosen, or None if there are no classes; and a list of
     remarks to be reported. Raises ValueError, which names the file, if a picture cannot be read.
     """
-    files, left_over = files_in(folder)
+    files, left_over = reading.files_in(folder)
     places = {name: PurePosixPath(name).parts for name in files if not _NO_PICTURES.fullmatch(name)}
     places, remarks = _within(places, parts)
     classes = {  # names as texts that can be printed, even if their bytes are not UTF-8
@@ -68,17 +52,16 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
         remarks.append(f"the labels are those in {table}")
     loose = [name for name in classes if classes[name] is None]
     if len(loose) == len(classes) and (labels_needed or not loose):
+        hint = "no folder of pictures for each class nor arrays of images"
         raise ValueError(
-            f"it holds {len(loose) or 'no'} pictures, and no folder of pictures for each class "
-            f"nor arrays of images{_hint(folder, files, loose)}"
+            f"it holds {len(loose) or 'no'} pictures, and {hint}{_hint(folder, files, loose)}"
         )
     if labels_needed:
         classes = {name: label for name, label in classes.items() if label is not None}
         if len(set(classes.values())) == 1 and (kinds := _kinds_in_names(classes)):
             remarks.append(f"their names tell kinds apart: make a folder for each of {kinds}")
-    ordered = sorted(
-        classes, key=lambda name: (natural_key(classes[name] or ""), natural_key(name))
-    )
+    keys = {name: (natural_key(label or ""), natural_key(name)) for name, label in classes.items()}
+    ordered = sorted(classes, key=keys.get)
     chosen = [ordered[i] for i in choose(len(ordered))]
     if len(chosen) < len(ordered):
         remarks.append(f"chosen from {len(ordered):,}")
@@ -87,8 +70,8 @@ def read(folder, parts, labels_needed, choose, image_size=None, channels=None):
     remarks += sorted(said)
     if unused := [*left_over, *(name for name in files if name not in classes and name != table)]:
         remarks.append(f"passed over: {listed(unused, max_shown=3)}")
-    has_classes = None not in classes.values()
-    return images, np.array([classes[name] for name in ordered]) if has_classes else None, remarks
+    labels = [classes[name] for name in ordered]
+    return images, None if None in labels else np.array(labels), remarks
 
 
 def _within(places, parts):
@@ -96,9 +79,8 @@ def _within(places, parts):
 
     Folders are those of parts if one is named after training and another after testing (whatever
     lies beside them), or if all are named after parts. Folders that all hold folders of the same
-    names are outer ones, too.
-
-    `places` is a dict of path components by file name. Returns another, and a list of remarks.
+    names are outer ones, too. `places` is a dict of path components by file name. Returns another,
+    and a list of remarks.
     """
     remarks = []
     while tops := sorted({place[0] for place in places.values() if place[1:]}, key=natural_key):
@@ -112,11 +94,8 @@ def _within(places, parts):
             are = "is" if len(wanted) == 1 else "are"
             remarks.append(f"of the folders {listed(tops)}, {listed(wanted)} {are} used")
         else:
-            within = {top: set() for top in tops}
-            for top, *inner in places.values():
-                if len(inner) > 1:
-                    within[top].add(inner[0])
-            kinds, *others = within.values()
+            inner = {place[:2] for place in places.values() if place[2:]}
+            kinds, *others = ({name for outer, name in inner if outer == top} for top in tops)
             if len(kinds) < min(2, len(tops)) or any(other != kinds for other in others):
                 break
             if others:
@@ -131,7 +110,7 @@ def _hint(folder, files, loose):
     """What to do with a folder in which no picture has a class."""
     tables = [name for name in files if name.casefold().endswith((".npz", ".csv"))]
     for name in loose[:1] or files:
-        if (kind := kind_of(beginning(folder / name))) and name not in tables:
+        if (kind := reading.kind_of(reading.beginning(folder / name))) and name not in tables:
             return f": {name} is {kind}"
     if tables:
         return f": give the file itself, {folder / min(tables)}"
@@ -151,17 +130,15 @@ def _table_of_labels(folder, files, names):
     """Find a table that says of which class the pictures of these names are, such as labels.csv.
 
     It is a .csv or .tsv file in which one column names at least half of the pictures, with or
-    without folder and suffix, or StyleGAN's dataset.json.
-
-    Returns the name of the table and a dict of the label of each picture; None and {} without it.
+    without folder and suffix, or StyleGAN's dataset.json. Returns its name and a dict of the label
+    of each picture; None and {} without it.
     """
     for table in files:
         if table.casefold().endswith((".csv", ".tsv", "dataset.json")):
             # A table of another kind has no such columns.
             with contextlib.suppress(ValueError, TypeError, LookupError, csv.Error):
-                labels = _labels_in(
-                    read_bytes(folder / table).decode("utf-8-sig", "replace"), names
-                )
+                text = reading.read_bytes(folder / table).decode("utf-8-sig", "replace")
+                labels = _labels_in(text, names)
                 if len(labels) >= len(names) / 2:
                     return table, labels
     return None, {}
@@ -185,7 +162,7 @@ def _labels_in(text, names):
     # Of the columns with values that repeat, one called label or the like; words before numbers.
     label = min(
         (i for i, column in enumerate(columns) if len(set(column)) <= len(rows) / 2),
-        key=lambda i: (not _LABEL_COLUMNS.search(head[i]), all(map(is_number, columns[i]))),
+        key=lambda i: (not _LABEL_COLUMNS.search(head[i]), all(map(reading.is_number, columns[i]))),
     )
     return {file: value for file, value in zip(files, columns[label], strict=True) if file}
 
@@ -203,16 +180,16 @@ def _read(folder, names, image_size, channels, remarks, white=65535):
     mode, size = ("RGB", COLOUR_SIZE) if channels == 3 else ("L", GREY_SIZE)
     size = image_size or size
     n_bytes = len(names) * size * size * (channels or 3)
-    check_memory(n_bytes, f"{len(names):,} images of {size} x {size}")
+    reading.check_memory(n_bytes, f"{len(names):,} images of {size} x {size}")
     images = np.empty((len(names), size, size, len(mode)), np.uint8)
 
     def read_one(name):
-        picture = pictures.read_square(read_bytes(folder / name), size, remarks, white)
+        picture = pictures.read_square(reading.read_bytes(folder / name), size, remarks, white)
         if channels is None and pixels.is_coloured(np.asarray(picture.convert("RGB"))):
             return None
         return np.asarray(picture.convert(mode)).reshape(images.shape[1:])
 
-    for number, image in enumerate(read_all(read_one, names, "images")):
+    for number, image in enumerate(reading.read_all(read_one, names, "images")):
         if image is None:
             break
         images[number] = image

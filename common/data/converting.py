@@ -35,9 +35,8 @@ def to_images(array, image_size=None, channels=None):
         array = array.transpose(0, 2, 3, 1)
         done.append("channels came first")
     if array.ndim != 4 or array.shape[3] not in (1, 3):
-        raise ValueError(
-            f"images are {array.dtype} {array.shape}: give (N, H, W), (N, H, W, 1) or (N, H, W, 3)"
-        )
+        usual = "(N, H, W), (N, H, W, 1) or (N, H, W, 3)"
+        raise ValueError(f"images are {array.dtype} {array.shape}: give {usual}")
     if not array.size:
         raise ValueError("there are no images")
     images, taken_for = pixels.to_bytes(array)
@@ -50,10 +49,8 @@ def to_images(array, image_size=None, channels=None):
         done.append(f"{cut}scaled from {height} x {width}")
         scaled = np.empty((count, size, size, planes), np.uint8)
         for image, result in zip(images, scaled, strict=True):
-            picture = pictures.square(
-                Image.fromarray(image.squeeze(2) if planes == 1 else image), size
-            )
-            result[...] = np.asarray(picture).reshape(result.shape)
+            image = Image.fromarray(image.squeeze(2) if planes == 1 else image)
+            result[...] = np.asarray(pictures.square(image, size)).reshape(result.shape)
         images = scaled
     return pixels.with_channels(images, channels), done
 
@@ -73,9 +70,7 @@ def to_classes(labels, count, known_names=()):
     """
     if labels.ndim == 2 and labels.shape[1] > 1 and labels.dtype.kind in "buif":
         if not np.isin(labels, (0, 1)).all() or not (labels.sum(axis=1) == 1).all():
-            raise ValueError(
-                f"labels are {labels.shape}, but not one-hot: each row must hold one 1 and zeros"
-            )
+            raise ValueError(f"labels are {labels.shape}, but not one-hot: a 1 in each row, and 0s")
         labels = labels.argmax(axis=1)
     if labels.shape not in ((count,), (count, 1)):
         raise ValueError(f"the shape of the labels is {labels.shape}, but there are {count} images")
@@ -86,16 +81,13 @@ def to_classes(labels, count, known_names=()):
     elif labels.dtype.kind not in "buif":
         raise ValueError("labels are neither integers nor names")
     elif (labels % 1 != 0).any():
-        raise ValueError(
-            f"labels are fractions, such as {labels[labels % 1 != 0][0]:g}: give integers or names"
-        )
+        some = f"{labels[labels % 1 != 0][0]:g}"
+        raise ValueError(f"labels are fractions, such as {some}: give integers or names")
     else:
         labels = [int(label) for label in labels]
     found = sorted(set(labels), key=natural_key if are_names else None)
     if len(found) > MAX_CLASSES:
-        raise ValueError(
-            f"there are {len(found)} different labels, but at most {MAX_CLASSES} are allowed"
-        )
+        raise ValueError(f"there are {len(found)} different labels, more than {MAX_CLASSES}")
     number = {label: place for place, label in enumerate(found)}
     if not are_names and found[0] >= 0 and found[-1] < len(known_names):
         found = [known_names[label] for label in found]

@@ -7,7 +7,7 @@ The source of the images is one of
               sample, with a notice
     full      the same, but an error if that fails
     sample    10,000 images that come with this code; the network is not used
-    a path    your own images with their labels (common/data/own_images.py lists the formats)
+    a path    your own images with their labels (own_images.py lists the formats)
 """
 
 import contextlib
@@ -60,10 +60,9 @@ class Dataset(NamedTuple):
 
 
 def choose(total, count, seed):
-    """Choose `count` of `total` images at random; all of them if `count` is None or larger.
+    """The sorted indices of `count` of `total` images at random; of all if `count` is None or more.
 
-    The first `count` images would not do, since they may all be of one class. Returns their
-    indices, sorted.
+    The first `count` images would not do, since they may all be of one class.
     """
     if count is None or count >= total:
         return np.arange(total)
@@ -80,9 +79,8 @@ def load_mnist(source="auto", **options):
         channels: 1 for grey, 3 for colour. If it is None, arrays keep their channels, and pictures
             in folders get 1 if all are grey, else 3.
         n_batch: images in a batch. A warning is printed if a class has fewer than half of that.
-        limit, seed: as `Dataset.limited` chooses them, but before pictures are read.
-        labels_needed: False if the images need no labels. If there are none, all labels are 0, and
-            the class names are ().
+        limit, seed: as `Dataset.limited` chooses them, but before they are read or converted.
+        labels_needed: False if none are needed: then all may be 0, and the class names ().
 
     Returns a `Dataset`; its classes are those that occur in the source. Raises UserError if the
     source is missing or damaged, or if its images or labels cannot be converted.
@@ -102,11 +100,7 @@ def load_fashion_mnist(source="auto", part="train", **options):
 
 
 def load_test_part(dataset, **options):
-    """Load the test part of a data set whose training part is given.
-
-    Args:
-        dataset: the training part, a `Dataset` that `load_fashion_mnist` has returned.
-        options: those that it was loaded with.
+    """Load the test part of a data set that `load_fashion_mnist` has returned for these options.
 
     Returns a `Dataset`, or None if the source is not divided into parts.
     """
@@ -127,42 +121,45 @@ def _load(name, files, source, class_names, parts, *, limit=None, seed=0, n_batc
             path, parts, class_names, lambda total: choose(total, limit, seed), **options | more
         )
 
-    used = str(source)
+    folder = "datasets" if len(files) == 1 else f"datasets/{name}"
+    addresses = [_DOWNLOADS + file for file in files]
+    otherwise = "the embedded sample of 10,000 images", "give --data sample, or the path of files"
+    if found := read_cached(str(source), addresses, folder, read, *otherwise):
+        return Dataset(*found, "full")
     sample = _SAMPLES / f"{name}.npz"
-    if used in ("auto", "full"):
-        folder = "datasets" if len(files) == 1 else f"datasets/{name}"
-        try:
-            found = read_cached([_DOWNLOADS + file for file in files], folder, read)
-            return Dataset(*found, "full")
-        except UserError as problem:
-            if used == "full":
-                hint = "give --data sample, or the path of the files"
-                raise UserError(f"{problem}: {hint}") from None
-            print(f"Using the embedded sample of 10,000 images: {problem}", file=sys.stderr)
-            used = "sample"
-    if used == "sample":
-        return Dataset(*read(sample), used)
+    if str(source) in ("auto", "sample"):
+        return Dataset(*read(sample), "sample")
     known = sample if class_names == CLOTHES else None  # digits are named by their numbers
-    return Dataset(*read(source, n_batch=n_batch, standard=known), used)
+    return Dataset(*read(source, n_batch=n_batch, standard=known), str(source))
 
 
-def read_cached(addresses, folder, read):
+def read_cached(source, addresses, folder, read, instead, hint):
     """Read files in Keras's cache. Those that are not there are downloaded first.
 
     Args:
-        addresses: the URL of each file.
-        folder: the folder in the cache, such as "datasets".
+        source: "full", or "auto" if there is something to be used instead.
+        addresses, folder: the URL of each file, and their folder in the cache.
         read: a function that is called with the path of the last file, and raises UserError if the
             files are damaged.
+        instead, hint: what is used instead, and what else the user can do, in words.
 
-    Returns what `read` returns. Raises UserError if a file cannot be downloaded, or is damaged.
+    Returns what `read` returns; None if the source is another, or if something is to be used
+    instead, which a line on stderr says. Raises UserError if "full" cannot be had.
     """
-    paths = [_get(address, folder) for address in addresses]
+    if source not in ("auto", "full"):
+        return None
     try:
-        return read(paths[-1])
+        paths = [_get(address, folder) for address in addresses]
+        try:
+            return read(paths[-1])
+        except UserError as problem:
+            files = " and ".join(map(str, paths))
+            raise UserError(f"{problem}; delete {files} to have it downloaded again") from None
     except UserError as problem:
-        files = " and ".join(map(str, paths))
-        raise UserError(f"{problem}; delete {files} to have it downloaded again") from None
+        if source == "full":
+            raise UserError(f"{problem}: {hint}") from None
+        print(f"Using {instead}: {problem}", file=sys.stderr)
+        return None
 
 
 def _get(address, folder):

@@ -1,16 +1,9 @@
-"""Photos of building facades with label maps (label_maps) of twelve classes, or your own photos.
+"""Photos of building facades with label maps of twelve classes, or your own photos.
 
     python -m common.data facades               # prints the classes, draws the first facades
-    python -m common.data facades --data drawn
+    python -m common.data facades --data drawn  # those that come with this code
 
-The source of the photos is one of
-    auto      the CMP base set from Keras's cache, or downloaded into it; if that fails, drawn
-              facades, with a notice
-    full      the same, but an error if that fails
-    drawn     320 facades that come with this code, drawn by a program; the network is not used
-    a path    the CMP archive, or a folder or zip file of any photos with label maps
-              (common/data/pairs.py says how the files may be named)
-
+`SOURCES` lists the sources; `common/data/pairs.py` says how the files of one's own may be named.
 The CMP set is by Radim Tyleček and Radim Šára ("Spatial Pattern Templates for Recognition of
 Objects with Regular Structure", GCPR 2013): 378 photos, straightened, up to 1024 pixels wide.
 """
@@ -40,8 +33,7 @@ SOURCES = (
 )
 # Both map corners to corners, so a photo and its label map stay aligned.
 SMOOTH, NEAREST = Image.Resampling.HAMMING, Image.Resampling.NEAREST
-_ARCHIVE = "CMP_facade_DB_base.zip"
-_DOWNLOADS = "https://cmp.felk.cvut.cz/~tylecr1/facade/"
+_ARCHIVE = "https://cmp.felk.cvut.cz/~tylecr1/facade/CMP_facade_DB_base.zip"
 
 
 class Facades(NamedTuple):
@@ -50,11 +42,11 @@ class Facades(NamedTuple):
     Attributes:
         images: photos, uint8 (H, W, 3).
         label_maps: their label maps, uint8 (H, W), with classes 0 to K - 1.
-        source: what was given to `load_facades`, or "drawn" if "auto" has found no other.
+        source: what was given to `load_facades`; for "auto" it is "full" or "drawn".
         class_names: the names of the K classes.
         colours: uint8 (K, 3), the colour in which a class is shown.
         numbered_from: 0 or 1, the number of the first class in the files; None if the label maps
-            were read by their colours, or were not read from files.
+            were read by their colours.
     """
 
     images: list
@@ -91,10 +83,9 @@ def load_facades(source="auto", first=None, pairs=None, limit=None, seed=0):
 
     Args:
         source: "auto", "full", "drawn", or a path.
-        first: 0 or 1, the number that stands for the first class in the user's own label maps, if
-            their pixels are class numbers. None to guess it from the numbers.
-        pairs: "left" or "right" if each picture is a photo with its label map in that half; None to
-            find out from names and colours.
+        first: 0 or 1, the number of the first class, if the pixels of the user's own label maps are
+            numbers of classes. None to guess it from the numbers.
+        pairs: "left" or "right" if each picture holds its label map in that half; None to see.
         limit, seed: as `Facades.limited` chooses them, but before pictures are read.
 
     Returns `Facades`. A line on stderr says what was assumed, and which pictures were passed over.
@@ -102,18 +93,13 @@ def load_facades(source="auto", first=None, pairs=None, limit=None, seed=0):
     its label map do not match.
     """
     how = first, pairs, limit, seed
-    if source in ("auto", "full"):
-        try:
-            return datasets.read_cached(
-                [_DOWNLOADS + _ARCHIVE], "datasets", lambda path: _read(path, "full", *how)
-            )
-        except UserError as problem:
-            if source == "full":
-                raise
-            print(f"Using drawn facades: {problem}", file=sys.stderr)
-            source = "drawn"
-    if source == "drawn":
-        return _read(DRAWN, source, None, None, limit, seed)
+    otherwise = "drawn facades", "give --data drawn, or the path of files"
+    if found := datasets.read_cached(
+        str(source), [_ARCHIVE], "datasets", lambda path: _read(path, "full", *how), *otherwise
+    ):
+        return found
+    if source in ("auto", "drawn"):
+        return _read(DRAWN, "drawn", None, None, limit, seed)
     return _read(expand(source), str(source), *how)
 
 
@@ -181,14 +167,9 @@ def drawn_label_map(number):
 def read_label_map(path, class_names=CLASS_NAMES, first=None, colours=COLOURS):
     """Read one label map for a generator. What had to be guessed is printed on stderr.
 
-    Args:
-        path: the path of a PNG, BMP, GIF or TIFF.
-        class_names: the names of the K classes of the generator.
-        first: see `load_facades`.
-        colours: the colours of the classes, uint8 (K, 3).
-
-    Returns uint8 (H, W), classes 0 to K - 1. Raises UserError if the file cannot be read, or has
-    other classes.
+    The file is a PNG, BMP, GIF or TIFF. `class_names` and `colours`, uint8 (K, 3), are those of the
+    generator's K classes; for `first` see `load_facades`. Returns uint8 (H, W), classes 0 to K - 1.
+    Raises UserError if the file cannot be read, or has other classes.
     """
     path, known, remarks = expand(path), Classes(tuple(class_names), colours, first), []
     with reporting(path):
@@ -223,28 +204,24 @@ def split(facades, seed, n_batch=1):
 def check_count(count, n_batch, what):
     """Raise UserError unless four fifths of `count` facades fill a batch; `what` describes them."""
     if count * 4 // 5 < n_batch:
-        raise UserError(
-            f"of {what}, {count * 4 // 5} are for training: these do not fill one batch of "
-            f"{n_batch}; give a smaller --batch-size"
-        )
+        too_few = f"of {what}, {count * 4 // 5} are for training"
+        hint = "give a smaller --batch-size"
+        raise UserError(f"{too_few}: these do not fill one batch of {n_batch}; {hint}")
 
 
 def fit(facades, image_size):
-    """Scale photos and label_maps so that square crops of `image_size` pixels fit into them.
+    """Scale photos and label maps so that square crops of `image_size` pixels fit into them.
 
     A crop shows the same part of a facade, whatever `image_size` is: a square of 256 pixels of the
     original photo. If the shorter side of a photo is less than 256 pixels, a crop shows all of it.
-
     Returns `Facades`. Raises UserError if the scaled photos would not fit into memory.
     """
     sizes = []
     for label_map in facades.label_maps:
         scale = max(image_size / 256, image_size / min(label_map.shape))
         sizes.append(tuple(max(image_size, round(side * scale)) for side in label_map.shape))
-    reading.check_memory(
-        4 * sum(height * width for height, width in sizes),
-        f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,",
-    )
+    what = f"the facades from {facades.source}, scaled to hold crops of {image_size} pixels,"
+    reading.check_memory(4 * sum(height * width for height, width in sizes), what)
     images = [_resize(*pair, SMOOTH) for pair in zip(facades.images, sizes, strict=True)]
     label_maps = [_resize(*pair, NEAREST) for pair in zip(facades.label_maps, sizes, strict=True)]
     return facades._replace(images=images, label_maps=label_maps)
@@ -260,9 +237,8 @@ def random_crops(facades, chosen, image_size, rng):
     """Cut a square at a random place out of each chosen facade.
 
     Args:
-        facades: `Facades` that `fit` has scaled for `image_size`.
+        facades: `Facades` that `fit` has scaled for `image_size`, the pixels of a side of a crop.
         chosen: the indices of n facades.
-        image_size: height and width of a crop, pixels.
         rng: a numpy Generator.
 
     Returns photos, uint8 (n, size, size, 3), and label maps, uint8 (n, size, size).

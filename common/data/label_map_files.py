@@ -24,10 +24,7 @@ CMP_COLOURS = np.array(
 NO_CLASS = 255  # in many data sets the number of pixels that belong to no class
 CLOSE = 8  # in each channel, between a colour in a file and that of the class
 MAX_SPARSE = 16  # with more unnamed classes, at least a quarter of the numbers must occur
-HINT = (
-    "if classes of your own have colours, write a file colours.txt beside the maps, with a line "
-    "for each: name red green blue"
-)
+HINT = "if they are those of your own classes, list them in a file colours.txt: name red green blue"
 _GREYS = np.repeat(np.arange(256, dtype="uint8")[:, np.newaxis], 3, axis=1)
 
 
@@ -77,34 +74,34 @@ def decode(content):
                 "not remove these values)"
             )
         image = pictures.upright(image)
-        size = image.size
-        image = image.resize(pictures.scaled_down(size), Image.Resampling.NEAREST)
-        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-            image = image.convert("RGB")
-        values = np.asarray(image)
-        if image.mode == "RGB":
-            if np.ptp(values, axis=2).any():
-                colours, values = unique_colours(values)
-                if len(colours) > 256:
-                    raise ValueError(
-                        "it has more than 256 colours: it is a photo, or its compression or smooth "
-                        "edges have invented colours between those of the classes"
-                    )
-                return LabelMap(values.astype("uint8"), colours, False), size
-            values = values[..., 0]
-        if content[:4] == b"\x89PNG" and content[25] == 0 and content[24] in (2, 4):
-            values = values // (255 // (2 ** content[24] - 1))  # PIL multiplies greys of few bits
-        if values.max() > 255 or values.min() < 0:
-            raise ValueError(f"its values are {listed(np.unique(values).tolist())}: more than 255")
-        label_map = LabelMap(values.astype("uint8"), _GREYS, True)
-        if image.mode == "P":
-            palette = np.zeros((256, 3), "uint8")
-            palette.flat[: len(image.getpalette("RGB"))] = image.getpalette("RGB")
-            label_map = label_map._replace(colours=palette)
-            if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
-                # The greys in the palette are so dark that they must be class numbers.
-                label_map = LabelMap(palette[values][..., 0], _GREYS, True)
-        return label_map, size
+    size = image.size
+    image = image.resize(pictures.scaled_down(size), Image.Resampling.NEAREST)
+    if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+        image = image.convert("RGB")
+    values = np.asarray(image)
+    if image.mode == "RGB":
+        if np.ptp(values, axis=2).any():
+            colours, values = unique_colours(values)
+            if len(colours) > 256:
+                raise ValueError(
+                    "it has more than 256 colours: it is a photo, or its compression or smooth "
+                    "edges have invented colours between those of the classes"
+                )
+            return LabelMap(values.astype("uint8"), colours, False), size
+        values = values[..., 0]
+    if content[:4] == b"\x89PNG" and content[25] == 0 and content[24] in (2, 4):
+        values = values // (255 // (2 ** content[24] - 1))  # PIL multiplies greys of few bits
+    if values.max() > 255 or values.min() < 0:
+        raise ValueError(f"its values are {listed(np.unique(values).tolist())}: more than 255")
+    label_map = LabelMap(values.astype("uint8"), _GREYS, True)
+    if image.mode == "P":
+        palette = np.zeros((256, 3), "uint8")
+        palette.flat[: len(image.getpalette("RGB"))] = image.getpalette("RGB")
+        label_map = label_map._replace(colours=palette)
+        if not label_map.is_coloured() and palette[label_map.found()].max() < 64:
+            # The greys in the palette are so dark that they must be class numbers.
+            label_map = LabelMap(palette[values][..., 0], _GREYS, True)
+    return label_map, size
 
 
 def unique_colours(pixels):
@@ -119,9 +116,9 @@ def halves(picture, colours, side=None):
     """Cut a picture of a photo beside its label map in the middle: uint8 (H, W, 3), `LabelMap`.
 
     The half on that side, "left" or "right", is the label map; if it is None, the half whose pixels
-    are nearer to the colours of the classes. Each pixel of it gets the nearest of them, since
-    these pictures are often JPEGs, which changes colours. `colours` are uint8 (K, 3); if there are
-    none, the CMP's. Raises ValueError if the half is not near to them, or if both are alike.
+    are nearer to the `colours` of the classes, uint8 (K, 3), or the CMP's if there are none. Each
+    pixel gets the nearest of them, since these pictures are often JPEGs, which changes colours.
+    Raises ValueError if the half is not near to them, or if both are alike.
     """
     colours = colours if len(colours) else CMP_COLOURS
     found, values = unique_colours(picture)
@@ -133,10 +130,9 @@ def halves(picture, colours, side=None):
     mean = {name: distance[half].mean() for name, half in places.items()}
     near = {name: np.mean(distance[half] <= 4 * CLOSE) for name, half in places.items()}
     if (near[side] if side else max(near.values())) < 0.5:
-        raise ValueError(
-            "it looks like a photo beside its label map, as pix2pix has them, but most colours in "
-            f"it are those of no classes; {HINT}"
-        )
+        what = "it looks like a photo beside its label map, as pix2pix has them"
+        half = f"its {side} half" if side else "either half"
+        raise ValueError(f"{what}, but most colours in {half} are those of no classes; {HINT}")
     if side is None and max(mean.values()) < 1.1 * min(mean.values()) + 1:
         raise ValueError("either half may be the label map: --pairs left or right says which is")
     label_map = places.pop(side or min(mean, key=mean.get))
@@ -187,16 +183,13 @@ def to_classes(label_maps, known, remarks, strict=True):
             if file in coloured and (is_wrong or not one.is_numbered):
                 unknown = next(v for v in one.found() if tables[file][v] < 0)
                 some = " ".join(map(str, one.colours[unknown]))
-                raise ValueError(
-                    f"it is in colours, such as {some}, which is none of the known ones; {HINT}"
-                )
+                text = f"it is in colours, such as {some}, which is none of the known ones"
+                raise ValueError(f"{text}; {HINT}")
             for value in one.found() if one.colours is not _GREYS and first is None else ():
                 colour = palette.setdefault(value, one.colours[value].astype(int))
                 if np.abs(colour - one.colours[value]).max() > CLOSE:
-                    raise ValueError(
-                        "its palette differs from that of another map. If the numbers are right "
-                        f"nevertheless, give --layout-from 0 or 1; {HINT}"
-                    )
+                    hint = "if the numbers are right nevertheless, give --layout-from 0 or 1"
+                    raise ValueError(f"its palette differs from another map's: {hint}; {HINT}")
     if numbered:
         names, first = _number(numbered, names, first, remarks)
         table = (np.arange(256) - first) % 256
@@ -234,9 +227,8 @@ def _number(label_maps, names, first, remarks):
         count = numbers[-1] - first + 1
         if count > MAX_SPARSE and count > 4 * len(numbers):
             raise ValueError(
-                f"the numbers in the label maps are {listed(numbers)}: number the classes 0, 1, 2 "
-                "and so on, or list their colours in a file colours.txt, or the names of all "
-                "numbers in a file classes.txt"
+                f"the numbers in the label maps are {listed(numbers)}: number the classes 0, 1, 2, "
+                "..., or list their colours in colours.txt, or names of all numbers in classes.txt"
             )
         names = tuple(str(first + number) for number in range(count))
         if count == len(CMP_NAMES):

@@ -1,14 +1,7 @@
-"""The user's own images with their labels, in one of these formats:
+"""The user's own images with their labels, in the formats that `_FORMATS` lists.
 
-    a folder    with a folder of pictures for each class, or with a table of the classes, in any
-                format that Pillow reads, or a zip file of such a folder (class_folders.py)
-    .npz, .npy  with arrays x_train and y_train, or images and labels
-    IDX files   the format of MNIST, plain or gzipped: the folder of the files for images and
-                labels, or the path of one of the two
-    .csv        with lines label,pixel0,pixel1,...
-
-The images are cut to squares, grey or in colour, of 8 bits per channel. Labels may be integers,
-names, or one-hot rows.
+They are cut to squares, grey or in colour, of 8 bits per channel. Labels may be integers, names, or
+one-hot rows.
 """
 
 import contextlib
@@ -29,15 +22,7 @@ _FEW_STEPS = 10  # if an epoch has fewer, a warning is printed
 
 
 def read(
-    source,
-    parts,
-    standard_names,
-    choose,
-    image_size=None,
-    channels=None,
-    labels_needed=True,
-    n_batch=None,
-    standard=None,
+    source, parts, standard_names, choose, labels_needed=True, n_batch=None, standard=None, **form
 ):
     """Read images, report how they were converted, and warn of what looks like a mistake.
 
@@ -46,12 +31,11 @@ def read(
         parts: the parts to read if the data set is divided into parts: "train", "test" or both.
         standard_names: the names of classes 0, 1, ... for the images of the standard data set.
         choose: a function of the number of images that returns the indices of those to be used.
-        image_size, channels, labels_needed, n_batch: see `datasets.load_mnist`.
         standard: the path of images of the standard data set. Other images whose labels are numbers
             get the standard names only if they look like these. None if they are the standard ones.
 
-    Returns images uint8 (N, H, H, C), labels int32 (N,), and the class names. Raises UserError if
-    the images or labels cannot be read or converted.
+    For the rest see `datasets.load_mnist`. Returns images uint8 (N, H, H, C), labels int32 (N,),
+    and the class names. Raises UserError if the images or labels cannot be read or converted.
     """
     path = expand(source)
     with reporting(path), contextlib.ExitStack() as unpacked:
@@ -67,11 +51,10 @@ def read(
         if found:
             chosen = choose(count := len(np.atleast_1d(array)))
             some = array if len(chosen) == count else array[chosen]
-            images, done = converting.to_images(some, image_size, channels)
+            images, done = converting.to_images(some, **form)
         else:
-            images, labels, done = class_folders.read(
-                folder, parts, labels_needed, choose, image_size, channels
-            )
+            options = parts, labels_needed, choose
+            images, labels, done = class_folders.read(folder, *options, **form)
             count = len(images) if labels is None else len(labels)
         if labels is None and labels_needed:
             raise ValueError("it holds images and no labels")
@@ -96,10 +79,7 @@ def read(
 
 
 def _are_alike(array, labels, class_names, standard):
-    """Whether the mean image of most classes is most like that of the same number in a standard.
-
-    Numbers alone say nothing: other data sets have images of 28 x 28 pixels in ten classes, too.
-    """
+    """Whether the mean image of most classes is most like that of the same number in a standard."""
     if array is None or array[0].size != 28 * 28 or not all(map(str.isdecimal, class_names)):
         return False
     with np.load(standard) as known:
@@ -131,10 +111,8 @@ def _warnings_about(images, labels, class_names, n_batch, labels_needed):
     elif images.max() < _DARK:
         yield f"the brightest pixel of all images is {images.max()} of 255: they are almost black"
     if n_batch and len(images) // n_batch < _FEW_STEPS:
-        yield (
-            f"few steps in an epoch ({len(images) // n_batch}, each of {n_batch} images): give a "
-            "smaller --batch-size and many more --epochs"
-        )
+        steps = f"{len(images) // n_batch}, each of {n_batch} images"
+        yield f"few steps in an epoch ({steps}): give a smaller --batch-size and many more --epochs"
     if labels_needed and len(class_names) == 1:
         yield f"all images are of one class, {class_names[0]}: labels will teach the model nothing"
     counts = dict(zip(class_names, np.bincount(labels, minlength=len(class_names)), strict=False))

@@ -30,29 +30,25 @@ _COLOUR_LINES = rf"(?P<name>\S.*?)[\s,:;]+{_RGB}\s*(:.*)?", rf"{_RGB}[\s,:;]+(?P
 
 
 def find_pairs(folder, files, are_beside=False):
-    """Find the photos and their label maps.
+    """Find the photos and their label maps among the `files` in a folder.
 
-    `files` are the names of files in the folder. If names of folders speak of a training part, it
-    alone is taken. With `are_beside`, each picture holds a photo and its label map. Returns a list
-    of (photo, label map), which are the same file if it holds both side by side, and a list of
-    remarks. Raises ValueError if there are no pairs.
+    If names of folders speak of a training part, it alone is taken. With `are_beside`, each picture
+    holds a photo and its label map. Returns a list of (photo, label map), which are the same file
+    if it holds both, and a list of remarks. Raises ValueError if there are no pairs.
     """
     chosen = [file for file in files if _suffix(file) in (".jpg", *_LOSSLESS)]
     training = [file for file in chosen if _TRAINING.search(file.casefold().rpartition("/")[0])]
-    if are_beside and chosen:
-        return [(file, file) for file in training or chosen], []
-    found = _agreeing(training) or _agreeing(chosen)
+    found = {} if are_beside else _agreeing(training) or _agreeing(chosen)
     if not found and chosen:
         with reporting(chosen[0]), pictures.opened(read_bytes(folder / chosen[0])) as image:
-            if image.width > 1.5 * image.height:
+            if are_beside or image.width > 1.5 * image.height:
                 return [(file, file) for file in training or chosen], []
     if not found:
         hint = "images/1.jpg and masks/1.png, or 1.jpg and 1_mask.png; maps are PNG, BMP, GIF, TIFF"
         if any(file.casefold().endswith(".json") for file in files):
             hint = "JSON files hold outlines: draw maps from them, labelme's with labelme2voc.py"
-        raise ValueError(
-            f"it holds no photos with label maps whose names agree ({len(chosen)} pictures): {hint}"
-        )
+        what = f"no photos with label maps whose names agree ({len(chosen)} pictures)"
+        raise ValueError(f"it holds {what}: {hint}")
     most = max(map(len, found.values()))
     n_maps, sizes = Counter(), {}  # of each group that may be the photos
     for (photos, _), pairs in found.items():
@@ -82,10 +78,7 @@ def find_pairs(folder, files, are_beside=False):
 
 
 def _agreeing(files):
-    """Find names that agree: a dict of lists of (photo, label map) by (group, group).
-
-    A group is a folder or several, the end of names, and the format.
-    """
+    """Names that agree: a dict of lists of (photo, label map) by groups (folders, end, format)."""
     paths = {file: PurePosixPath(unicodedata.normalize("NFC", file).casefold()) for file in files}
     ends = Counter(end for path in paths.values() for end in _ends(path.stem))
     by_name = defaultdict(dict)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-_CHUNK = 1 << 22  # numbers to convert at a time, to save memory
 _GREY = 4  # in a JPEG the channels of a grey pixel can differ by as much as this
 _LUMINANCE = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R 601, as in PIL
 
@@ -24,23 +23,20 @@ def to_bytes(pixels, white=65535):
         return _scaled(pixels, 255), "pixels are taken to be in [0, 1]"
     if kind == "f" and low >= -1 - slack and high <= 1 + slack:
         return _scaled(pixels, 127.5, shift=1), "pixels are taken to be in [-1, 1]"
+    if pixels.dtype == np.uint8:
+        return pixels, ""
     if low >= -slack and high <= 255 + 255 * slack:
-        if pixels.dtype == np.uint8:
-            return pixels, ""
         return _scaled(pixels, 1), "" if kind != "f" else "pixels are taken to be in [0, 255]"
     if kind != "f" and low >= 0 and high <= 65535:
         return _scaled(pixels, 255 / white), "pixels of 16 bits are scaled to 8"
-    raise ValueError(
-        f"pixels go from {low:g} to {high:g}: give 0 to 255, or 16 bits, or [0, 1], or [-1, 1]"
-    )
+    usual = "0 to 255, or 16 bits, or [0, 1], or [-1, 1]"
+    raise ValueError(f"pixels go from {low:g} to {high:g}: give {usual}")
 
 
 def _scaled(pixels, factor, shift=0):
     scaled = np.empty(pixels.shape, np.uint8)
-    rows = max(1, _CHUNK // max(1, pixels[0].size))
-    for start in range(0, len(pixels), rows):
-        values = (pixels[start : start + rows].astype("float32") + shift) * factor
-        scaled[start : start + rows] = np.rint(values).clip(0, 255)
+    for values, result in zip(pixels, scaled, strict=True):  # one by one, to save memory
+        result[...] = np.rint((values.astype("float32") + shift) * factor).clip(0, 255)
     return scaled
 
 
@@ -50,10 +46,7 @@ def with_channels(images, channels):
         return np.ascontiguousarray(images)
     if channels == 3:
         return np.repeat(images, 3, axis=3)
-    grey = np.empty((*images.shape[:3], 1), np.uint8)
-    for number, image in enumerate(images):
-        grey[number, ..., 0] = np.rint(image @ _LUMINANCE)
-    return grey
+    return np.stack([np.rint(image @ _LUMINANCE).astype("uint8")[..., None] for image in images])
 
 
 def is_coloured(images):

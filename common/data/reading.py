@@ -26,14 +26,12 @@ _LEFT_OVER = re.compile(r".*([:\uf03a]Zone\.Identifier|\.(part|crdownload|tmp))"
 _CONVERT = "docs/own_images.md shows how to make an .npz of it"
 _UNPACK = "unpack it, and give the folder"
 # What a file is by its first bytes, and what to do with it.
+_HEIC = "in the HEIC format, which cannot be read: convert it to JPEG"
 _KINDS = (
     (rb"version https://git-lfs", "a pointer of Git LFS: git lfs pull fetches the file itself"),
     (rb"\.{0,2}[\w/\\. -]+\.\w{3,4}\s*\Z", "a text with a path, as some systems store a link"),
     (rb"(?i)\s*<(!doctype )?html", "an HTML page: download the file itself"),
-    (
-        rb".{4}ftyp(hei[cx]|hevc|mif1)",
-        "in the HEIC format, which cannot be read: convert it to JPEG",
-    ),
+    (rb".{4}ftyp(hei[cx]|hevc|mif1)", _HEIC),
     (rb"\x89HDF\r\n\x1a\n", f"an HDF5 file: {_CONVERT}"),
     (rb"\x80[\x02-\x05]", f"a pickle: {_CONVERT}"),
     (rb"MATLAB 5", f"a MAT file: {_CONVERT}"),
@@ -53,10 +51,8 @@ def expand(path):
     """
     if not str(path):
         raise UserError("cannot read '': the path is empty")
-    try:
+    with reporting(path):
         return Path(path).expanduser()
-    except RuntimeError as problem:
-        raise UserError(f"cannot read {path}: {one_line(problem)}") from None
 
 
 @contextlib.contextmanager
@@ -117,9 +113,11 @@ def read_all(read, names, what):
 
     report = now_and_then()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for number, result in enumerate(pool.map(read_one, names), 1):
-            yield result
-            report(f"{number:,} of {len(names):,} {what} are read")
+        for start in range(0, len(names), 256):
+            results = pool.map(read_one, names[start : start + 256])
+            for number, result in enumerate(results, start + 1):
+                yield result
+                report(f"{number:,} of {len(names):,} {what} are read")
 
 
 def now_and_then():
