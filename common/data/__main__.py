@@ -36,11 +36,11 @@ def define_parser():
     return parser
 
 
-def show_images(name, source, image_size, channels, out):
+def show_images(given):
     """Draw 100 images, print the classes and their counts. Returns the path of the picture."""
-    load = datasets.load_mnist if name == "mnist" else datasets.load_fashion_mnist
-    dataset = load(source, image_size=image_size, channels=channels)
-    out = out or default_path(f"{name}_100.png")
+    load = datasets.load_mnist if given.name == "mnist" else datasets.load_fashion_mnist
+    dataset = load(given.data, image_size=given.image_size, channels=given.channels)
+    out = given.out or default_path(f"{given.name}_100.png")
     shown = datasets.choose(len(dataset.images), 100, seed=0)  # a file may be sorted by class
     plotting.save_grid(dataset.images[shown].astype("float32") / 255, out)
 
@@ -52,11 +52,11 @@ def show_images(name, source, image_size, channels, out):
     return out
 
 
-def show_facades(source, count, first, pairs, out):
+def show_facades(given):
     """Draw the first facades, print sizes and classes. Returns the path of the picture."""
-    dataset = facades.load_facades(source, first, pairs)
-    shown = dataset.first(count)
-    out = out or default_path(f"facades_first_{len(shown.images)}.png")
+    dataset = facades.load_facades(given.data, given.layout_from, given.pairs)
+    shown = dataset.first(given.count)
+    out = given.out or default_path(f"facades_first_{len(shown.images)}.png")
     photos, label_maps = facades.centre_crops(facades.fit(shown, 256), 256)
     images = np.stack([facades.colours(label_maps, dataset.colours), photos], axis=1)
     images = images.reshape(-1, 256, 256, 3).astype("float32") / 255
@@ -78,11 +78,7 @@ def main(argv=None):
     with arguments.problems_in_one_line(parser):
         if given.out:
             check_writable(given.out, PICTURES)
-        if given.name == "facades":
-            options = given.count, given.layout_from, given.pairs
-            print(show_facades(given.data, *options, given.out))
-        else:
-            print(show_images(given.name, given.data, given.image_size, given.channels, given.out))
+        print((show_facades if given.name == "facades" else show_images)(given))
 
 
 if __name__ == "__main__":

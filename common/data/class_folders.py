@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import PurePosixPath
 
-from common.data import pictures, pixels, reading
+from common.data import converting, pictures, reading
 from common.data.reading import listed, natural_key
 
 import numpy as np
@@ -114,8 +114,7 @@ def _hint(folder, files, loose):
             return f": {name} is {kind}"
     if tables:
         return f": give the file itself, {folder / min(tables)}"
-    kinds = _kinds_in_names(loose)
-    kinds = f" of {kinds}" if kinds else ""
+    kinds = f" of {kinds}" if (kinds := _kinds_in_names(loose)) else ""
     return f": sort the pictures into a folder for each class{kinds}" if loose else ""
 
 
@@ -185,7 +184,7 @@ def _read(folder, names, image_size, channels, remarks, white=65535):
 
     def read_one(name):
         picture = pictures.read_square(reading.read_bytes(folder / name), size, remarks, white)
-        if channels is None and pixels.is_coloured(np.asarray(picture.convert("RGB"))):
+        if channels is None and converting.is_coloured(np.asarray(picture.convert("RGB"))):
             return None
         return np.asarray(picture.convert(mode)).reshape(images.shape[1:])
 

@@ -136,26 +136,22 @@ def _load(name, files, source, class_names, parts, *, limit=None, seed=0, n_batc
 def read_cached(source, addresses, folder, read, instead, hint):
     """Read files in Keras's cache. Those that are not there are downloaded first.
 
-    Args:
-        source: "full", or "auto" if there is something to be used instead.
-        addresses, folder: the URL of each file, and their folder in the cache.
-        read: a function that is called with the path of the last file, and raises UserError if the
-            files are damaged.
-        instead, hint: what is used instead, and what else the user can do, in words.
+    `addresses` are the URLs of the files, and `folder` is theirs in the cache. `read` is called
+    with the path of the last one. If that fails, UserError is raised with a `hint` if the source is
+    "full"; if it is "auto", a line on stderr says what is used `instead`.
 
-    Returns what `read` returns; None if the source is another, or if something is to be used
-    instead, which a line on stderr says. Raises UserError if "full" cannot be had.
+    Returns what `read` returns; None if it has failed, or if the source is another.
     """
     if source not in ("auto", "full"):
         return None
+    paths = []
     try:
-        paths = [_get(address, folder) for address in addresses]
-        try:
-            return read(paths[-1])
-        except UserError as problem:
-            files = " and ".join(map(str, paths))
-            raise UserError(f"{problem}; delete {files} to have it downloaded again") from None
+        paths += [_get(address, folder) for address in addresses]
+        return read(paths[-1])
     except UserError as problem:
+        if paths:
+            again = f"delete {' and '.join(map(str, paths))} to have it downloaded again"
+            problem = UserError(f"{problem}; {again}")
         if source == "full":
             raise UserError(f"{problem}: {hint}") from None
         print(f"Using {instead}: {problem}", file=sys.stderr)

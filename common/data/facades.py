@@ -61,7 +61,7 @@ class Facades(NamedTuple):
         return self.chosen(range(len(self.images))[:n])
 
     def limited(self, count, seed):
-        """`Facades` with `count` of them, chosen at random; with all of them if `count` is None."""
+        """`count` of the facades, chosen at random; all of them if `count` is None."""
         return self.chosen(datasets.choose(len(self.images), count, seed))
 
     def chosen(self, indices):
@@ -92,23 +92,24 @@ def load_facades(source="auto", first=None, pairs=None, limit=None, seed=0):
     Raises UserError, which names the file, if something is missing or damaged, or if a photo and
     its label map do not match.
     """
-    how = first, pairs, limit, seed
     otherwise = "drawn facades", "give --data drawn, or the path of files"
-    if found := datasets.read_cached(
-        str(source), [_ARCHIVE], "datasets", lambda path: _read(path, "full", *how), *otherwise
-    ):
+
+    def read(path):
+        return _read(path, "full", limit, seed)
+
+    if found := datasets.read_cached(str(source), [_ARCHIVE], "datasets", read, *otherwise):
         return found
     if source in ("auto", "drawn"):
-        return _read(DRAWN, "drawn", None, None, limit, seed)
-    return _read(expand(source), str(source), *how)
+        return _read(DRAWN, "drawn", limit, seed)
+    return _read(expand(source), str(source), limit, seed, first, pairs)
 
 
-def _read(path, source, first, side, limit, seed):
+def _read(path, source, limit, seed, first=None, side=None):
     with reporting(path):
         if not path.exists():
             raise ValueError("no such file or folder: give auto, full, drawn or a path")
         with reading.opened(path) as folder:
-            files = reading.files_in(folder)[0]
+            files, left_over = reading.files_in(folder)
             known = Classes(*pairs.read_classes(folder, files), first)
             found, remarks = pairs.find_pairs(folder, files, side is not None)
             found = [found[i] for i in datasets.choose(len(found), limit, seed)]
@@ -123,21 +124,19 @@ def _read(path, source, first, side, limit, seed):
                         continue
                     contents[map_file], size = label_map_files.decode(read_bytes(folder / map_file))
                     if size != sizes[number]:
-                        sizes = "{} x {}, its photo {} x {}".format(*size, *sizes[number])
-                        raise ValueError(f"it is {sizes}")
+                        both = "it is {} x {}, its photo {} x {}".format(*size, *sizes[number])
+                        raise ValueError(both)
         label_maps, classes = label_map_files.to_classes(contents, known, remarks)
     remarks += sorted(said)
+    if left_over:
+        remarks.append(f"passed over: {reading.listed(left_over, max_shown=3)}")
     if len({value for one in label_maps for value in (one.min(), one.max())}) == 1:
         remarks.append("warning: all pixels of its label maps have the same class")
     if classes.names != CLASS_NAMES:
         remarks.insert(0, f"{len(classes.names)} classes: {reading.listed(classes.names)}")
-    _print_remarks(path, remarks)
-    return Facades(photos, label_maps, source, *classes)
-
-
-def _print_remarks(path, remarks):
     if remarks:
         print(f"{path}: {'; '.join(remarks)}", file=sys.stderr)
+    return Facades(photos, label_maps, source, *classes)
 
 
 def _read_photos(folder, files, remarks, white=65535):
@@ -177,7 +176,8 @@ def read_label_map(path, class_names=CLASS_NAMES, first=None, colours=COLOURS):
     (label_map,), found = label_map_files.to_classes(contents, known, remarks, strict=False)
     if len(found.names) > len(class_names):
         raise UserError(f"cannot read {path}: label 255 is none of the classes")
-    _print_remarks(path, remarks)
+    if remarks:
+        print(f"{path}: {'; '.join(remarks)}", file=sys.stderr)
     return label_map
 
 
@@ -189,10 +189,10 @@ def read_photo(path):
 
 
 def split(facades, seed, n_batch=1):
-    """Split facades at random into four fifths for training and the rest for validation.
+    """Split facades into four fifths for training and the rest for validation: two `Facades`.
 
-    The split depends only on the seed and the number of facades. Returns two `Facades`. Raises
-    UserError if those for training do not fill a batch of `n_batch`.
+    The split depends only on the seed and the number of facades. Raises UserError if those for
+    training do not fill a batch of `n_batch`.
     """
     count = len(facades.images)
     check_count(count, n_batch, f"{count} facades from {facades.source}")
@@ -234,13 +234,9 @@ def _resize(array, size, resampling):
 
 
 def random_crops(facades, chosen, image_size, rng):
-    """Cut a square at a random place out of each chosen facade.
+    """Cut a square at a random place out of each facade whose index is in `chosen`.
 
-    Args:
-        facades: `Facades` that `fit` has scaled for `image_size`, the pixels of a side of a crop.
-        chosen: the indices of n facades.
-        rng: a numpy Generator.
-
+    `fit` has scaled the facades for crops of `image_size` pixels; `rng` is a numpy Generator.
     Returns photos, uint8 (n, size, size, 3), and label maps, uint8 (n, size, size).
     """
     corners = [

@@ -68,10 +68,10 @@ def decode(content):
     with pictures.opened(content) as image:
         is_jpeg = image.info.get("compression") in ("jpeg", "tiff_jpeg", "webp")
         if is_jpeg or image.format not in ("PNG", "BMP", "GIF", "TIFF"):
+            kind = "JPEG" if is_jpeg else image.format
             raise ValueError(
-                f"it is a {'JPEG' if is_jpeg else image.format}, whose compression may invent "
-                "values between the classes: save the original as a PNG (converting this file does "
-                "not remove these values)"
+                f"it is a {kind}, whose compression may invent values between the classes: save "
+                "the original as a PNG (converting this file does not remove these values)"
             )
         image = pictures.upright(image)
     size = image.size
@@ -141,10 +141,7 @@ def halves(picture, colours, side=None):
 
 
 def rows_of(some, colours, close=CLOSE):
-    """For each colour in `some`, uint8 (n, 3), the index of the same one in `colours`, or -1.
-
-    Two colours count as the same if no channel differs by more than `close`.
-    """
+    """For each colour in `some`, uint8 (n, 3), the index of one so close in `colours`, or -1."""
     distances = np.abs(some[:, np.newaxis].astype(int) - colours).max(axis=2)
     return np.insert(distances, 0, close + 1, axis=1).argmin(axis=1) - 1  # 0: none is so close
 
@@ -165,10 +162,10 @@ def to_classes(label_maps, known, remarks, strict=True):
     """
     names, colours, first = known
     coloured = {file: one for file, one in label_maps.items() if one.is_coloured()}
-    if not len(colours) and len(names) in (0, len(CMP_NAMES)):
-        are_cmp = [one.looks_like(CMP_COLOURS) for one in coloured.values()]
-        if 2 * sum(are_cmp) > len(are_cmp):
-            names, colours = names or CMP_NAMES, CMP_COLOURS
+    are_like_the_cmps = sum(one.looks_like(CMP_COLOURS) for one in coloured.values())
+    may_be = not len(colours) and len(names) in (0, len(CMP_NAMES))
+    if may_be and 2 * are_like_the_cmps > len(coloured):
+        names, colours = names or CMP_NAMES, CMP_COLOURS
     tables = {  # the class of each value, by its colour, or -1
         file: rows_of(one.colours, colours, CLOSE if file in coloured else 0)
         for file, one in label_maps.items()
@@ -195,20 +192,15 @@ def to_classes(label_maps, known, remarks, strict=True):
         table = (np.arange(256) - first) % 256
         table[NO_CLASS] = names.index("none") if "none" in names else NO_CLASS
         tables |= dict.fromkeys(numbered, table)
-        if not len(colours):
-            colours = _colours_to_show(names, numbered.values(), first)
+        if not len(colours) and names[: len(CMP_NAMES)] == CMP_NAMES:
+            colours = CMP_COLOURS
+        elif not len(colours):  # those of a palette, if they differ from each other
+            end = first + len(names) - ("none" in names)
+            palettes = [one.colours[first:end] for one in numbered.values() if one.is_coloured()]
+            colours = next((p for p in palettes if (rows_of(p, p) == range(len(p))).all()), ())
     classes = [tables[file].astype("uint8")[one.values] for file, one in label_maps.items()]
     colours = distinct_colours(len(names), colours)
     return classes, Classes(names, colours, first if numbered else None)
-
-
-def _colours_to_show(names, label_maps, first):
-    """The colours of the first classes of maps that are read by numbers: of a palette, or ()."""
-    if names[: len(CMP_NAMES)] == CMP_NAMES:
-        return CMP_COLOURS
-    ends = first, first + len(names) - ("none" in names)
-    palettes = [one.colours[slice(*ends)] for one in label_maps if one.is_coloured()]
-    return next((p for p in palettes if (rows_of(p, p) == range(len(p))).all()), ())
 
 
 def _number(label_maps, names, first, remarks):
@@ -236,11 +228,10 @@ def _number(label_maps, names, first, remarks):
             remarks.append("twelve classes are taken to be the CMP's (classes.txt says otherwise)")
     last = first + len(names) - 1
     for file, values in found.items():
-        for value in values:
-            if not first <= value <= last and value != NO_CLASS:
-                with reporting(file):
-                    text = f"its values are {listed(values)}"
-                    raise ValueError(f"label {value} is not between {first} and {last}; {text}")
+        with reporting(file):
+            if others := [v for v in values if not first <= v <= last and v != NO_CLASS]:
+                text = f"its values are {listed(values)}"
+                raise ValueError(f"label {others[0]} is not between {first} and {last}; {text}")
     if "none" not in names and any(NO_CLASS in values for values in found.values()):
         names = (*names, "none")
         remarks.append(f"{NO_CLASS} is taken for a class of its own, none")
@@ -248,10 +239,7 @@ def _number(label_maps, names, first, remarks):
 
 
 def distinct_colours(count, colours=()):
-    """Extend the given colours to `count` colours that are easy to tell apart: uint8 (count, 3).
-
-    No grey is added, since a grey in a label map may be a class number.
-    """
+    """Extend colours to `count` that are easy to tell apart, without greys: uint8 (count, 3)."""
     steps = np.array([0, 51, 102, 153, 204, 255, 230])
     candidates = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
     candidates = candidates[np.ptp(candidates, axis=1) > 0]

@@ -27,7 +27,6 @@ def read(
     """Read images, report how they were converted, and warn of what looks like a mistake.
 
     Args:
-        source: a path, in which `~` is the home folder.
         parts: the parts to read if the data set is divided into parts: "train", "test" or both.
         standard_names: the names of classes 0, 1, ... for the images of the standard data set.
         choose: a function of the number of images that returns the indices of those to be used.
@@ -96,8 +95,7 @@ def _are_alike(array, labels, class_names, standard):
 
 def _description(images, class_names, done):
     count, height, width, channels = images.shape
-    kind = "grey" if channels == 1 else "colour"
-    text = f"{count:,} {kind} images of {height} x {width}"
+    text = f"{count:,} {'grey' if channels == 1 else 'colour'} images of {height} x {width}"
     if class_names:
         few = "class" if len(class_names) == 1 else "classes"
         text += f" in {len(class_names)} {few}: {listed(class_names)}"

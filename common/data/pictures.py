@@ -5,7 +5,7 @@ import io
 import logging
 import warnings
 
-from common.data.pixels import to_bytes
+from common.data.converting import RESAMPLING, square, to_bytes
 from common.data.reading import MAX_FILE_BYTES, kind_of
 
 import numpy as np
@@ -17,7 +17,6 @@ PngImagePlugin.MAX_TEXT_CHUNK = MAX_FILE_BYTES
 Image.MAX_IMAGE_PIXELS = 60_000_000  # PIL refuses twice as many. Phones make 108 million
 
 LONG_SIDE, SHORT_SIDE = 1024, 512  # pixels. Larger photos are scaled down as they are read
-RESAMPLING = Image.Resampling.HAMMING
 SIXTEEN_BITS = "pixels of 16 bits are scaled to 8"  # as `to_bytes` says it
 
 # Formats for which PIL calls other programs, or has no decoder of its own.
@@ -76,13 +75,6 @@ def read_square(content, image_size, remarks=None, white=65535):
     with opened(content) as image:
         image.draft(None, (4 * image_size, 4 * image_size))
         return square(flattened(image, remarks, white), image_size)
-
-
-def square(image, image_size):
-    """The largest square in the middle of a PIL image, scaled to `image_size` pixels."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.resize((image_size, image_size), RESAMPLING, (left, top, left + side, top + side))
 
 
 def scaled_down(size):

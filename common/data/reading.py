@@ -1,7 +1,6 @@
 """Functions for all readers of files: error messages, what a file is, and the files in a folder."""
 
 import contextlib
-import math
 import os
 import re
 import shutil
@@ -25,8 +24,8 @@ _LEFT_OVER = re.compile(r".*([:\uf03a]Zone\.Identifier|\.(part|crdownload|tmp))"
 
 _CONVERT = "docs/own_images.md shows how to make an .npz of it"
 _UNPACK = "unpack it, and give the folder"
-# What a file is by its first bytes, and what to do with it.
 _HEIC = "in the HEIC format, which cannot be read: convert it to JPEG"
+# What a file is by its first bytes, and what to do with it.
 _KINDS = (
     (rb"version https://git-lfs", "a pointer of Git LFS: git lfs pull fetches the file itself"),
     (rb"\.{0,2}[\w/\\. -]+\.\w{3,4}\s*\Z", "a text with a path, as some systems store a link"),
@@ -45,11 +44,8 @@ _KINDS = (
 
 
 def expand(path):
-    """Replace `~` or `~user` by the home folder. Raises UserError if the user is unknown.
-
-    Raises UserError also for an empty path, which would mean the current folder.
-    """
-    if not str(path):
+    """Replace `~` or `~user` by the home folder. Raises UserError if the user is unknown."""
+    if not str(path):  # which would mean the current folder
         raise UserError("cannot read '': the path is empty")
     with reporting(path):
         return Path(path).expanduser()
@@ -89,10 +85,7 @@ def listed(values, max_shown=12):
 
 def is_number(text):
     """Whether a text is a finite number."""
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+    return bool(re.fullmatch(r"\s*[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?\s*", text, re.IGNORECASE))
 
 
 def natural_key(name):
@@ -137,9 +130,8 @@ def now_and_then():
 def check_memory(n_bytes, what):
     """Raise UserError if so much memory is not free. `what` says what would take it."""
     if n_bytes > (free := free_memory()):
-        raise UserError(
-            f"{what} would take {n_bytes / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} are free"
-        )
+        sizes = f"{n_bytes / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} are free"
+        raise UserError(f"{what} would take {sizes}")
 
 
 def free_memory():
@@ -174,10 +166,7 @@ def beginning(path, size=300):
 
 @contextlib.contextmanager
 def opened(path):
-    """Yield the `Path` of a folder: `path` itself, or a temporary folder for a zip file's members.
-
-    Raises ValueError if a zip file cannot be unpacked, or if the file is of another kind.
-    """
+    """Yield the `Path` of a folder: `path` itself, or a temporary one with what a zip file holds."""
     if path.is_dir():
         yield path
         return
@@ -187,23 +176,15 @@ def opened(path):
         raise ValueError(f"it is {half or kind_of(start) or 'not a zip file, nor a folder'}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         with zipfile.ZipFile(path) as archive:
-            _unpack(archive, Path(folder))
+            members = archive.infolist()
+            for member in members:
+                member.filename = member.filename.replace("\\", "/")  # as some programs write it
+            size = sum(member.file_size for member in members)
+            if size > shutil.disk_usage(folder).free // 2:
+                raise ValueError(f"its files would take {size / 1e9:,.1f} GB of the disk")
+            parts = {one: one.filename.split("/") for one in members}
+            archive.extractall(folder, [m for m in members if not any(map(_is_hidden, parts[m]))])
         yield Path(folder)
-
-
-def _unpack(archive, folder):
-    """Write the members of a zip file into a folder; zipfile itself keeps them within it."""
-    members = archive.infolist()
-    for member in members:
-        member.filename = member.filename.replace("\\", "/")  # as some programs write it
-    size = sum(member.file_size for member in members)
-    if size > shutil.disk_usage(folder).free // 2:
-        raise ValueError(f"its members would take {size / 1e9:,.1f} GB of the disk: {_UNPACK}")
-    shown = [one for one in members if not any(map(_is_hidden, one.filename.split("/")))]
-    try:
-        archive.extractall(folder, shown)
-    except RuntimeError as problem:  # of passwords and unknown compression methods
-        raise ValueError(f"{one_line(problem)}: {_UNPACK}") from None
 
 
 def files_in(folder):
@@ -218,7 +199,9 @@ def files_in(folder):
         here = os.path.realpath(place)
         if here in above:  # reached again through a link
             return
-        for entry in os.scandir(place):
+        with reporting(place):
+            entries = list(os.scandir(place))
+        for entry in entries:
             name = inside + entry.name
             if _is_hidden(entry.name):
                 continue
@@ -229,10 +212,7 @@ def files_in(folder):
             else:
                 left_over.append(name)
 
-    try:
-        search(folder, "", set())
-    except OSError as problem:
-        raise ValueError(f"{problem.filename}: {problem.strerror}") from None
+    search(folder, "", set())
     return sorted(names, key=natural_key), sorted(left_over, key=natural_key)
 
 
