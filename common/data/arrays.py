@@ -33,11 +33,9 @@ def read(path, parts):
             their own. An .npy or IDX file is read with those beside it.
         parts: the parts to read if the data set is divided into parts: "train", "test" or both.
 
-    The only array in a file is taken for the images, whatever its name.
-
-    Returns the images, the labels (None without any) and the names of the classes (() without any)
-    as they are in the files; None if it is another file, or a folder without arrays of images.
-    Raises ValueError if there are no images of the parts, or if a file cannot be read.
+    Returns the images (the only array, whatever its name), the labels (None without any) and the
+    names of the classes (() without any); None if there are no arrays of images. Raises ValueError
+    if there are no images of the parts, or if a file cannot be read.
     """
     if path.suffix.lower() == ".csv" and path.is_file():
         return *_read_csv(path), ()

@@ -18,8 +18,7 @@ _PARTS = {"train": {"train", "training"}}
 _PARTS["test"] = {"test", "testing", "val", "valid", "validation", "dev"}
 _LABEL_COLUMNS = re.compile("label|class|categor|target|species|breed", re.IGNORECASE)
 
-# Files that may lie beside pictures, such as films and AAE files from a phone. Every other file has
-# to be a picture, or is an error.
+# Files that may lie beside pictures. Every other file has to be a picture, or is an error.
 _NO_PICTURES = re.compile(
     r"(.*/)?(README|LICEN[CS]E|COPYING|.*\.(3gp|aae|avi|cache|csv|db|docx?|gz|h5|html?|info|ini|ipynb"
     r"|json|lnk|log|m4v|mat|md|mkv|mov|mp4|np[yz]|parquet|pdf|pkl|pt|py|rst|tar|tsv|txt|url|xml|xmp"
@@ -173,8 +172,8 @@ def _stem(name):
 def _read(folder, names, image_size, channels, remarks, white=65535):
     """Read pictures as images of one size. Adds to the set `remarks` what is to be reported.
 
-    If `channels` is None, they are read as grey images. At the first picture in colour, reading
-    starts again, in colour; and if 12 of 16 bits are in use, with the brightest value of these.
+    If `channels` is None, they are grey; at the first in colour, reading starts again, in colour.
+    So it does if only 12 of 16 bits are in use, with the brightest value of these for white.
     """
     mode, size = ("RGB", COLOUR_SIZE) if channels == 3 else ("L", GREY_SIZE)
     size = image_size or size

@@ -17,11 +17,9 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], "float32")  # ITU-R 601, as in PIL
 def to_images(array, image_size=None, channels=None):
     """Convert images to uint8 (N, H, H, C). Also returns a list of the changes, to be reported.
 
-    Args:
-        array: (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or the same in rows, (N, H * H) or
-            (N, 3 * H * H). The numbers must be in a range that `to_bytes` knows.
-        image_size: height and width of the result; None for the shorter side of the images.
-        channels: 1 or 3; None for as many as the images have.
+    `array` is (N, H, W), (N, H, W, 1 or 3), (N, 1 or 3, H, W), or the same in rows, (N, H * H) or
+    (N, 3 * H * H), of numbers in a range that `to_bytes` knows. Without `image_size` the images get
+    the length of their shorter side, and without `channels` (1 or 3) they keep theirs.
 
     Raises ValueError if the array has another shape or other numbers.
     """

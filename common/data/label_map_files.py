@@ -147,15 +147,11 @@ def rows_of(some, colours, close=CLOSE):
 
 
 def to_classes(label_maps, known, remarks, strict=True):
-    """Find the class of each pixel in the label maps of a data set.
+    """Find the class of each pixel in label maps, a dict of `LabelMap`s by file name.
 
-    Args:
-        label_maps: a dict of `LabelMap`s by file name.
-        known: `Classes`. If neither names nor colours are known, those of the CMP set are tried. If
-            `numbered_from` is None, it is guessed from the numbers.
-        remarks: a list, to which a text of each assumption is appended.
-        strict: whether known colours, if there are any, are the only ones allowed. If False, a
-            palette of others is passed over, unless most of its colours are known.
+    `known` are `Classes`: without names and colours, those of the CMP set are tried; without
+    `numbered_from` it is guessed. To `remarks` a text of each assumption is appended. If it is not
+    `strict`, a palette of other colours is passed over, unless most of its colours are known.
 
     Returns the classes of the pixels, a list of uint8 (H, W), and `Classes`. Raises UserError,
     which names the file, if a class is unknown.

@@ -16,7 +16,7 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)  # PIL raises an exception, 
 PngImagePlugin.MAX_TEXT_CHUNK = MAX_FILE_BYTES
 Image.MAX_IMAGE_PIXELS = 60_000_000  # PIL refuses twice as many. Phones make 108 million
 
-LONG_SIDE, SHORT_SIDE = 1024, 512  # pixels. Larger photos are scaled down as they are read
+LONG_SIDE, SHORT_SIDE = 1024, 512  # pixels. Photos that exceed both are scaled down to one
 SIXTEEN_BITS = "pixels of 16 bits are scaled to 8"  # as `to_bytes` says it
 
 # Formats for which PIL calls other programs, or has no decoder of its own.
@@ -50,10 +50,9 @@ def opened(content):
 
 
 def read_photo(content, remarks=None, white=65535):
-    """Read a photo, and scale it down if it is large.
+    """Read a photo from the bytes of a file, and scale it down if it is large (see `flattened`).
 
-    `content` is the bytes of the file; for the rest see `flattened`. Returns uint8 (H, W, 3), and
-    the size (width, height) before scaling. Raises ValueError if the bytes cannot be read.
+    Returns uint8 (H, W, 3), and the size (width, height) before scaling.
     """
     with opened(content) as image:
         width, height = image.size
@@ -67,10 +66,9 @@ def read_photo(content, remarks=None, white=65535):
 
 
 def read_square(content, image_size, remarks=None, white=65535):
-    """Read the largest square in the middle of a picture, and scale it to `image_size` pixels.
+    """Read the largest square in the middle of a picture from the bytes of a file, and scale it.
 
-    `content` is the bytes of the file; for the rest see `flattened`. Returns a PIL image in mode L
-    or RGB. Raises ValueError if the bytes cannot be read.
+    Returns a PIL image of `image_size` pixels in mode L or RGB (see `flattened`).
     """
     with opened(content) as image:
         image.draft(None, (4 * image_size, 4 * image_size))
@@ -78,10 +76,7 @@ def read_square(content, image_size, remarks=None, white=65535):
 
 
 def scaled_down(size):
-    """The size (width, height) to which a photo is scaled down; the same size if it is small.
-
-    Then the long side has at most 1024 pixels, or the short side at most 512.
-    """
+    """The size (width, height) to which a photo is scaled down; the same size if it is small."""
     scale = max(LONG_SIDE / max(size), SHORT_SIDE / min(size))
     return size if scale >= 1 else tuple(max(1, round(side * scale)) for side in size)
 
@@ -97,12 +92,9 @@ def upright(image):
 def flattened(image, remarks=None, white=65535):
     """Convert a PIL image to mode L or RGB, upright, with white where it is transparent.
 
-    Args:
-        image: the PIL image.
-        remarks: a set, to which is added what should be reported.
-        white: the brightest value of a pixel of 16 bits; 4095 if only 12 of them are in use.
-
-    Raises ValueError if it cannot be decoded, or if its numbers are in an unknown range.
+    To the set `remarks` is added what should be reported. `white` is the brightest value of a pixel
+    of 16 bits; 4095 if only 12 of them are in use. Raises ValueError if the image cannot be
+    decoded, or if its numbers are in an unknown range.
     """
     remarks = set() if remarks is None else remarks
     with contextlib.suppress(Exception):  # whatever is wrong with the other pages

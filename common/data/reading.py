@@ -166,7 +166,7 @@ def beginning(path, size=300):
 
 @contextlib.contextmanager
 def opened(path):
-    """Yield the `Path` of a folder: `path` itself, or a temporary one with what a zip file holds."""
+    """Yield the `Path` of a folder: `path` itself, or a temporary one of a zip file's members."""
     if path.is_dir():
         yield path
         return
