@@ -165,11 +165,18 @@ def test_a_map_that_is_missing_does_not_let_others_win(tmp_path):
     [
         (["1.jpg", "2.png"], "agree (2 pictures): images/1.jpg and masks/1.png, or 1.jpg and 1_"),
         (["trainA/1.jpg", "trainB/1.jpg"], "agree (2 pictures): images/1.jpg"),  # JPEGs are no maps
-        (["1.jpg", "1.json"], "JSON files hold outlines"),
+        (
+            ["1.jpg", "1.json"],
+            "1.json is JSON: outlines of objects are no pictures (labelme2voc.py",
+        ),
+        (["train.zip"], "train.zip is a zip file: unpack it, and give the folder"),
     ],
 )
 def test_names_that_do_not_agree(tmp_path, files, words):
     contents = {name: encoded(photo(), "JPEG") for name in files}
+    contents |= {
+        name: {"json": b"{", ".zip": b"PK\3\4"}.get(name[-4:], contents[name]) for name in files
+    }
     with pytest.raises(UserError, match=re.escape(words)):
         facades.load_facades(write(tmp_path / "set", contents))
 

@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 
 from common.data import pictures
-from common.data.reading import listed, natural_key, read_bytes, reporting
+from common.data.reading import beginning, kind_of, listed, natural_key, read_bytes, reporting
 
 import numpy as np
 
@@ -45,8 +45,9 @@ def find_pairs(folder, files, are_beside=False):
                 return [(file, file) for file in training or chosen], []
     if not found:
         hint = "images/1.jpg and masks/1.png, or 1.jpg and 1_mask.png; maps are PNG, BMP, GIF, TIFF"
-        if any(file.casefold().endswith(".json") for file in files):
-            hint = "JSON files hold outlines: draw maps from them, labelme's with labelme2voc.py"
+        for file in files:  # such as JSON of outlines, or another zip file
+            if not file.endswith((".md", ".txt")) and (kind := kind_of(beginning(folder / file))):
+                hint = f"{file} is {kind}"
         what = f"no photos with label maps whose names agree ({len(chosen)} pictures)"
         raise ValueError(f"it holds {what}: {hint}")
     most = max(map(len, found.values()))

@@ -52,6 +52,10 @@ def _of_classes(generator, real, arguments):
         needed = f"{MIN_PER_CLASS * n_classes:,} samples and as many real images"
         there = f"there are {count:,} samples and {n_real:,} real images"
         raise UserError(f"--cas needs at least {needed} for {n_classes} classes, but {there}")
+    for label, name in enumerate(training.class_names):
+        if not all((part.labels == label).any() for part in (training, held_out)):
+            few = f"too few images of {name} to learn from some and compare with others"
+            print(f"warning: there are {few}: give more, or leave it out", file=sys.stderr)
     judge, seen_by_judge = find_judge(real)
     accuracy = networks.accuracy(judge, held_out.images, held_out.labels)
     part = "a fifth of the training images" if real.seen_by_generator else "the test part"
