@@ -1,7 +1,6 @@
 """Sources of data: what is embedded, what is found, and what is wrong with a file."""
 
 import gzip
-import os
 import struct
 from pathlib import Path
 
@@ -130,13 +129,6 @@ def test_damaged_folder(tmp_path, files):
 def test_a_source_that_is_not_there():
     with pytest.raises(UserError, match="cannot read nowhere: no such file or folder: give auto"):
         datasets.load_mnist("nowhere")
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
-def test_a_pipe_is_not_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(UserError, match="neither a file nor a folder"):
-        datasets.load_mnist(str(tmp_path / "pipe.npz"))
 
 
 def test_looking_at_the_data(tmp_path, monkeypatch, capsys, error_of):

@@ -1,14 +1,15 @@
 """Photos with label maps of one's own: how the files are named, and what a pixel of a map means."""
 
 import io
+import json
 import re
 import zipfile
 from types import SimpleNamespace
 
 from common import UserError
-from common.data import facades, reading
+from common.data import facades
 from common.data.__main__ import main as show
-from common.sampling import label_maps
+from common.sampling import label_maps, real_images
 
 import numpy as np
 import pytest
@@ -198,6 +199,15 @@ def test_the_half_that_is_the_map_can_be_given(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert not show(["facades", "--data", str(source), "--pairs", "right"])
     assert capsys.readouterr().out.startswith("6 facades, 24 to 24 high and 36 to 36 wide")
+    few = found.limited(5, seed=3)
+    arguments = {"limit": 5, "seed": 3, "layout-from": None, "pairs": "right"}
+    data = {"source": str(source), "sha256": few.sha256()}
+    (tmp_path / "run.json").write_text(json.dumps({"arguments": arguments, "data": data}))
+    about = {"label_kind": "label map", "stored_names": facades.CLASS_NAMES}
+    about |= {"label_shape": (64, 64, 12), "image_shape": (64, 64, 3)}
+    generator = SimpleNamespace(path=tmp_path / "generator.keras", **about)
+    again = real_images.load_validation_facades(generator)
+    assert again.sha256() == facades.split(few, 3)[1].sha256()
 
 
 def test_a_limit_chooses_before_pictures_are_read(tmp_path):
@@ -247,10 +257,16 @@ def test_a_photo_is_turned_upright_before_it_meets_its_map(tmp_path):
     assert facades.read_photo(tmp_path / "set/1.jpg").shape == (*SHAPE, 3)
 
 
-def test_photos_of_16_bits(tmp_path):
+@pytest.mark.parametrize(("bits", "said"), [(16, "16 bits are"), (12, "12 bits are")])
+def test_photos_of_16_and_12_bits(tmp_path, capsys, bits, said):
     files = pairs(photo_name="{}_images.png", name="{}_segmentation_labels.png")
-    files["2_images.png"] = encoded(photo(2)[..., 0].astype("uint16") * 257)
+    for seed in range(3):
+        shades = photo(seed)[..., 0] * (2**bits - 1.0) / 255
+        files[f"{seed}_images.png"] = encoded(shades.round().astype("uint16"))
+    files["4_images.png.part"] = b"?"
     check(facades.load_facades(write(tmp_path / "set", files)))
+    error = capsys.readouterr().err
+    assert f"pixels of {said} scaled to 8; passed over: 4_images.png.part\n" in error
 
 
 def test_large_photos_and_their_maps_are_scaled_down(tmp_path):
@@ -558,15 +574,6 @@ def test_a_label_map_is_numbered_as_those_of_the_training(tmp_path):
         assert np.array_equal(found, label_map[:, 6:30] - first)
 
 
-def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    write(tmp_path / "set", pairs())
-    check(facades.load_facades("~/set"))
-    assert np.array_equal(facades.read_label_map("~/set/0.png"), labels())
-    assert facades.read_photo("~/set/0.jpg").shape == (*SHAPE, 3)
-
-
 def test_colours_are_far_from_each_other():
     colours = facades.distinct_colours(40, CMP[:2]).astype(int)
     assert colours[:2].tolist() == CMP[:2].tolist()
@@ -593,14 +600,6 @@ def test_choices_keep_what_classes_are(tmp_path):
     _, _, one_hot = facades.to_inputs(crops[..., None].repeat(3, -1), crops, found.colours)
     assert one_hot.shape == (10, 64, 64, 5) and np.array_equal(one_hot.argmax(-1), crops)
     assert np.array_equal(facades.colours(crops, found.colours), found.colours[crops])
-
-
-def test_progress_where_it_takes_long(tmp_path, monkeypatch, capsys):
-    seconds = iter(range(0, 1000, 3))
-    source = write(tmp_path / "set", pairs())
-    monkeypatch.setattr(reading, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
-    facades.load_facades(source)
-    assert capsys.readouterr().err.startswith("1 of 3 photos are read\n")
 
 
 def test_looking_at_ones_own(tmp_path, monkeypatch, capsys):

@@ -238,10 +238,9 @@ def test_what_systems_and_programs_leave_is_passed_over(shapes, capsys):
         (shapes / "Ü" / name).write_bytes(b"?")
     assert len(load(shapes).images) == 9 and "and 14 more\n" in capsys.readouterr().err
     with zipfile.ZipFile(shapes.parent / "shapes.zip", "w") as archive:
-        for path in shapes.rglob("*"):
-            if path.is_file():
-                archive.write(path, path.relative_to(shapes))
-    assert load(shapes.parent / "shapes.zip").class_names == ("Tür 2", "Tür 10", "Ü")
+        for path in filter(Path.is_file, shapes.rglob("*")):
+            archive.write(path, str(path.relative_to(shapes)).replace("/", "\\"))
+    assert load(shapes.parent / "shapes.zip").sha256() == load(shapes).sha256()
 
 
 @pytest.mark.parametrize("name", ["Ü/8.png", "Ü/broken.heic"])
@@ -291,16 +290,6 @@ def test_links_are_followed_but_not_in_circles(shapes):
     found = load(shapes)
     assert found.class_names == ("linked", "Tür 2", "Tür 10", "Ü", "Ü too")
     assert len(found.images) == 13
-
-
-def test_a_zip_file_of_class_folders(shapes):
-    with zipfile.ZipFile(shapes.parent / "shapes.zip", "w") as archive:
-        for path in sorted(shapes.rglob("*.png")):
-            archive.write(path, str(Path("shapes", path.relative_to(shapes))).replace("/", "\\"))
-        archive.writestr("__MACOSX/shapes/._1.png", b"?")
-    found = load(shapes.parent / "shapes.zip")
-    assert found.sha256() == load(shapes).sha256()
-    assert found.class_names == ("Tür 2", "Tür 10", "Ü")
 
 
 def folder_of(root, *names, write=None):
@@ -421,17 +410,14 @@ def test_transparent_white_several_pages_and_twelve_bits(tmp_path, capsys):
     white = Image.new("RGBA", (30, 30), (255, 255, 255, 0))
     white.paste((255, 255, 255, 255), (10, 10, 20, 20))
     twelve = np.linspace(0, 4095, 900).reshape(30, 30).astype("uint16")
-    grey = Image.new("L", (30, 30), 128)
+    grey, pages = Image.new("L", (30, 30), 128), [Image.new("L", (30, 30), 9)]
+    many = {"save_all": True, "append_images": pages}
+    first = "of pictures with several pages or frames, the first is taken"
     for name, image, options, said, values in (
         ("white.png", white, {}, "white figures on transparent ground are put on black", (0, 255)),
         ("12.tiff", Image.fromarray(twelve), {}, "pixels of 12 bits are scaled to 8", (0, 255)),
-        (
-            "gif.gif",
-            grey,
-            {"save_all": True, "append_images": [Image.new("L", (30, 30), 9)]},
-            "of pictures with several pages or frames, the first is taken",
-            (128, 128),
-        ),
+        ("frames.gif", grey, many, first, (128, 128)),
+        ("pages.tiff", grey, many, first, (128, 128)),
     ):
         for kind in "ab":
             save(tmp_path / name / kind / name, image, **options)
@@ -656,25 +642,10 @@ def test_labels_of_any_kind(tmp_path, capsys, labels, names):
         assert [names[label] for label in found.labels] == labels.tolist()
 
 
-def test_three_of_ten_classes(tmp_path, capsys):
-    chosen = np.isin(LABELS, (0, 3, 9))
-    path = save_npz(tmp_path / "set.npz", x_train=IMAGES[chosen], y_train=LABELS[chosen])
-    found = load(path)
-    assert found.class_names == ("T-shirt/top", "dress", "ankle boot")
-    assert found.labels.tolist() == [0, 1, 2] * 3
-    assert "the other 7 classes do not occur" in capsys.readouterr().err
-    assert datasets.load_mnist(str(path)).class_names == ("0", "3", "9")
-
-
 def test_class_names_in_the_file(tmp_path):
     names = np.array([f"thing {number}" for number in range(10)])
     path = save_npz(tmp_path / "set.npz", images=IMAGES, labels=LABELS, class_names=names)
     assert load(path).class_names == tuple(names)
-
-
-def test_the_sample_in_another_size():
-    found = datasets.load_mnist("sample", image_size=14, channels=3)
-    assert found.images.shape == (10_000, 14, 14, 3) and found.class_names == datasets.DIGITS
 
 
 # ---- IDX files and tables
@@ -726,28 +697,21 @@ FLAT = IMAGES.reshape(30, -1)
 PIXELS = [f"pixel{number}" for number in range(784)]
 
 
+LABEL_FIRST = [(y, *x) for x, y in zip(FLAT, LABELS, strict=True)]
+LABEL_LAST = [(*x, y) for x, y in zip(FLAT, LABELS, strict=True)]
+
+
 @pytest.mark.parametrize(
     ("header", "rows"),
     [
-        ([",".join(["label", *PIXELS])], [(y, *x) for x, y in zip(FLAT, LABELS, strict=True)]),
-        ([], [(y, *x) for x, y in zip(FLAT, LABELS, strict=True)]),
-        ([",".join([*PIXELS, "Label"])], [(*x, y) for x, y in zip(FLAT, LABELS, strict=True)]),
-        (
-            [",".join(["label", *map(str, range(784))])],
-            [(y, *x) for x, y in zip(FLAT, LABELS, strict=True)],
-        ),
-        (  # with the numbers of the rows, as pandas writes them
-            [",".join(["", "label", *PIXELS])],
-            [(i, y, *x) for i, (x, y) in enumerate(zip(FLAT, LABELS, strict=True))],
-        ),
-        (
-            [";".join([*PIXELS, "label"])],
-            [[";".join(map(str, (*x, y)))] for x, y in zip(FLAT, LABELS, strict=True)],
-        ),
-        (
-            ['"label",' + ",".join(PIXELS)],
-            [(f'"{y}"', *x) for x, y in zip(FLAT, LABELS, strict=True)],
-        ),
+        ([",".join(["label", *PIXELS])], LABEL_FIRST),
+        ([], LABEL_FIRST),
+        ([",".join([*PIXELS, "Label"])], LABEL_LAST),
+        ([",".join(["label", *map(str, range(784))])], LABEL_FIRST),
+        # With the numbers of the rows, as pandas writes them; as spreadsheets do.
+        ([",".join(["", "label", *PIXELS])], [(n, *row) for n, row in enumerate(LABEL_FIRST)]),
+        ([";".join([*PIXELS, "label"])], [[";".join(map(str, row))] for row in LABEL_LAST]),
+        (['"label",' + ",".join(PIXELS)], [(f'"{y}"', *x) for y, *x in LABEL_FIRST]),
     ],
 )
 def test_tables(tmp_path, capsys, header, rows):
@@ -782,7 +746,7 @@ def test_tables_of_other_kinds(tmp_path):
     [
         (
             b"?",
-            "its format is not known: give an .npz or .npy file, IDX files .plain or .gz., a .c",
+            "its format is not known: give an .npz or .npy file, IDX files",
         ),
         (b"\x80\x04K\x01.", "it is a pickle: docs/own_images.md shows how to make an .npz of it"),
         (b"\x89HDF\r\n\x1a\n", "it is an HDF5 file: docs/own_images.md shows how"),
@@ -792,15 +756,12 @@ def test_tables_of_other_kinds(tmp_path):
         (bytes(128) + b"DICM", "it is a DICOM file: convert it to PNG"),
         (bytes(257) + b"ustar", "it is an archive: unpack it, and give the folder"),
         (b"\x1f\x8b\x08", "it is an archive: unpack it"),
-        (
-            b"version https://git-lfs.github.com/spec/v1",
-            "it is a pointer of Git LFS: git lfs pull",
-        ),
+        (b"version https://git-lfs.github.com/", "it is a pointer of Git LFS: git lfs pull"),
         (b"../pictures/x.png", "it is a text with a path, as some systems store a link"),
         (b"\n<!DOCTYPE html>", "it is an HTML page: download the file itself"),
         (
             b'{"shapes": []}',
-            "it is JSON: outlines of objects are no pictures .labelme2voc.py draws",
+            "it is JSON: outlines of objects are no pictures .labelme2voc",
         ),
     ],
 )
