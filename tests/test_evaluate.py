@@ -148,6 +148,11 @@ def test_a_fifth_is_kept_back_where_there_is_no_test_part(here, clothes, copier,
     assert "of the 60 real images, which are a fifth of the training images; the judge may" in (
         capsys.readouterr().out
     )
+    one_bag = np.flatnonzero((labels != 8) | (np.cumsum(labels == 8) == 1))[:N_TRAINING]
+    names = {"class_names": datasets.CLOTHES}
+    np.savez("real.npz", x_train=images[one_bag], y_train=labels[one_bag], **names)
+    figures("--model", copier, "--data", "real.npz", "--count", "100")
+    assert "warning: there are too few images of bag to learn from" in capsys.readouterr().err
     # That of digits has not learnt from the fifth that is kept back.
     save_copier(here / "digits.keras", images[:10], names=datasets.DIGITS)
     real = real_images.load(Generator(here / "digits.keras"), "sample")
