@@ -29,10 +29,10 @@ def test_after_one_epoch_the_saved_generator_draws_as_well_as_the_network(
 ):
     """It has averages over the last steps, of weights and of statistics, and none may lag behind.
 
-    Compared are mean and standard deviation of its pixels with those of the network that is being
-    trained, in training mode, from the same latents.
+    Compared are mean and contrast of its images with those that networks in training mode draw from
+    the same latents: that with the averaged weights, and that which is being trained.
     """
-    inputs, images = [], []
+    inputs, images = [], {}
     predict, save_epoch = keras.Model.predict, Run.save_epoch
 
     def note_inputs(model, x, **options):
@@ -41,7 +41,9 @@ def test_after_one_epoch_the_saved_generator_draws_as_well_as_the_network(
 
     def note_images(run, *arguments, **values):
         save_epoch(run, *arguments, **values)
-        images.append(np.array(run._models["generator"](inputs[-1], training=True)))
+        model = run._models["generator"]
+        for which, network in (("averaged", run.average.of(model)), ("newest", model)):
+            images[which] = np.array(network(inputs[-1], training=True))
 
     monkeypatch.setattr(keras.Model, "predict", note_inputs)
     monkeypatch.setattr(Run, "save_epoch", note_images)
@@ -50,11 +52,13 @@ def test_after_one_epoch_the_saved_generator_draws_as_well_as_the_network(
     small = ["--data", "sample", "--limit", str(STEPS[name] * n_batch)]
     arguments += SMALL_GAUGAN if name == "gaugan_facades" else small
     importlib.import_module(name).main([*arguments, "--out", str(tmp_path)])
-    (expected,) = images
-    saved = keras.saving.load_model(tmp_path / "generator.keras").predict(inputs[0], verbose=0)
-    assert abs(saved.mean() - expected.mean()) < 0.1
-    assert 0.85 < saved.std() / expected.std() < 1.15
-    # How much a pixel differs from image to image: next to nothing in a picture of grey squares.
-    between = saved.std(axis=0).mean(), expected.std(axis=0).mean()
-    assert 0.8 < between[0] / between[1] < 1.25
-    print(name, saved.mean(), expected.mean(), saved.std(), expected.std(), between)
+    saved = keras.saving.load_model(tmp_path / "generator.keras").predict(inputs[-1], verbose=0)
+
+    def statistics(images):  # the last is next to nothing in a picture of grey squares
+        return np.array([images.mean(), images.std(), images.std(axis=0).mean()])
+
+    mean, *contrast = statistics(saved) - statistics(images["averaged"])
+    assert abs(mean) < 0.1
+    assert np.all(np.abs(contrast) < 0.2 * statistics(images["averaged"])[1:])
+    # The newest weights swing from step to step, and their average is in the middle.
+    assert np.all(statistics(saved)[1:] > 0.6 * statistics(images["newest"])[1:])

@@ -30,7 +30,10 @@ def scores_said(section):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ALL_SCRIPTS)
 def test_two_thousand_samples_have_the_scores_of_the_readme(name, tmp_path):
-    """A spread is that of a fifth of 10,000 samples, so it is that of 2,000 as well."""
+    """A spread in the table is that of fifths of 10,000 samples, so it is that of 2,000 as well.
+
+    The distance of fewer samples is a little larger, so their own spread is added.
+    """
     section = SECTIONS[name]
     (data,) = re.findall(r"python evaluate\.py --model \w+(?: --data (\S+))?`, ", section)
     folder = PROJECT / "trained" / name
@@ -44,4 +47,5 @@ def test_two_thousand_samples_have_the_scores_of_the_readme(name, tmp_path):
     said = scores_said(section)
     assert len(said) >= 2
     for figure, (value, spread) in said.items():
-        assert found[figure]["value"] == pytest.approx(value, abs=4 * spread + 0.001), figure
+        margin = 3 * spread + found[figure]["spread"] + 0.001
+        assert found[figure]["value"] == pytest.approx(value, abs=margin), figure
