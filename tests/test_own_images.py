@@ -450,7 +450,7 @@ def test_a_png_with_megabytes_of_text(tmp_path):
 def test_zip_files_that_are_not_unpacked(tmp_path, monkeypatch):
     path = tmp_path / "a.zip"
     for words, name, place, value in (
-        ("is encrypted, password required", "a/1.png", 8, b"\x01"),
+        ("password required for extraction: unpack it", "a/1.png", 8, b"\x01"),
         ("compression method is not supported", "a/1.png", 10, b"\x63"),
         ("its files would take 4.0 GB of the disk", "a/1.png", 24, b"\xf0" * 4),
         ("train.zip is a zip file: unpack it", "train.zip", 0, b""),

@@ -183,7 +183,11 @@ def opened(path):
             if size > shutil.disk_usage(folder).free // 2:
                 raise ValueError(f"its files would take {size / 1e9:,.1f} GB of the disk")
             parts = {one: one.filename.split("/") for one in members}
-            archive.extractall(folder, [m for m in members if not any(map(_is_hidden, parts[m]))])
+            shown = [one for one in members if not any(map(_is_hidden, parts[one]))]
+            try:
+                archive.extractall(folder, shown)
+            except RuntimeError as problem:  # of a password or an unknown compression method
+                raise ValueError(f"{one_line(problem)}: {_UNPACK}") from None
         yield Path(folder)
 
 
