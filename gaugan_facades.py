@@ -97,6 +97,8 @@ def spade_residual_block(x, label_map, filters, spade_channels):
 def spade(x, label_map, spade_channels):
     """Normalise x, then scale and shift each pixel by its class (Park et al., equation 1).
 
+    With 1 + scale, as in the authors' code, an untrained layer hardly changes what is normalised.
+
     Outside training, mean and variance are moving averages. The keras.io example computes them from
     the batch even then, so that an image depends on the others in its batch.
     """
@@ -106,7 +108,7 @@ def spade(x, label_map, spade_channels):
     hidden = layers.Conv2D(spade_channels, 3, padding="same", activation="relu")(label_map)
     scale = layers.Conv2D(x.shape[-1], 3, padding="same")(hidden)
     shift = layers.Conv2D(x.shape[-1], 3, padding="same")(hidden)
-    return (1 + scale) * x + shift  # an untrained layer, with a scale near 0, changes little
+    return (1 + scale) * x + shift
 
 
 def define_encoder(image_size=IMAGE_SIZE, latent_dim=LATENT_DIM, width=1.0):
