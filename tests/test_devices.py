@@ -140,8 +140,9 @@ def folders(tmp_path_factory):
 @pytest.mark.parametrize("name", ["two", "processes"])
 @pytest.mark.parametrize("script", ALL_SCRIPTS)
 def test_two_devices_train_as_one(folders, script, name):
-    # The penalty of the critic depends on the slope of its leaky ReLUs, which jumps at 0.
-    tolerance = 1e-3 if script == "wgan_gp_fashion" else 1e-5
+    # The penalty of the critic depends on the slope of its leaky ReLUs, which jumps at 0. In GauGAN
+    # more numbers are added up, at the size of the image.
+    tolerance = {"wgan_gp_fashion": 1e-3, "gaugan_facades": 5e-5}.get(script, 1e-5)
     assert_same_training(folders / "one" / script, folders / name / script, tolerance)
 
 
