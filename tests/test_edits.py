@@ -154,7 +154,7 @@ REFUSED = {
     ),
     "an input of another name": (
         (('Input((latent_dim,), name="latent")', 'Input((latent_dim,), name="noise")'),),
-        "its inputs are noise, and none is named latent",
+        "its inputs are noise, but one must be named latent",
     ),
 }
 

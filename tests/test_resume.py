@@ -136,7 +136,7 @@ GOOD = {"epochs": 1, "steps": 0, "sums": {}, "history": {"g_loss": [0.5]}, "seco
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": 0}, "checkpoint.npz is a checkpoint of format 0, not of 4"),
+        ({"format": 0}, "checkpoint.npz is a checkpoint of format 0, not of 5"),
         ({"rng": {}}, "is damaged"),
         ({"progress": None}, "is damaged"),
         ({"progress": GOOD | {"epochs": []}}, "is damaged"),

@@ -87,8 +87,8 @@ class Generator:
                 if shapes != (self.latent_shape, 2 * self.latent_shape):
                     raise ValueError(f"its latents have mean and root of {shapes}")
             ends_in_sigmoid = "sigmoid" in json.dumps(config["config"]["layers"][-1])
-            self.pixel_range = about.get("pixel_range") or ((0, 1) if ends_in_sigmoid else (-1, 1))
-            low, high = self.pixel_range
+            by_activation = (0, 1) if ends_in_sigmoid else (-1, 1)
+            low, high = self.pixel_range = tuple(about.get("pixel_range") or by_activation)
             if not -np.inf < low < high < np.inf:
                 raise ValueError(f"its pixels are said to range from {low} to {high}")
         except (LookupError, TypeError, ValueError, AttributeError) as problem:
@@ -286,7 +286,9 @@ def _input_shapes(config):
             inputs[options["name"]] = tuple(options["batch_shape"][1:]), str(options["dtype"])
     if "latent" not in inputs or len(inputs) > 2:
         names = ", ".join(inputs) or "none"
-        raise ValueError(f"its inputs are {names}, and must be latent and at most one more")
+        raise ValueError(
+            f"its inputs are {names}, but one must be named latent, with at most one more"
+        )
     for name, (shape, _) in inputs.items():
         if not all(isinstance(side, int) and side > 0 for side in shape):
             raise ValueError(f"its input {name} has no fixed shape: {shape}")
