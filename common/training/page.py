@@ -48,12 +48,12 @@ def write(folder, prog, record, progress, state="running", message=""):
         "progress": vars(progress),
         "state": state,
         "message": message,
+        "remarks": remarks(progress.quality) if record.get("best") else [],
         "commands": list(_commands(folder, prog, progress, state)),
         "pictures": pictures,
         "picture_size": size,
         "written": round(time.time(), 1),
     }
-    content["remarks"] = remarks(progress.quality) if record.get("best") else []
     text = json.dumps(content, separators=(",", ":"), default=str)
     # Inside HTML, a "<" might end the script element. If the name of a folder is not valid UTF-8,
     # Python represents it by surrogates, which `json` writes as escapes.
