@@ -92,6 +92,16 @@ def test_what_the_page_says(browser, open_page, tmp_path):
     assert abs(page_of(run)["written"] - time.time()) < 60
 
 
+def test_a_collapse_is_marked(browser, open_page, tmp_path):
+    distances = {"frechet_distance": [3.0, 2.0, 5.0]}
+    best = {"best": {"epoch": 2, "frechet_distance": 2.0}}
+    open_page(write(tmp_path / "run", record=RECORD | best, quality=distances))
+    found, collapse = texts(browser, "#remarks p")
+    assert "2.000, after epoch 2" in found and "collapsed. generate.py --best draws" in collapse
+    open_page(write(tmp_path / "without", quality=distances))  # best.keras is not there
+    assert texts(browser, "#remarks p") == []
+
+
 def test_before_the_first_epoch(browser, open_page, tmp_path):
     open_page(write(tmp_path, epochs=0, history={}, seconds=0.0), "#still")
     assert texts(browser, "#summary") == ["0 of 8 epochs."]
