@@ -270,14 +270,14 @@ class Run:
                 was given; None for no picture of this epoch.
             titles: a title for each column of the picture. By default there is a column for each
                 class of `sample_labels`, or ten columns.
-            latents: some that the generator has learnt from, (n, latent_dim). Their mean and
-                covariance are saved with it, and generate.py draws latents that have these. None if
-                they are from N(0, 1).
+            latents: some that the generator has learnt from, (n, latent_dim): generate.py draws
+                others with their mean and covariance. None if they are from N(0, 1).
             values: numbers that are computed once per epoch; they are recorded like losses. Every
                 --evaluate-every epochs, figures of the images' quality are recorded, too.
         """
         progress, quality = self._progress, {}
-        checks.check_values(values, "the end of ", progress.epochs, self.folder)
+        known = values if latents is None else values | {"mean latent": float(np.mean(latents))}
+        checks.check_values(known, "the end of ", progress.epochs, self.folder)
         epoch = progress.epochs + 1
         self._about["latents"] = None if latents is None else normal_distribution(latents)
         self._check_still_there()  # writing the picture would make the folder anew
