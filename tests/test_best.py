@@ -78,7 +78,7 @@ def test_best_and_kept_generators_and_what_is_said_of_them(here, capsys):
     record = json.loads((run / "run.json").read_text())
     assert record["best"] == {"epoch": 2, "frechet_distance": 3.0}
     best, collapse = page_of(run)["remarks"]
-    assert best == "Best frechet_distance: 3.000, after epoch 2; that generator is best.keras."
+    assert best == "Best Fréchet distance: 3.000, after epoch 2; that generator is best.keras."
     assert collapse.startswith("Since then it has doubled, 7.000 now: ")
     assert "--best draws with that of epoch 2" in collapse
     lines = capsys.readouterr().out.splitlines()

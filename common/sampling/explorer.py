@@ -43,7 +43,7 @@ class Explorer:
 
     The latent is cos b (cos a z + sin a u) + sin b v. Here z, u and v are drawn from N(0, 1), and a
     and b are the angles that two sliders show. The squares of the factors of z, u and v sum up to
-    1, so the latent, too, is distributed as N(0, 1), like those that the generator was trained on.
+    1, so this is noise from N(0, 1), too, of which the generator makes a latent.
 
     The shares of the classes sum up to 1. When one is changed, all others are scaled to fit.
 
@@ -51,7 +51,7 @@ class Explorer:
     input of `Generator.draw` for one image, or None.
     """
 
-    hint = "Drag a slider."
+    hint = "Drag a slider: the shares of all classes sum up to 1."
     size = 9.8, 6  # of the figure, inches; higher if there are many classes
     image_place, buttons_place = (0.03, 0.12, 0.49, 0.84), (0.57, 0.08, 0.41, 0.08)
 
@@ -67,7 +67,8 @@ class Explorer:
         self.figure = pyplot.figure(figsize=(width, height))
         self.figure.canvas.manager.set_window_title(generator.name)
         self.figure.explorer = self  # without a reference the widgets would be deleted
-        self._status = self.figure.text(0.03, 0.02, self.hint, color=FAINT, fontsize=9)
+        hint = self.hint if generator.label_kind else "Drag a slider."
+        self._status = self.figure.text(0.03, 0.02, hint, color=FAINT, fontsize=9)
         self._status.set_parse_math(False)
         self.buttons = self._add_buttons(
             self.buttons_place, {"Another latent": self.draw_another_latent, "Save": self.save}

@@ -41,7 +41,8 @@ def remarks(figures):
         return []
     epoch, name, score = found
     newest = [value for value in figures[name] if value is not None][-1]
-    lines = [f"Best {name}: {score:.3f}, after epoch {epoch}; that generator is best.keras."]
+    words = {"mean_iou": "mean IoU", "frechet_distance": "Fréchet distance"}[name]
+    lines = [f"Best {words}: {score:.3f}, after epoch {epoch}; that generator is best.keras."]
     smaller, larger = sorted((score, newest))
     if larger >= 2 * smaller > 0:
         what = "doubled" if newest > score else "fallen to half"
